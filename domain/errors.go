@@ -1,0 +1,125 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind classifies an error by what its receiver can do about it. A Kind is
+// itself an error, so errors.Is(err, ErrNotFound) works on every error that
+// was made with New, Wrap or WithFields.
+type Kind string
+
+// Error makes a Kind usable as the target of errors.Is.
+func (k Kind) Error() string { return string(k) }
+
+// The kinds of errors that reach a caller.
+const (
+	// ErrMalformed: the request cannot be parsed at all.
+	ErrMalformed Kind = "malformed"
+	// ErrUnauthenticated: no valid credentials came with the request.
+	ErrUnauthenticated Kind = "unauthenticated"
+	// ErrForbidden: the caller is known and may not do this.
+	ErrForbidden Kind = "forbidden"
+	// ErrNotFound: it does not exist, or not for this caller.
+	ErrNotFound Kind = "not found"
+	// ErrConflict: the current state of the resource does not allow it.
+	ErrConflict Kind = "conflict"
+	// ErrTooLarge: the request or a part of it exceeds a limit in size.
+	ErrTooLarge Kind = "too large"
+	// ErrUnsupported: the media type is not one that is understood.
+	ErrUnsupported Kind = "unsupported media type"
+	// ErrInvalid: it was understood, and a value in it breaks a rule.
+	ErrInvalid Kind = "invalid"
+	// ErrLimited: too much was asked for; try again later.
+	ErrLimited Kind = "limited"
+	// ErrUnavailable: a server that is needed is away, or its answer is
+	// unknown; try again with the same idempotency key.
+	ErrUnavailable Kind = "unavailable"
+)
+
+// The kinds of errors by which the store tells its writer how to go on. They
+// never reach a caller.
+const (
+	// ErrContended: a lock, a deadlock or a statement timeout stood in the
+	// way of some of the tenants of a batch.
+	ErrContended Kind = "contended"
+	// ErrPartitionMissing: a row has no partition to go to.
+	ErrPartitionMissing Kind = "partition missing"
+	// ErrRejected: the store refuses a row as it is.
+	ErrRejected Kind = "rejected"
+)
+
+// FieldError tells what is wrong with one field.
+type FieldError struct {
+	// Pointer is the JSON pointer of the field (RFC 6901), or the name of a
+	// query parameter or header.
+	Pointer string
+	// Message is meant for the caller.
+	Message string
+}
+
+// Error is an error that may be shown to a caller: Code and Message are
+// stable and free of internals, the cause is for the log only.
+type Error struct {
+	Kind    Kind
+	Code    string
+	Message string
+	Fields  []FieldError
+	// RetryAfter is how long the caller should wait; zero says nothing.
+	RetryAfter time.Duration
+	cause      error
+}
+
+// New returns an Error without a cause.
+func New(kind Kind, code, message string) *Error {
+	return &Error{Kind: kind, Code: code, Message: message}
+}
+
+// Wrap returns an Error that hides cause from the caller and keeps it for the
+// log.
+func Wrap(cause error, kind Kind, code, message string) *Error {
+	return &Error{Kind: kind, Code: code, Message: message, cause: cause}
+}
+
+// WithFields returns an ErrInvalid error that names the offending fields.
+func WithFields(fields ...FieldError) *Error {
+	return &Error{Kind: ErrInvalid, Code: "invalid_fields", Message: "Some fields are not valid.", Fields: fields}
+}
+
+// After sets RetryAfter and returns the error itself.
+func (e *Error) After(d time.Duration) *Error {
+	e.RetryAfter = d
+	return e
+}
+
+// Error returns the full text for logs, the cause included.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s", e.Code, e.Message)
+	for _, f := range e.Fields {
+		text += fmt.Sprintf(" [%s: %s]", f.Pointer, f.Message)
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// Is reports whether target is the kind of this error.
+func (e *Error) Is(target error) bool {
+	kind, ok := target.(Kind) //nolint:errorlint // a Kind is compared, never unwrapped
+	return ok && kind == e.Kind
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// CodeOf returns the code of the outermost Error in err's chain, or "".
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}

@@ -1,0 +1,57 @@
+package domain_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("secret detail")
+	err := domain.Wrap(cause, domain.ErrUnavailable, "broker_unavailable", "The broker is away.").After(2 * time.Second)
+	wrapped := fmt.Errorf("publish: %w", err)
+
+	require.ErrorIs(t, wrapped, domain.ErrUnavailable)
+	require.NotErrorIs(t, wrapped, domain.ErrConflict)
+	require.ErrorIs(t, wrapped, cause)
+	require.Equal(t, "broker_unavailable", domain.CodeOf(wrapped))
+	require.Equal(t, "publish: broker_unavailable: The broker is away.: secret detail", wrapped.Error())
+	require.NotContains(t, err.Message, "secret", "callers see the message only")
+	require.Equal(t, 2*time.Second, err.RetryAfter)
+
+	outer := domain.Wrap(err, domain.ErrConflict, "outer", "Outer.")
+	require.Equal(t, "outer", domain.CodeOf(outer))
+	require.ErrorIs(t, outer, domain.ErrConflict)
+	require.ErrorIs(t, outer, domain.ErrUnavailable, "the cause's kind is still in the chain")
+
+	require.Empty(t, domain.CodeOf(cause))
+	require.Empty(t, domain.CodeOf(nil))
+	require.NotErrorIs(t, domain.New(domain.ErrConflict, "a", "A."), domain.New(domain.ErrConflict, "a", "A."))
+}
+
+func TestFieldErrors(t *testing.T) {
+	t.Parallel()
+	err := domain.WithFields(domain.FieldError{Pointer: "/a", Message: "is bad"}, domain.FieldError{Pointer: "/b", Message: "too"})
+	require.ErrorIs(t, err, domain.ErrInvalid)
+	require.Equal(t, "invalid_fields: Some fields are not valid. [/a: is bad] [/b: too]", err.Error())
+}
+
+func TestContextValues(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, domain.RequestID(t.Context()))
+	_, ok := domain.TenantID(t.Context())
+	require.False(t, ok)
+	id := uuid.New()
+	ctx := domain.WithTenantID(domain.WithRequestID(t.Context(), "r"), id)
+	require.Equal(t, "r", domain.RequestID(ctx))
+	got, ok := domain.TenantID(ctx)
+	require.True(t, ok)
+	require.Equal(t, id, got)
+}

@@ -1,0 +1,120 @@
+package domain
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Message is one message of a tenant as it is stored.
+type Message struct {
+	ID       uuid.UUID
+	TenantID uuid.UUID
+	// Seq is the position in the tenant's history: 1, 2, 3, ... without
+	// holes. It is given by the store.
+	Seq int64
+	// Payload is the JSON text, as the caller sent it before it was stored,
+	// and normalised by the store afterwards.
+	Payload []byte
+	// CreatedAt is when the message was stored.
+	CreatedAt time.Time
+}
+
+// MessageNotFound is the answer for a message that the tenant does not have.
+func MessageNotFound() error {
+	return New(ErrNotFound, "message_not_found", "There is no such message.")
+}
+
+// AppendOutcome tells what became of one message handed to the store.
+type AppendOutcome uint8
+
+// The outcomes of an append.
+const (
+	// AppendStored: it has a row now.
+	AppendStored AppendOutcome = iota + 1
+	// AppendDuplicate: the same message was stored before; nothing changed.
+	AppendDuplicate
+	// AppendConflict: another payload is stored under its id.
+	AppendConflict
+	// AppendNoTenant: its tenant is gone; the message is discarded.
+	AppendNoTenant
+)
+
+// HistoryQuery asks for a page of a tenant's history.
+type HistoryQuery struct {
+	TenantID uuid.UUID
+	// Cursor is the seq after which (or before which, when Descending) the
+	// page begins. Descending with HasCursor false begins at the newest.
+	Cursor     int64
+	HasCursor  bool
+	Limit      int
+	Descending bool
+}
+
+// HistoryPage is one page of a tenant's history.
+type HistoryPage struct {
+	Messages []Message
+	// More tells that messages follow after the last of this page.
+	More bool
+}
+
+// Submission is one message that a caller wants published.
+type Submission struct {
+	Payload []byte
+	// IdempotencyKey is empty for none.
+	IdempotencyKey string
+}
+
+// Receipt is the answer to one submission.
+type Receipt struct {
+	ID uuid.UUID
+	// Replayed tells that an earlier call with the same key was accepted.
+	Replayed bool
+	// Err is why it was not accepted, or nil.
+	Err error
+}
+
+// Outgoing is a message on its way to a tenant's queue.
+type Outgoing struct {
+	ID       uuid.UUID
+	TenantID uuid.UUID
+	Body     []byte
+}
+
+// Delivery is a message that the broker handed to a consumer.
+type Delivery struct {
+	// Tag names the delivery within its subscription, for the ack.
+	Tag uint64
+	// MessageID is the message_id property; "" for none.
+	MessageID   string
+	Body        []byte
+	Headers     map[string]any
+	Redelivered bool
+	// Published is the timestamp property; zero for none.
+	Published time.Time
+}
+
+// DeadLetter is a message that cannot be processed.
+type DeadLetter struct {
+	// ID identifies the burial, so that it is recorded once however often it
+	// is delivered.
+	ID        uuid.UUID
+	TenantID  uuid.UUID
+	MessageID string
+	Body      []byte
+	Headers   map[string]any
+	Reason    DeadLetterReason
+	// Error is the text of what went wrong, free of secrets.
+	Error    string
+	Attempts int
+}
+
+// DeadLetterReason is why a message was given up.
+type DeadLetterReason string
+
+// The reasons for dead letters.
+const (
+	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
+	ReasonIDConflict     DeadLetterReason = "id_conflict"
+	ReasonNotStorable    DeadLetterReason = "not_storable"
+)

@@ -1,0 +1,171 @@
+package domain
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// TenantQuery asks for a page of tenants, oldest first.
+type TenantQuery struct {
+	// After is the id of the last tenant of the page before; zero begins at
+	// the start. Ids are UUIDv7, so their order is the order of creation.
+	After uuid.UUID
+	Limit int
+	// Statuses restricts the answer; empty means every status but deleted.
+	Statuses []TenantStatus
+	// VisibleTo restricts the answer to what this caller may access; nil for
+	// everything.
+	VisibleTo *Principal
+}
+
+// TenantRepository keeps the tenants. Methods are safe for concurrent use.
+// Errors are ErrUnavailable while the database is away.
+type TenantRepository interface {
+	// InsertTenant stores a new tenant. Inserting the same id again is
+	// allowed and changes nothing.
+	InsertTenant(ctx context.Context, t Tenant) error
+	// FindTenant returns the tenant in any state, tombstones included, or
+	// ErrNotFound.
+	FindTenant(ctx context.Context, id uuid.UUID) (Tenant, error)
+	// ListTenants returns at most q.Limit tenants.
+	ListTenants(ctx context.Context, q TenantQuery) ([]Tenant, error)
+	// ChangeTenant locks the tenant's row, lets change work on it, and
+	// stores all of its mutable fields with a new UpdatedAt. The error of
+	// change is returned as it is, and then nothing is stored. Tombstones
+	// and unknown ids are ErrNotFound.
+	ChangeTenant(ctx context.Context, id uuid.UUID, change func(*Tenant) error) (Tenant, error)
+	// LockTenant runs fn while this process, alone in the fleet, holds the
+	// tenant's advisory lock. It waits for the lock until ctx ends.
+	LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error
+}
+
+// PartitionRepository makes and removes the place where a tenant's messages
+// are kept. Methods are idempotent and safe for concurrent use.
+type PartitionRepository interface {
+	// CreatePartition makes the tenant's partition and its stream row.
+	CreatePartition(ctx context.Context, tenantID uuid.UUID) error
+	// ErasePartition removes the stream row, the messages and the partition.
+	// When other transactions keep the partition from being detached it
+	// deletes the rows and returns ErrContended: call it again later.
+	ErasePartition(ctx context.Context, tenantID uuid.UUID) error
+}
+
+// MessageRepository keeps the messages. Methods are safe for concurrent use.
+type MessageRepository interface {
+	// AppendMessages stores messages of any number of tenants in one
+	// transaction, in the order given, and returns an outcome for each. No id
+	// may occur twice for a tenant in one call. An error means that none was
+	// stored (or, when the connection broke during commit, that it is not
+	// known: appending again is safe); its kind is ErrUnavailable,
+	// ErrContended, ErrPartitionMissing or ErrRejected.
+	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
+	// History returns a page. It may hold fewer than q.Limit messages with
+	// More set, so that one page stays below some MiB.
+	History(ctx context.Context, q HistoryQuery) (HistoryPage, error)
+	// FindMessage returns one message, or ErrNotFound.
+	FindMessage(ctx context.Context, tenantID, id uuid.UUID) (Message, error)
+}
+
+// IdempotencyRepository remembers keys for IdempotencyLifetime. Methods are
+// safe for concurrent use.
+type IdempotencyRepository interface {
+	// ClaimKeys claims keys in one statement and returns a grant for each, in
+	// order. No key may occur twice for a scope in one call.
+	ClaimKeys(ctx context.Context, claims []IdempotencyClaim) ([]IdempotencyGrant, error)
+	// ConfirmKeys records that the claims were carried out.
+	ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error
+	// DeleteExpiredKeys deletes at most limit expired keys and returns how
+	// many there were.
+	DeleteExpiredKeys(ctx context.Context, limit int) (int, error)
+}
+
+// UserRepository keeps the users. Methods are safe for concurrent use.
+type UserRepository interface {
+	// InsertUser returns an ErrConflict with code "email_taken" when another
+	// user has the address.
+	InsertUser(ctx context.Context, u User) error
+	// FindUser and FindUserByEmail return ErrNotFound for nobody.
+	FindUser(ctx context.Context, id uuid.UUID) (User, error)
+	FindUserByEmail(ctx context.Context, email string) (User, error)
+	// ListUsers returns at most limit users with an id greater than after.
+	ListUsers(ctx context.Context, after uuid.UUID, limit int) ([]User, error)
+	// ChangeUser locks the row, lets change work on it and stores it. Its
+	// errors are those of change, ErrNotFound and "email_taken".
+	ChangeUser(ctx context.Context, id uuid.UUID, change func(*User) error) (User, error)
+	DeleteUser(ctx context.Context, id uuid.UUID) error
+}
+
+// SecretRepository keeps secrets that the service makes for itself.
+type SecretRepository interface {
+	// EnsureSecret returns the secret kept under name; the first call in the
+	// life of the database stores fresh as that.
+	EnsureSecret(ctx context.Context, name string, fresh []byte) ([]byte, error)
+}
+
+// Publisher puts messages on tenants' queues. Methods are safe for concurrent
+// use.
+type Publisher interface {
+	// Publish publishes the batch in order and returns one error for each
+	// message: nil once the broker confirmed it in an existing queue, else an
+	// ErrUnavailable. It returns by the end of ctx at the latest; a message
+	// whose confirm was not seen by then is an ErrUnavailable too, although
+	// it may have arrived.
+	Publish(ctx context.Context, batch []Outgoing) []error
+	// Bury hands a dead letter to its tenant's dead-letter queue; nil once
+	// confirmed.
+	Bury(ctx context.Context, letter DeadLetter) error
+}
+
+// Topology makes and removes the queues of tenants. Methods are idempotent
+// and safe for concurrent use; errors are ErrUnavailable.
+type Topology interface {
+	DeclareQueues(ctx context.Context, tenantID uuid.UUID) error
+	// DeleteQueues deletes the tenant's queues and returns how many messages
+	// were dropped with its main queue.
+	DeleteQueues(ctx context.Context, tenantID uuid.UUID) (discarded int64, err error)
+	// QueueDepth returns how many messages are ready in the tenant's main
+	// queue.
+	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+}
+
+// Subscriber subscribes consumers to tenants' queues.
+type Subscriber interface {
+	// Subscribe opens a channel of its own for the tenant with the given
+	// prefetch. Errors are ErrUnavailable, or ErrNotFound when the queue does
+	// not exist.
+	Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (Subscription, error)
+}
+
+// Subscription is a running subscription to one queue. Its channel lives and
+// dies with it: nothing of it survives a lost connection.
+type Subscription interface {
+	// Deliveries is buffered as large as the prefetch, and closed when the
+	// subscription has ended for whatever reason.
+	Deliveries() <-chan Delivery
+	// Done is closed when the subscription has ended and Deliveries is
+	// closed.
+	Done() <-chan struct{}
+	// Err returns why it ended, or nil after Close. Call it after Done.
+	Err() error
+	// Ack acknowledges one delivery, or all up to it.
+	Ack(tag uint64, multiple bool) error
+	// Close ends the subscription; what was not acknowledged goes back to the
+	// queue. It may be called more than once, and returns within seconds.
+	Close() error
+}
+
+// ConsumerManager runs the tenants' consumers in this process. Methods are
+// safe for concurrent use.
+type ConsumerManager interface {
+	// Start makes sure that the tenant has a consumer with t.Workers workers,
+	// and waits until it is subscribed or ctx ends. The consumer goes on
+	// trying after an error.
+	Start(ctx context.Context, t Tenant) error
+	// Stop ends the tenant's consumer: it finishes and acknowledges what it
+	// began and closes its channel. No consumer is no error.
+	Stop(ctx context.Context, id uuid.UUID) error
+	// Resize changes the number of workers of a running consumer. No consumer
+	// is no error.
+	Resize(ctx context.Context, id uuid.UUID, workers int) error
+}

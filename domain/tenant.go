@@ -1,0 +1,263 @@
+package domain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// Limits of a tenant's fields.
+const (
+	MaxTenantNameLength        = 200  // characters
+	MaxTenantDescriptionLength = 2000 // characters
+	MinWorkers                 = 1
+	MaxWorkers                 = 100
+)
+
+// TenantStatus is the state of a tenant's lane.
+//
+//	provisioning --> active <--> inactive
+//	     |             |            |
+//	     +-------------+------------+--> deleting --> deleted
+//
+// A tenant that was asked for as inactive goes from provisioning to inactive
+// directly. Nothing leaves deleted: the tombstone stays, its id is never used
+// again.
+type TenantStatus string
+
+// The states of a tenant.
+const (
+	TenantProvisioning TenantStatus = "provisioning"
+	TenantActive       TenantStatus = "active"
+	TenantInactive     TenantStatus = "inactive"
+	TenantDeleting     TenantStatus = "deleting"
+	TenantDeleted      TenantStatus = "deleted"
+)
+
+// ParseTenantStatus returns the status a caller may ask for: active or
+// inactive. Any other text is an ErrInvalid for the field /status.
+func ParseTenantStatus(s string) (TenantStatus, error) {
+	switch status := TenantStatus(s); status {
+	case TenantActive, TenantInactive:
+		return status, nil
+	case TenantProvisioning, TenantDeleting, TenantDeleted:
+	}
+	return "", WithFields(FieldError{Pointer: "/status", Message: `must be "active" or "inactive"`})
+}
+
+// Tenant is one customer of the product, with a lane of its own.
+type Tenant struct {
+	ID          uuid.UUID
+	Name        string
+	Description string
+	Status      TenantStatus
+	// Target is the state a provisioning tenant is on its way to.
+	Target TenantStatus
+	// Workers is the number of messages the tenant may have in processing at
+	// a time.
+	Workers int
+	// Paused tells that the consumer was stopped on purpose.
+	Paused bool
+	// OwnerID is the user who created the tenant; the zero UUID for none.
+	OwnerID uuid.UUID
+	// Discarded counts the messages that were dropped with a deleted tenant.
+	Discarded int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	DeletedAt time.Time
+}
+
+// NewTenant is what a caller says of a tenant to be created.
+type NewTenant struct {
+	Name        string
+	Description string
+	// Status is active, inactive, or empty for active.
+	Status string
+	// Workers is nil for the configured default.
+	Workers *int
+}
+
+// Build checks the fields and returns the tenant in state provisioning, with
+// a fresh id. The error names every field that is wrong.
+func (n NewTenant) Build(owner uuid.UUID, defaultWorkers int, now time.Time) (Tenant, error) {
+	var fields []FieldError
+	fields = append(fields, checkTenantName(n.Name)...)
+	fields = append(fields, checkTenantDescription(n.Description)...)
+	target := TenantActive
+	if n.Status != "" {
+		status, err := ParseTenantStatus(n.Status)
+		if err != nil {
+			fields = append(fields, FieldError{Pointer: "/status", Message: `must be "active" or "inactive"`})
+		}
+		target = status
+	}
+	workers := defaultWorkers
+	if n.Workers != nil {
+		workers = *n.Workers
+		fields = append(fields, checkWorkers(workers)...)
+	}
+	if len(fields) > 0 {
+		return Tenant{}, WithFields(fields...)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Tenant{}, fmt.Errorf("make tenant id: %w", err)
+	}
+	return Tenant{
+		ID: id, Name: n.Name, Description: n.Description,
+		Status: TenantProvisioning, Target: target, Workers: workers,
+		OwnerID: owner, CreatedAt: now, UpdatedAt: now,
+	}, nil
+}
+
+// TenantChange is what a caller wants changed; nil leaves a field as it is.
+type TenantChange struct {
+	Name        *string
+	Description *string
+	Status      *string
+}
+
+// Apply checks and applies the change to t. On error t is unchanged.
+func (c TenantChange) Apply(t *Tenant) error {
+	changed := *t
+	var fields []FieldError
+	if c.Name != nil {
+		fields = append(fields, checkTenantName(*c.Name)...)
+		changed.Name = *c.Name
+	}
+	if c.Description != nil {
+		fields = append(fields, checkTenantDescription(*c.Description)...)
+		changed.Description = *c.Description
+	}
+	var status TenantStatus
+	if c.Status != nil {
+		var err error
+		if status, err = ParseTenantStatus(*c.Status); err != nil {
+			fields = append(fields, FieldError{Pointer: "/status", Message: `must be "active" or "inactive"`})
+		}
+	}
+	if len(fields) > 0 {
+		return WithFields(fields...)
+	}
+	if c.Status != nil && status != changed.Status {
+		if changed.Status == TenantProvisioning {
+			changed.Target = status
+		} else if err := changed.Transition(status); err != nil {
+			return err
+		}
+	}
+	*t = changed
+	return nil
+}
+
+// Transition moves the tenant to another state. It returns an ErrConflict
+// when the state machine has no such edge; moving to the current state is
+// allowed and does nothing.
+func (t *Tenant) Transition(to TenantStatus) error {
+	if t.Status == to {
+		return nil
+	}
+	if !t.canBecome(to) {
+		return New(ErrConflict, "tenant_"+string(t.Status), fmt.Sprintf("A tenant that is %s cannot become %s.", t.Status, to))
+	}
+	t.Status = to
+	if to == TenantDeleted {
+		t.Name, t.Description = "", ""
+	}
+	return nil
+}
+
+func (t *Tenant) canBecome(to TenantStatus) bool {
+	switch t.Status {
+	case TenantProvisioning:
+		return to == TenantActive || to == TenantInactive || to == TenantDeleting
+	case TenantActive:
+		return to == TenantInactive || to == TenantDeleting
+	case TenantInactive:
+		return to == TenantActive || to == TenantDeleting
+	case TenantDeleting:
+		return to == TenantDeleted
+	case TenantDeleted:
+	}
+	return false
+}
+
+// Gone tells whether callers see the tenant as not existing.
+func (t *Tenant) Gone() bool {
+	return t.Status == TenantDeleting || t.Status == TenantDeleted
+}
+
+// Consuming tells whether the tenant should have a running consumer.
+func (t *Tenant) Consuming() bool {
+	return t.Status == TenantActive && !t.Paused
+}
+
+// AcceptsMessages returns nil when messages may be published to the tenant,
+// else the error that tells the caller why not.
+func (t *Tenant) AcceptsMessages() error {
+	switch t.Status {
+	case TenantActive:
+		return nil
+	case TenantInactive:
+		return New(ErrConflict, "tenant_inactive", "The tenant is inactive; set its status to active to publish.")
+	case TenantProvisioning:
+		return New(ErrUnavailable, "tenant_provisioning", "The tenant is still being provisioned; try again shortly.").After(2 * time.Second)
+	case TenantDeleting, TenantDeleted:
+	}
+	return TenantNotFound()
+}
+
+// SetWorkers changes the number of workers, or returns an ErrInvalid.
+func (t *Tenant) SetWorkers(n int) error {
+	if fields := checkWorkers(n); fields != nil {
+		return WithFields(fields...)
+	}
+	t.Workers = n
+	return nil
+}
+
+// TenantNotFound is the one answer for a tenant that does not exist and for
+// one that belongs to somebody else.
+func TenantNotFound() error {
+	return New(ErrNotFound, "tenant_not_found", "There is no such tenant.")
+}
+
+func checkTenantName(name string) []FieldError {
+	const pointer = "/name"
+	switch {
+	case strings.TrimSpace(name) == "":
+		return []FieldError{{pointer, "must not be empty"}}
+	case utf8.RuneCountInString(name) > MaxTenantNameLength:
+		return []FieldError{{pointer, fmt.Sprintf("must have at most %d characters", MaxTenantNameLength)}}
+	case !storableText(name):
+		return []FieldError{{pointer, "must be valid UTF-8 without control characters"}}
+	}
+	return nil
+}
+
+func checkTenantDescription(text string) []FieldError {
+	const pointer = "/description"
+	switch {
+	case utf8.RuneCountInString(text) > MaxTenantDescriptionLength:
+		return []FieldError{{pointer, fmt.Sprintf("must have at most %d characters", MaxTenantDescriptionLength)}}
+	case !storableText(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(text)):
+		return []FieldError{{pointer, "must be valid UTF-8 without control characters"}}
+	}
+	return nil
+}
+
+func checkWorkers(n int) []FieldError {
+	if n < MinWorkers || n > MaxWorkers {
+		return []FieldError{{"/workers", fmt.Sprintf("must be between %d and %d", MinWorkers, MaxWorkers)}}
+	}
+	return nil
+}
+
+// storableText tells whether Postgres can hold s as text and a terminal can
+// show it.
+func storableText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
