@@ -1,0 +1,156 @@
+// Package config reads, checks and prints the service's configuration.
+//
+// A value comes from the first of: the environment, the configuration file,
+// the default. Every key can be set in both; in the environment it is written
+// in capitals with underscores, so rabbitmq.url is RABBITMQ_URL. A variable
+// that is set and empty counts as not set.
+package config
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Environment in which an empty secret means open mode.
+const development = "development"
+
+// Config is everything that can be configured. Load returns a checked one.
+type Config struct {
+	AppVersion string
+	AppName    string
+	// AppHost is the address to listen on; see ListenAddress for "".
+	AppHost string
+	// AppPort is 0 for any free port.
+	AppPort int
+	// AppURL is where clients reach the service, without the port.
+	AppURL string
+	// AdminPort is where /metrics is served; 0 means on AppPort.
+	AdminPort   int
+	Environment string
+	// JWTSecret signs tokens.
+	JWTSecret string
+	// JWTSecrets are further secrets that tokens may be signed with.
+	JWTSecrets  []string
+	JWTLifetime time.Duration
+	// TrustedProxies are addresses and networks whose X-Forwarded-For is
+	// believed.
+	TrustedProxies []string
+	// Workers is how many workers a tenant gets that asks for no number.
+	Workers int
+	// MaxBacklog is how many messages may wait in a tenant's queue before
+	// publishing is refused; 0 for any number.
+	MaxBacklog int
+	// DataDir is where the private servers keep their data.
+	DataDir string
+	// ShutdownTimeout is how long stopping may take.
+	ShutdownTimeout time.Duration
+
+	Log      Log
+	RabbitMQ RabbitMQ
+	Database Database
+	Redis    Redis
+	Metrics  Metrics
+}
+
+// Log configures the log.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // text or json
+}
+
+// RabbitMQ configures the broker.
+type RabbitMQ struct {
+	// URL may list several brokers of one cluster, separated by commas.
+	URL string
+	// QueueType and DeadLetterQueueType are quorum or classic.
+	QueueType           string
+	DeadLetterQueueType string
+	// PublishChannels is how many channels are used for publishing.
+	PublishChannels int
+}
+
+// Database configures Postgres.
+type Database struct {
+	URL string
+	// AdminURL is used for migrations and for partitions; "" means URL.
+	AdminURL       string
+	MaxConnections int
+	// Migrate tells whether to migrate at start.
+	Migrate bool
+}
+
+// Redis configures the optional Redis.
+type Redis struct {
+	URL string
+}
+
+// Metrics configures /metrics.
+type Metrics struct {
+	// TenantLabels tells whether metrics carry tenant ids, and MaxTenants of
+	// how many tenants at most.
+	TenantLabels bool
+	MaxTenants   int
+}
+
+// Default returns the configuration that holds when nothing is configured.
+func Default() Config {
+	return Config{
+		AppVersion:      "0.0.1",
+		AppName:         "tenant-api",
+		AppPort:         8080,
+		AppURL:          "http://localhost",
+		Environment:     development,
+		JWTSecrets:      []string{},
+		JWTLifetime:     time.Hour,
+		TrustedProxies:  []string{},
+		Workers:         3,
+		DataDir:         ".lanekeeper",
+		ShutdownTimeout: 20 * time.Second,
+		Log:             Log{Level: "info", Format: "text"},
+		RabbitMQ:        RabbitMQ{QueueType: "quorum", DeadLetterQueueType: "classic", PublishChannels: 2},
+		Database:        Database{MaxConnections: 20, Migrate: true},
+		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
+	}
+}
+
+// OpenMode tells whether calls without a token are allowed: in development,
+// when there is no secret.
+func (c Config) OpenMode() bool { return c.Environment == development && len(c.Secrets()) == 0 }
+
+// Secrets returns the secrets for tokens, the one to sign with first.
+func (c Config) Secrets() []string {
+	var secrets []string
+	for _, s := range append([]string{c.JWTSecret}, c.JWTSecrets...) {
+		if s != "" && !slices.Contains(secrets, s) {
+			secrets = append(secrets, s)
+		}
+	}
+	return secrets
+}
+
+// PrivateServers tells whether the service is to start its own Postgres and
+// RabbitMQ, because no URL says where to find others.
+func (c Config) PrivateServers() bool { return c.Database.URL == "" && c.RabbitMQ.URL == "" }
+
+// ListenAddress returns where to listen: app_host if it is set, else the
+// loopback interface in open mode and every interface otherwise.
+func (c Config) ListenAddress() string {
+	return net.JoinHostPort(c.listenHost(), strconv.Itoa(c.AppPort))
+}
+
+// AdminAddress returns where to serve /metrics, or "" for ListenAddress.
+func (c Config) AdminAddress() string {
+	if c.AdminPort == 0 {
+		return ""
+	}
+	return net.JoinHostPort(c.listenHost(), strconv.Itoa(c.AdminPort))
+}
+
+func (c Config) listenHost() string {
+	if c.AppHost == "" && c.OpenMode() {
+		return "127.0.0.1"
+	}
+	return c.AppHost
+}

@@ -1,0 +1,284 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/viper"
+	"github.com/stretchr/testify/require"
+)
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// clean takes everything out of the environment that could be a setting. Tests
+// that load a configuration therefore do not run in parallel.
+func clean(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	t.Setenv(pathVariable, "")
+	for _, s := range new(Config).settings() {
+		t.Setenv(s.environment(), "")
+	}
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestExampleNamesEveryKeyWithItsDefault(t *testing.T) {
+	example, err := filepath.Abs("example.config.yaml")
+	require.NoError(t, err)
+	clean(t)
+
+	got, err := Load(example)
+	require.NoError(t, err)
+	require.Equal(t, Default(), got)
+
+	v := viper.New()
+	v.SetConfigFile(example)
+	require.NoError(t, v.ReadInConfig())
+	var want []string
+	for _, s := range new(Config).settings() {
+		want = append(want, s.key)
+	}
+	require.ElementsMatch(t, want, v.AllKeys())
+}
+
+func TestDefaultsAreOpenModeWithPrivateServers(t *testing.T) {
+	clean(t)
+	c, err := Load("")
+	require.NoError(t, err)
+	require.Equal(t, Default(), c)
+	require.True(t, c.OpenMode())
+	require.True(t, c.PrivateServers())
+	require.Equal(t, "127.0.0.1:8080", c.ListenAddress())
+	require.Empty(t, c.AdminAddress())
+}
+
+func TestEnvironmentWinsOverFileWinsOverDefault(t *testing.T) {
+	clean(t)
+	path := file(t, "app_port: 8081\nworkers: 7\nlog:\n  level: warn\n")
+	t.Setenv("APP_PORT", "8082")
+	t.Setenv("LOG_FORMAT", "json")
+	c, err := Load(path)
+	require.NoError(t, err)
+	require.Equal(t, 8082, c.AppPort)
+	require.Equal(t, 7, c.Workers)
+	require.Equal(t, Log{Level: "warn", Format: "json"}, c.Log)
+	require.Equal(t, "tenant-api", c.AppName)
+}
+
+func TestEveryKeyFromTheEnvironment(t *testing.T) {
+	clean(t)
+	want := Config{
+		AppVersion: "9", AppName: "n", AppHost: "::1", AppPort: 1, AppURL: "https://x", AdminPort: 2,
+		Environment: "production", JWTSecret: secret, JWTSecrets: []string{secret + "a", secret + "b"},
+		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5,
+		DataDir: "d", ShutdownTimeout: 5 * time.Second,
+		Log:      Log{"debug", "json"},
+		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "classic", "quorum", 3},
+		Database: Database{"postgres://c/d", "postgresql:///d?host=/run", 6, false},
+		Redis:    Redis{"rediss://e/0"},
+		Metrics:  Metrics{false, 8},
+	}
+	for _, s := range want.settings() {
+		text := fmt.Sprint(s.current())
+		if list, ok := s.value.(*[]string); ok {
+			text = strings.Join(*list, ", ")
+		}
+		t.Setenv(s.environment(), text)
+	}
+	got, err := Load("")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.False(t, got.OpenMode())
+	require.False(t, got.PrivateServers())
+	require.Equal(t, "[::1]:1", got.ListenAddress())
+	require.Equal(t, "[::1]:2", got.AdminAddress())
+}
+
+func TestWhichFileIsRead(t *testing.T) {
+	clean(t)
+	require.NoError(t, os.Mkdir("config", 0o700))
+	require.NoError(t, os.WriteFile(defaultPath, []byte("workers: 11"), 0o600))
+	c, err := Load("")
+	require.NoError(t, err)
+	require.Equal(t, 11, c.Workers)
+
+	t.Setenv(pathVariable, file(t, "workers: 12"))
+	c, err = Load("")
+	require.NoError(t, err)
+	require.Equal(t, 12, c.Workers)
+
+	c, err = Load(file(t, "workers: 13"))
+	require.NoError(t, err)
+	require.Equal(t, 13, c.Workers)
+
+	_, err = Load(filepath.Join(t.TempDir(), "missing.yaml"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestEmptyFileAndCommentedSections(t *testing.T) {
+	clean(t)
+	for _, text := range []string{"", "# nothing\n", "database:\n  # url: x\nrabbitmq:\n", "workers:\n"} {
+		c, err := Load(file(t, text))
+		require.NoError(t, err, text)
+		require.Equal(t, Default(), c)
+	}
+}
+
+func TestRefusedFiles(t *testing.T) {
+	clean(t)
+	for text, key := range map[string]string{
+		"wrokers: 3":                               "wrokers",
+		"log:\n  levle: info":                      "log.levle",
+		"app_port:\n  a: 1":                        "app_port.a",
+		"database: postgres://a:hunter2@b/c":       "database",
+		"workers: many":                            "workers",
+		"workers: \"3\"":                           "workers",
+		"workers: 3.5":                             "workers",
+		"workers: true":                            "workers",
+		"workers: 0":                               "workers",
+		"workers: 101":                             "workers",
+		"app_port: 65536":                          "app_port",
+		"app_port: -1":                             "app_port",
+		"app_host: localhost:80":                   "app_host",
+		"app_url: localhost":                       "app_url",
+		"app_version: 0.1":                         "app_version",
+		"app_name: ''":                             "app_name",
+		"admin_port: 8080":                         "admin_port",
+		"environment: ''":                          "environment",
+		"environment: production":                  "jwt_secret",
+		"jwt_secret: hunter2":                      "jwt_secret",
+		"jwt_secrets: hunter2":                     "jwt_secrets",
+		"jwt_secrets: [hunter2]":                   "jwt_secrets",
+		"jwt_secrets: [1]":                         "jwt_secrets",
+		"jwt_lifetime: 60":                         "jwt_lifetime",
+		"jwt_lifetime: soon":                       "jwt_lifetime",
+		"jwt_lifetime: 0s":                         "jwt_lifetime",
+		"trusted_proxies: [proxy]":                 "trusted_proxies",
+		"max_backlog: -1":                          "max_backlog",
+		"data_dir: ''":                             "data_dir",
+		"shutdown_timeout: 1ms":                    "shutdown_timeout",
+		"log: {level: loud}":                       "log.level",
+		"log: {format: xml}":                       "log.format",
+		"rabbitmq: {url: 'http://a:hunter2@b/'}":   "rabbitmq.url",
+		"rabbitmq: {url: 'amqp://a:hunter2@b:x/'}": "rabbitmq.url",
+		"rabbitmq: {url: 'amqp://a/,,amqp://b/'}":  "rabbitmq.url",
+		"rabbitmq: {url: 'amqp://a/'}":             "database.url",
+		"rabbitmq: {queue_type: stream}":           "rabbitmq.queue_type",
+		"rabbitmq: {dead_letter_queue_type: x}":    "rabbitmq.dead_letter_queue_type",
+		"rabbitmq: {publish_channels: 0}":          "rabbitmq.publish_channels",
+		"database: {url: 'mysql://a:hunter2@b/c'}": "database.url",
+		"database: {url: 'postgres://b/c'}":        "rabbitmq.url",
+		"database: {admin_url: 'postgres://b/c'}":  "database.admin_url",
+		"database: {max_connections: 0}":           "database.max_connections",
+		"database: {migrate: 1}":                   "database.migrate",
+		"redis: {url: 'localhost'}":                "redis.url",
+		"metrics: {tenant_labels: 'yes'}":          "metrics.tenant_labels",
+		"metrics: {max_tenants: 0}":                "metrics.max_tenants",
+	} {
+		_, err := Load(file(t, text))
+		require.ErrorContains(t, err, key, text)
+		require.NotContains(t, err.Error(), "hunter2", text)
+	}
+	for _, text := range []string{"workers: [", "a: 1\na: 2", "- 1"} {
+		_, err := Load(file(t, text))
+		require.ErrorContains(t, err, "config.yaml", text)
+	}
+}
+
+func TestRefusedEnvironment(t *testing.T) {
+	for name, text := range map[string]string{
+		"WORKERS": "five", "APP_PORT": "80a", "DATABASE_MIGRATE": "maybe", "JWT_LIFETIME": "1",
+		"RABBITMQ_URL": "amqp://a:hunter2@%zz/", "JWT_SECRET": "hunter2", "LOG_LEVEL": "trace",
+	} {
+		t.Run(name, func(t *testing.T) {
+			clean(t)
+			t.Setenv(name, text)
+			_, err := Load("")
+			require.ErrorContains(t, err, name)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	clean(t)
+	_, err := Load(file(t, "workers: 0\napp_port: -1\nlog: {level: x}"))
+	for _, key := range []string{"workers", "app_port", "log.level"} {
+		require.ErrorContains(t, err, key)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	require.Empty(t, c.Secrets())
+	c.JWTSecrets = []string{secret + "a", secret}
+	require.Equal(t, []string{secret + "a", secret}, c.Secrets())
+	require.False(t, c.OpenMode())
+	c.JWTSecret = secret
+	require.Equal(t, []string{secret, secret + "a"}, c.Secrets())
+	require.Equal(t, ":8080", c.ListenAddress())
+	c.Environment = "production"
+	require.NoError(t, c.Validate())
+}
+
+// No way of printing a configuration shows a secret.
+func TestRedaction(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.JWTSecret = secret
+	c.JWTSecrets = []string{secret}
+	c.RabbitMQ.URL = "amqp://user:hunter2@a:5672/v, amqp://user:hunter2@b/"
+	c.Database.URL = "postgres://user:hunter2@a/db?sslmode=disable&password=hunter2"
+	c.Database.AdminURL = "postgres://user:hunter2@a/db\x7f"
+	c.Redis.URL = "redis://:hunter2@a/0"
+	before := c.JWTSecrets[0]
+
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("start", "config", c)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "config", c)
+	texts := []string{c.String(), log.String(), fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%v", &c)}
+	for _, text := range texts {
+		require.NotContains(t, text, "hunter2")
+		require.NotContains(t, text, secret)
+		require.Contains(t, text, "8080")
+	}
+	require.Contains(t, c.String(), "database.url=postgres://user:xxxxx@a/db?password=xxxxx&sslmode=disable")
+	require.Equal(t, before, c.JWTSecrets[0], "the original stays as it is")
+	require.Equal(t, mask, c.Redacted().JWTSecret)
+}
+
+func FuzzRedactURL(f *testing.F) {
+	for _, seed := range []string{"hunter2", "hun,ter", "a/b", "a@b", "%41", "a:b", "?", "#x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, password string) {
+		if len(password) < 6 || strings.Contains("amqp://user:@example/xxxxx", password) {
+			return
+		}
+		for _, text := range []string{
+			"amqp://user:" + password + "@example/",
+			(&url.URL{Scheme: "amqp", User: url.UserPassword("user", password), Host: "example"}).String(),
+		} {
+			if u, err := url.Parse(text); err == nil && u.Host != "example" {
+				continue // it is no password where it stands
+			}
+			if got := RedactURL(text); strings.Contains(got, password) {
+				t.Fatalf("%q became %q", text, got)
+			}
+		}
+	})
+}

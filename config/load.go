@@ -1,0 +1,175 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// pathVariable names the configuration file when no flag does.
+const pathVariable = "LANEKEEPER_CONFIG"
+
+// defaultPath is read when neither a flag nor pathVariable names a file, and
+// only if it exists.
+const defaultPath = "config/config.yaml"
+
+// Load reads the configuration: from the file named by path, else by the
+// variable LANEKEEPER_CONFIG, else config/config.yaml if it exists; and from
+// the environment. The error names every key that is unknown, of the wrong
+// type or out of range.
+func Load(path string) (Config, error) {
+	v := viper.New()
+	v.SetConfigType("yaml")
+	if err := readFile(v, path); err != nil {
+		return Config{}, err
+	}
+	c := Default()
+	settings := c.settings()
+	if err := unknownKeys(v, settings); err != nil {
+		return Config{}, err
+	}
+	var problems []error
+	for _, s := range settings {
+		if err := v.BindEnv(s.key, s.environment()); err != nil {
+			return Config{}, fmt.Errorf("bind %s: %w", s.environment(), err)
+		}
+		if err := s.assign(v.Get(s.key), os.Getenv(s.environment()) != ""); err != nil {
+			problems = append(problems, s.problem(err))
+		}
+	}
+	if len(problems) > 0 {
+		return Config{}, errors.Join(problems...)
+	}
+	return c, c.Validate()
+}
+
+func readFile(v *viper.Viper, path string) error {
+	if path == "" {
+		path = os.Getenv(pathVariable)
+	}
+	named := path != ""
+	if !named {
+		path = defaultPath
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the operator says which file
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		return fmt.Errorf("read configuration file %s: %w", path, err)
+	}
+	return nil
+}
+
+// unknownKeys must be called before v knows anything but the file.
+func unknownKeys(v *viper.Viper, settings []setting) error {
+	var problems []error
+	keys := v.AllKeys()
+	slices.Sort(keys)
+	for _, key := range keys {
+		known := slices.ContainsFunc(settings, func(s setting) bool { return s.key == key })
+		section := slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+		switch {
+		case known, section && v.Get(key) == nil: // a section with all of it commented out
+		case section:
+			problems = append(problems, fmt.Errorf("%s must be a section with keys of its own", key))
+		default:
+			problems = append(problems, fmt.Errorf("%s is not a known key", key))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// assign sets the value from what the file says in YAML's types, or from the
+// text of the environment. Nil leaves it as it is.
+func (s setting) assign(from any, environment bool) error {
+	if from == nil {
+		return nil
+	}
+	if text, ok := from.(string); ok && environment {
+		return s.parse(text)
+	}
+	switch value := s.value.(type) {
+	case *string:
+		text, ok := from.(string)
+		if !ok {
+			return errors.New("must be text; put it in quotes")
+		}
+		*value = text
+	case *int:
+		n, ok := from.(int)
+		if !ok {
+			return errors.New("must be a whole number")
+		}
+		*value = n
+	case *bool:
+		b, ok := from.(bool)
+		if !ok {
+			return errors.New("must be true or false")
+		}
+		*value = b
+	case *time.Duration:
+		text, ok := from.(string)
+		if !ok {
+			return errors.New("must be a duration with a unit, such as 90s")
+		}
+		return s.parse(text)
+	case *[]string:
+		items, ok := from.([]any)
+		list := make([]string, len(items))
+		for i, item := range items {
+			if list[i], ok = item.(string); !ok {
+				break
+			}
+		}
+		if !ok {
+			return errors.New("must be a list of texts")
+		}
+		*value = list
+	}
+	return nil
+}
+
+func (s setting) parse(text string) error {
+	switch value := s.value.(type) {
+	case *string:
+		*value = text
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("must be a whole number, not %q", text)
+		}
+		*value = n
+	case *bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("must be true or false, not %q", text)
+		}
+		*value = b
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("must be a duration with a unit, such as 90s, not %q", text)
+		}
+		*value = d
+	case *[]string:
+		*value = []string{}
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				*value = append(*value, item)
+			}
+		}
+	}
+	return nil
+}

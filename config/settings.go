@@ -1,0 +1,231 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// minSecretLength is in bytes: RFC 7518 section 3.2 asks for a key at least
+// as long as the hash.
+const minSecretLength = 32
+
+// setting is one key.
+type setting struct {
+	key string
+	// value points into the Config: *string, *int, *bool, *time.Duration or
+	// *[]string.
+	value any
+	// check returns what is wrong with the current value, without quoting it;
+	// nil accepts everything.
+	check func() error
+	// hidden values are never printed.
+	hidden bool
+	// location values are printed without the passwords in them.
+	location bool
+}
+
+// settings returns all keys, in the order of the example file.
+func (c *Config) settings() []setting {
+	return []setting{
+		{key: "app_version", value: &c.AppVersion},
+		{key: "app_name", value: &c.AppName, check: notEmpty(&c.AppName)},
+		{key: "app_host", value: &c.AppHost, check: host(&c.AppHost)},
+		{key: "app_port", value: &c.AppPort, check: between(&c.AppPort, 0, 65535)},
+		{key: "app_url", value: &c.AppURL, location: true, check: location(&c.AppURL, "http", "https")},
+		{key: "admin_port", value: &c.AdminPort, check: c.checkAdminPort},
+		{key: "environment", value: &c.Environment, check: notEmpty(&c.Environment)},
+		{key: "jwt_secret", value: &c.JWTSecret, hidden: true, check: c.checkSecret},
+		{key: "jwt_secrets", value: &c.JWTSecrets, hidden: true, check: c.checkSecrets},
+		{key: "jwt_lifetime", value: &c.JWTLifetime, check: between(&c.JWTLifetime, time.Minute, 30*24*time.Hour)},
+		{key: "trusted_proxies", value: &c.TrustedProxies, check: networks(&c.TrustedProxies)},
+		{key: "log.level", value: &c.Log.Level, check: oneOf(&c.Log.Level, "debug", "info", "warn", "error")},
+		{key: "log.format", value: &c.Log.Format, check: oneOf(&c.Log.Format, "text", "json")},
+		{key: "rabbitmq.url", value: &c.RabbitMQ.URL, location: true, check: c.checkBrokers},
+		{key: "rabbitmq.queue_type", value: &c.RabbitMQ.QueueType, check: oneOf(&c.RabbitMQ.QueueType, "quorum", "classic")},
+		{key: "rabbitmq.dead_letter_queue_type", value: &c.RabbitMQ.DeadLetterQueueType, check: oneOf(&c.RabbitMQ.DeadLetterQueueType, "classic", "quorum")},
+		{key: "rabbitmq.publish_channels", value: &c.RabbitMQ.PublishChannels, check: between(&c.RabbitMQ.PublishChannels, 1, 64)},
+		{key: "database.url", value: &c.Database.URL, location: true, check: c.checkDatabase},
+		{key: "database.admin_url", value: &c.Database.AdminURL, location: true, check: c.checkDatabaseAdmin},
+		{key: "database.max_connections", value: &c.Database.MaxConnections, check: between(&c.Database.MaxConnections, 5, 1000)},
+		{key: "database.migrate", value: &c.Database.Migrate},
+		{key: "workers", value: &c.Workers, check: between(&c.Workers, 1, 100)},
+		{key: "redis.url", value: &c.Redis.URL, location: true, check: location(&c.Redis.URL, "redis", "rediss")},
+		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
+		{key: "metrics.tenant_labels", value: &c.Metrics.TenantLabels},
+		{key: "metrics.max_tenants", value: &c.Metrics.MaxTenants, check: between(&c.Metrics.MaxTenants, 1, 100_000)},
+		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
+		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},
+	}
+}
+
+// Validate returns an error that names every key whose value is out of range,
+// or nil.
+func (c Config) Validate() error {
+	var problems []error
+	for _, s := range c.settings() {
+		if s.check == nil {
+			continue
+		}
+		if err := s.check(); err != nil {
+			problems = append(problems, s.problem(err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// environment returns the name of the variable for the key.
+func (s setting) environment() string {
+	return strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+func (s setting) problem(err error) error {
+	return fmt.Errorf("%s (%s) %w", s.key, s.environment(), err)
+}
+
+func (c *Config) checkAdminPort() error {
+	if c.AdminPort != 0 && c.AdminPort == c.AppPort {
+		return errors.New("must differ from app_port; 0 serves metrics there")
+	}
+	return between(&c.AdminPort, 0, 65535)()
+}
+
+func (c *Config) checkSecret() error {
+	if len(c.Secrets()) == 0 && !c.OpenMode() {
+		return fmt.Errorf("must be set unless environment is %q", development)
+	}
+	return checkSecretLength(c.JWTSecret)
+}
+
+func (c *Config) checkSecrets() error {
+	for _, secret := range c.JWTSecrets {
+		if err := checkSecretLength(secret); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkSecretLength(secret string) error {
+	if secret != "" && len(secret) < minSecretLength {
+		return fmt.Errorf("must have at least %d bytes", minSecretLength)
+	}
+	return nil
+}
+
+func (c *Config) checkBrokers() error {
+	if c.RabbitMQ.URL == "" {
+		if c.Database.URL != "" {
+			return errors.New("must be set when database.url is; set both or neither")
+		}
+		return nil
+	}
+	for one := range strings.SplitSeq(c.RabbitMQ.URL, ",") {
+		one = strings.TrimSpace(one)
+		if one == "" {
+			return errors.New("must not have an empty entry")
+		}
+		if err := location(&one, "amqp", "amqps")(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkDatabase() error {
+	if c.Database.URL == "" && c.RabbitMQ.URL != "" {
+		return errors.New("must be set when rabbitmq.url is; set both or neither")
+	}
+	return checkPostgres(c.Database.URL)
+}
+
+func (c *Config) checkDatabaseAdmin() error {
+	if c.Database.AdminURL != "" && c.Database.URL == "" {
+		return errors.New("needs database.url")
+	}
+	return checkPostgres(c.Database.AdminURL)
+}
+
+// checkPostgres does not ask for a host: it may be a socket directory in the
+// query.
+func checkPostgres(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return errors.New("must be a URL that begins with postgres:// or postgresql://")
+	}
+	return nil
+}
+
+// location accepts "" and URLs with one of the schemes and a host. Its errors
+// do not quote the URL, nor what url.Parse says, for the passwords in it.
+func location(value *string, schemes ...string) func() error {
+	return func() error {
+		if *value == "" {
+			return nil
+		}
+		u, err := url.Parse(*value)
+		if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
+			return fmt.Errorf("must be a URL with a host that begins with %s://", strings.Join(schemes, ":// or "))
+		}
+		return nil
+	}
+}
+
+func between[T int | time.Duration](value *T, low, high T) func() error {
+	return func() error {
+		if *value < low || *value > high {
+			return fmt.Errorf("must be between %v and %v, not %v", low, high, *value)
+		}
+		return nil
+	}
+}
+
+func oneOf(value *string, choices ...string) func() error {
+	return func() error {
+		if !slices.Contains(choices, *value) {
+			return fmt.Errorf("must be %s, not %q", strings.Join(choices, " or "), *value)
+		}
+		return nil
+	}
+}
+
+func notEmpty(value *string) func() error {
+	return func() error {
+		if strings.TrimSpace(*value) == "" {
+			return errors.New("must not be empty")
+		}
+		return nil
+	}
+}
+
+// host accepts "", names and addresses, but neither ports nor URLs.
+func host(value *string) func() error {
+	return func() error {
+		if _, err := netip.ParseAddr(*value); err != nil && strings.ContainsAny(*value, ":/ []") {
+			return fmt.Errorf("must be a host name or an address without a port, not %q", *value)
+		}
+		return nil
+	}
+}
+
+func networks(values *[]string) func() error {
+	return func() error {
+		for _, text := range *values {
+			_, err := netip.ParsePrefix(text)
+			if err != nil {
+				_, err = netip.ParseAddr(text)
+			}
+			if err != nil {
+				return fmt.Errorf("must list addresses and networks in CIDR notation, not %q", text)
+			}
+		}
+		return nil
+	}
+}

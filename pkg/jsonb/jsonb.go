@@ -1,0 +1,110 @@
+// Package jsonb tells, before a JSON text is accepted, whether PostgreSQL's
+// jsonb type will be able to store it and to give it back.
+//
+// It accepts a subset of RFC 8259: one value in valid UTF-8, without what
+// jsonb refuses (the character U+0000 and lone surrogates) and without what
+// jsonb takes and then cannot return, or only at a price. jsonb keeps numbers
+// as numeric and writes them out in full, so 1e131071 is 8 bytes on the way
+// in and 128 KiB on the way out, and a list of them becomes more than a text
+// value may hold. Hence two limits on numbers: one for each, and one for the
+// growth of all of them together. jsonb's own limits (2^28-1 bytes of
+// elements in one container, as many elements, 2^28-1 bytes in one string)
+// are out of reach of a text of MaxSize bytes.
+package jsonb
+
+import "fmt"
+
+// Limits of what Check accepts.
+const (
+	// MaxSize is the length of the text in bytes.
+	MaxSize = 1 << 20
+	// MaxDepth is how deep arrays and objects may be nested.
+	MaxDepth = 128
+	// MaxDigits is how many digits a number may have, before and after the
+	// decimal point together, once it is written without an exponent.
+	MaxDigits = 1000
+	// MaxGrowth is by how many bytes the text may grow when all of its
+	// numbers are written without exponents.
+	MaxGrowth = 1 << 20
+)
+
+// Code says which rule a text breaks.
+type Code string
+
+// The rules.
+const (
+	CodeTooLarge       Code = "payload_too_large"
+	CodeTooDeep        Code = "payload_too_deep"
+	CodeNotJSON        Code = "payload_not_json"
+	CodeNumberTooLarge Code = "payload_number_too_large"
+	CodeNul            Code = "payload_nul"
+	CodeBadUnicode     Code = "payload_bad_unicode"
+)
+
+// Error says why a text is refused.
+type Error struct {
+	Code Code
+	// Offset is the position of the offending byte, counted from 0.
+	Offset int
+	// Message is a sentence that may be shown to whoever sent the text. It
+	// quotes nothing of it.
+	Message string
+}
+
+// Error returns the message with the offset.
+func (e *Error) Error() string { return fmt.Sprintf("%s (at byte %d)", e.Message, e.Offset) }
+
+// Check returns nil when body can be stored as jsonb and read back, else an
+// *Error about the first thing in it that cannot. It reads body once and
+// allocates nothing unless it refuses. It is safe for concurrent use.
+func Check(body []byte) error {
+	if len(body) > MaxSize {
+		return &Error{CodeTooLarge, MaxSize, fmt.Sprintf("The payload must not be larger than %d bytes.", MaxSize)}
+	}
+	s := scanner{text: body}
+	if code := s.scan(); code != "" {
+		return &Error{code, s.pos, code.message()}
+	}
+	return nil
+}
+
+// Compact appends src without the white space between its tokens to dst and
+// returns the extended slice. Src must have passed Check.
+func Compact(dst, src []byte) []byte {
+	start := 0
+	for i := 0; i < len(src); {
+		switch src[i] {
+		case ' ', '\t', '\n', '\r':
+			dst = append(dst, src[start:i]...)
+			i++
+			start = i
+		case '"':
+			for i++; i < len(src) && src[i] != '"'; i++ {
+				if src[i] == '\\' {
+					i++
+				}
+			}
+			i++
+		default:
+			i++
+		}
+	}
+	return append(dst, src[start:]...)
+}
+
+func (c Code) message() string {
+	switch c {
+	case CodeTooDeep:
+		return fmt.Sprintf("The payload must not be nested deeper than %d levels.", MaxDepth)
+	case CodeNotJSON:
+		return "The payload is not valid JSON."
+	case CodeNumberTooLarge:
+		return fmt.Sprintf("Numbers must not have more than %d digits when written without an exponent, and must not make the payload grow by more than %d bytes.", MaxDigits, MaxGrowth)
+	case CodeNul:
+		return `The payload must not contain the character U+0000.`
+	case CodeBadUnicode:
+		return "The payload must be valid UTF-8 without lone surrogates."
+	case CodeTooLarge:
+	}
+	return ""
+}
