@@ -1,0 +1,85 @@
+// Package rabbitmq keeps connections to RabbitMQ alive: it dials with
+// deadlines, redials with backoff, and hands out sessions, each of which is
+// one connection that is thrown away whole when it breaks.
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	dialTimeout  = 5 * time.Second
+	writeTimeout = 5 * time.Second
+	heartbeat    = 5 * time.Second
+)
+
+// deadlineConn bounds every write, which amqp091 does not: without it a
+// publisher hangs for as long as the peer does not read.
+type deadlineConn struct {
+	net.Conn
+}
+
+// Write writes b within writeTimeout.
+func (c deadlineConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// SplitURLs splits a comma-separated list of AMQP URLs and checks each of
+// them. The error names no part of a URL, because it may hold a password.
+func SplitURLs(list string) ([]string, error) {
+	var urls []string
+	for i, s := range strings.Split(list, ",") {
+		s = strings.TrimSpace(s)
+		if _, err := amqp.ParseURI(s); err != nil {
+			return nil, fmt.Errorf("AMQP URL number %d is not valid", i+1)
+		}
+		urls = append(urls, s)
+	}
+	return urls, nil
+}
+
+// dial opens one connection within two dialTimeouts; cancelling ctx ends the
+// wait for the network, not the handshake.
+func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, error) {
+	config := amqp.Config{
+		Heartbeat:  heartbeat,
+		Properties: amqp.NewConnectionProperties(),
+		Dial: func(network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			// The handshake shares one deadline; amqp091 lifts it afterwards.
+			if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+				_ = conn.Close()
+				return nil, err
+			}
+			return deadlineConn{conn}, nil
+		},
+	}
+	config.Properties.SetClientConnectionName(name)
+	conn, err := amqp.DialConfig(rawURL, config)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
+	}
+	return conn, nil
+}
+
+// host returns the part of an AMQP URL that may be logged.
+func host(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "broker"
+	}
+	return u.Host
+}

@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq"
+)
+
+// retryAfter is what callers are told to wait while the broker is away.
+const retryAfter = 2 * time.Second
+
+// Options configure a Broker.
+type Options struct {
+	// URLs of the brokers, tried in turn.
+	URLs []string
+	// Replica names this process in the broker's list of connections.
+	Replica string
+	// QueueType is the type of the tenants' main queues, DeadLetterQueueType
+	// that of their dead-letter queues.
+	QueueType           QueueType
+	DeadLetterQueueType QueueType
+	// PublishChannels is the number of channels to publish on.
+	PublishChannels int
+	Log             *slog.Logger
+}
+
+// Broker implements domain.Publisher, domain.Topology and domain.Subscriber.
+// It owns three kinds of connections: one for topology, two for publishing,
+// and as many for consuming as 500 channels each ask for. It is safe for
+// concurrent use.
+type Broker struct {
+	options     Options
+	control     *rabbitmq.Connection
+	publish     []*rabbitmq.Connection
+	lanes       []*lane
+	subscribers *subscribers
+}
+
+var (
+	_ domain.Publisher  = (*Broker)(nil)
+	_ domain.Topology   = (*Broker)(nil)
+	_ domain.Subscriber = (*Broker)(nil)
+)
+
+const publishConnections = 2
+
+// New returns a Broker that is away until Run runs.
+func New(o Options) *Broker {
+	b := &Broker{options: o}
+	b.control = b.connection("control", declareExchanges)
+	for i := range min(publishConnections, o.PublishChannels) {
+		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
+	}
+	for i := range o.PublishChannels {
+		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], o.Log))
+	}
+	b.subscribers = newSubscribers(func(n int) *rabbitmq.Connection {
+		return b.connection(fmt.Sprintf("consume-%d", n), nil)
+	})
+	return b
+}
+
+func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.Session) error) *rabbitmq.Connection {
+	return rabbitmq.NewConnection(rabbitmq.Options{
+		URLs: b.options.URLs, Log: b.options.Log, Setup: setup,
+		Name: "lanekeeper " + b.options.Replica + " " + role,
+	})
+}
+
+// Run keeps the connections alive until ctx ends, and returns when all of
+// them are closed. Call it once, and end it only after the consumers and the
+// HTTP server have stopped.
+func (b *Broker) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { b.control.Run(ctx) })
+	for _, c := range b.publish {
+		wg.Go(func() { c.Run(ctx) })
+	}
+	for _, l := range b.lanes {
+		wg.Go(func() { l.run(ctx) })
+	}
+	wg.Go(func() { b.subscribers.run(ctx) })
+	wg.Wait()
+}
+
+// State tells how the broker can be used at this moment.
+type State string
+
+// The states of the broker as seen from here.
+const (
+	Ready   State = "ready"   // publishing and topology work
+	Blocked State = "blocked" // the broker refuses publications: memory or disk alarm
+	Away    State = "away"    // no connection
+)
+
+// State returns the present state.
+func (b *Broker) State() State {
+	if b.control.Session() == nil {
+		return Away
+	}
+	state := Away
+	for _, l := range b.lanes {
+		switch l.state() {
+		case Ready:
+			return Ready
+		case Blocked:
+			state = Blocked
+		case Away:
+		}
+	}
+	return state
+}
+
+func unavailable(cause error) *domain.Error {
+	return domain.Wrap(cause, domain.ErrUnavailable, "broker_unavailable",
+		"The message broker cannot be reached; try again shortly.").After(retryAfter)
+}

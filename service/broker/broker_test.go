@@ -1,0 +1,254 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/service/broker"
+)
+
+// start runs a broker against a fresh virtual host and waits until it is
+// ready.
+func start(t *testing.T, url string) *broker.Broker {
+	t.Helper()
+	b := broker.New(broker.Options{
+		URLs: []string{url}, Replica: "test", QueueType: broker.Quorum, DeadLetterQueueType: broker.Classic,
+		PublishChannels: 2, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	require.Eventually(t, func() bool { return b.State() == broker.Ready }, 15*time.Second, 10*time.Millisecond)
+	return b
+}
+
+func outgoing(tenant uuid.UUID, n int) []domain.Outgoing {
+	batch := make([]domain.Outgoing, n)
+	for i := range batch {
+		batch[i] = domain.Outgoing{ID: uuid.New(), TenantID: tenant, Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+	}
+	return batch
+}
+
+func requireNoErrors(t *testing.T, errs []error) {
+	t.Helper()
+	for i, err := range errs {
+		require.NoError(t, err, "message %d", i)
+	}
+}
+
+func TestPublishedMessagesArriveInOrder(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	require.NoError(t, b.DeclareQueues(ctx, tenant), "declaring again is allowed")
+	batch := outgoing(tenant, 1000) // more than the window
+	requireNoErrors(t, b.Publish(ctx, batch))
+	require.Eventually(t, func() bool {
+		depth, err := b.QueueDepth(ctx, tenant)
+		return err == nil && depth == 1000
+	}, 5*time.Second, 10*time.Millisecond)
+
+	sub, err := b.Subscribe(ctx, tenant, "tag-1", 100)
+	require.NoError(t, err)
+	for i, m := range batch {
+		d := <-sub.Deliveries()
+		require.Equal(t, m.ID.String(), d.MessageID, "message %d", i)
+		require.Equal(t, m.Body, d.Body)
+		require.WithinDuration(t, time.Now(), d.Published, time.Minute)
+		if d.Tag%50 == 0 {
+			require.NoError(t, sub.Ack(d.Tag, true))
+		}
+	}
+	require.NoError(t, sub.Close())
+	require.NoError(t, sub.Close(), "closing again is allowed")
+	require.NoError(t, sub.Err())
+	_, open := <-sub.Deliveries()
+	require.False(t, open)
+	depth, err := b.QueueDepth(ctx, tenant)
+	require.NoError(t, err)
+	require.Zero(t, depth)
+}
+
+// A message that the broker returns is never taken for accepted, also when it
+// stands between others that are.
+func TestReturnedMessagesAreErrors(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	ctx, there, missing := t.Context(), uuid.New(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, there))
+	for range 20 {
+		batch := outgoing(there, 300)
+		for i := range batch {
+			if i%3 == 0 {
+				batch[i].TenantID = missing
+			}
+		}
+		for i, err := range b.Publish(ctx, batch) {
+			if i%3 == 0 {
+				require.ErrorIs(t, err, domain.ErrUnavailable)
+				require.Equal(t, "queue_missing", domain.CodeOf(err))
+			} else {
+				require.NoError(t, err)
+			}
+		}
+	}
+}
+
+func TestUnacknowledgedDeliveriesGoBack(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 10)))
+	sub, err := b.Subscribe(ctx, tenant, "tag-1", 100)
+	require.NoError(t, err)
+	first := <-sub.Deliveries()
+	require.NoError(t, sub.Ack(first.Tag, false))
+	require.NoError(t, sub.Close())
+
+	sub, err = b.Subscribe(ctx, tenant, "tag-2", 100)
+	require.NoError(t, err)
+	for range 9 {
+		d := <-sub.Deliveries()
+		require.NotEqual(t, first.MessageID, d.MessageID)
+		require.NoError(t, sub.Ack(d.Tag, false))
+	}
+	require.NoError(t, sub.Close())
+}
+
+func TestDeadLettersCarryTheirReason(t *testing.T) {
+	t.Parallel()
+	url := devtest.RabbitMQ(t)
+	b := start(t, url)
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	letter := domain.DeadLetter{
+		ID: uuid.New(), TenantID: tenant, MessageID: "some-id", Body: []byte("not json \xff"),
+		Headers: map[string]any{"x-reason": "forged", "x-death": "stripped", "kept": "yes"},
+		Reason:  domain.ReasonInvalidPayload, Error: "it is not JSON", Attempts: 3,
+	}
+	require.NoError(t, b.Bury(ctx, letter))
+
+	conn, err := amqp.Dial(url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	d, ok, err := ch.Get(broker.DeadLetterQueueName(tenant), true)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, letter.Body, d.Body)
+	require.Equal(t, "some-id", d.MessageId)
+	require.Equal(t, amqp.Table{
+		"x-reason": "invalid_payload", "x-error": "it is not JSON", "x-attempts": int64(3),
+		"x-dead-letter-id": letter.ID.String(), "kept": "yes",
+	}, d.Headers)
+}
+
+func TestDeletingQueuesTellsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 7)))
+	var discarded int64
+	require.Eventually(t, func() bool { depth, _ := b.QueueDepth(ctx, tenant); return depth == 7 }, 5*time.Second, 10*time.Millisecond)
+	discarded, err := b.DeleteQueues(ctx, tenant)
+	require.NoError(t, err)
+	require.EqualValues(t, 7, discarded)
+	discarded, err = b.DeleteQueues(ctx, tenant)
+	require.NoError(t, err)
+	require.Zero(t, discarded)
+	_, err = b.Subscribe(ctx, tenant, "tag", 10)
+	require.ErrorIs(t, err, domain.ErrNotFound)
+	_, err = b.QueueDepth(ctx, tenant)
+	require.ErrorIs(t, err, domain.ErrNotFound)
+}
+
+func TestPublishingRefusesAtOnceWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
+	b := broker.New(broker.Options{
+		URLs: []string{"amqp://guest:guest@127.0.0.1:1/"}, Replica: "test", PublishChannels: 2,
+		QueueType: broker.Quorum, DeadLetterQueueType: broker.Classic, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx) }()
+	start := time.Now()
+	err := b.Publish(ctx, outgoing(uuid.New(), 1))[0]
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+	require.ErrorIs(t, b.DeclareQueues(ctx, uuid.New()), domain.ErrUnavailable)
+	require.Less(t, time.Since(start), time.Second)
+	require.Equal(t, broker.Away, b.State())
+	cancel()
+	<-done
+}
+
+// A broker that stops answering makes a publication fail by its deadline; once
+// it answers again, everything goes on.
+func TestPublishingIsBoundedWhileTheBrokerHangs(t *testing.T) {
+	t.Parallel()
+	server := devtest.PrivateRabbitMQ(t)
+	b := start(t, server.URL())
+	tenant := uuid.New()
+	require.NoError(t, b.DeclareQueues(t.Context(), tenant))
+	server.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	begin := time.Now()
+	for _, err := range b.Publish(ctx, outgoing(tenant, 600)) {
+		require.ErrorIs(t, err, domain.ErrUnavailable)
+		require.Equal(t, "publish_unknown", domain.CodeOf(err))
+	}
+	require.Less(t, time.Since(begin), 3*time.Second)
+	server.Resume()
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		return b.Publish(ctx, outgoing(tenant, 1))[0] == nil
+	}, 30*time.Second, 100*time.Millisecond)
+}
+
+func TestEverythingComesBackAfterTheBrokerWasKilled(t *testing.T) {
+	t.Parallel()
+	server := devtest.PrivateRabbitMQ(t)
+	b := start(t, server.URL())
+	ready := func() bool { return b.State() == broker.Ready }
+	tenant := uuid.New()
+	require.NoError(t, b.DeclareQueues(t.Context(), tenant))
+	// A queue that was declared less than a second before the broker is killed
+	// may be unusable afterwards; an orderly restart makes it an old one.
+	server.Stop()
+	server.Start()
+	require.Eventually(t, ready, 30*time.Second, 50*time.Millisecond)
+	requireNoErrors(t, b.Publish(t.Context(), outgoing(tenant, 100)))
+	sub, err := b.Subscribe(t.Context(), tenant, "tag-1", 10)
+	require.NoError(t, err)
+	<-sub.Deliveries()
+	server.Kill()
+	<-sub.Done()
+	require.Error(t, sub.Err())
+	require.NoError(t, sub.Close())
+	server.Start()
+	require.Eventually(t, ready, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool {
+		sub, err = b.Subscribe(t.Context(), tenant, "tag-2", 200)
+		return err == nil
+	}, 30*time.Second, 100*time.Millisecond)
+	for range 100 {
+		<-sub.Deliveries()
+	}
+	require.NoError(t, sub.Close())
+}

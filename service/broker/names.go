@@ -1,0 +1,55 @@
+// Package broker speaks RabbitMQ in the domain's words: the queues of
+// tenants, publishing with confirms, and subscriptions.
+package broker
+
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/google/uuid"
+)
+
+// DeadExchange is the direct exchange through which dead letters reach their
+// tenant's dead-letter queue.
+const DeadExchange = "lanekeeper.dead"
+
+// deliveryLimit is how often a message may come back to a queue before the
+// broker dead-letters it. Every lost connection counts one, so it is far from
+// RabbitMQ 4's default of 20.
+const deliveryLimit = 1000
+
+// QueueName returns the name of a tenant's main queue.
+func QueueName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String() + "_queue" }
+
+// DeadLetterQueueName returns the name of a tenant's dead-letter queue.
+func DeadLetterQueueName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String() + "_dlq" }
+
+// QueueType is a kind of RabbitMQ queue.
+type QueueType string
+
+// The queue types that are supported.
+const (
+	Quorum  QueueType = "quorum"
+	Classic QueueType = "classic"
+)
+
+// queueArguments returns the arguments of a tenant's main queue. There is no
+// length limit: the backlog limit is the API's. See RabbitMQ's documentation
+// on quorum queues and on single active consumers.
+func queueArguments(kind QueueType, tenantID uuid.UUID) amqp.Table {
+	arguments := amqp.Table{
+		"x-queue-type":              string(kind),
+		"x-single-active-consumer":  true,
+		"x-dead-letter-exchange":    DeadExchange,
+		"x-dead-letter-routing-key": DeadLetterQueueName(tenantID),
+	}
+	if kind == Quorum {
+		arguments["x-delivery-limit"] = int64(deliveryLimit)
+		arguments["x-dead-letter-strategy"] = "at-least-once"
+		arguments["x-overflow"] = "reject-publish"
+	}
+	return arguments
+}
+
+func deadLetterQueueArguments(kind QueueType) amqp.Table {
+	return amqp.Table{"x-queue-type": string(kind)}
+}

@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq"
+)
+
+// declareExchanges declares what all tenants share.
+func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
+	return onChannel(ctx, s, func(ch *amqp.Channel) error {
+		if err := ch.ExchangeDeclare(DeadExchange, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
+			return fmt.Errorf("declare exchange %s: %w", DeadExchange, err)
+		}
+		return nil
+	})
+}
+
+// DeclareQueues declares the tenant's queues and binds them. A queue that
+// exists with other arguments is used as it is.
+func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
+	name := DeadLetterQueueName(tenantID)
+	if err := b.declareQueue(ctx, name, deadLetterQueueArguments(b.options.DeadLetterQueueType)); err != nil {
+		return err
+	}
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		return ch.QueueBind(name, name, DeadExchange, false, nil)
+	})
+	if err != nil {
+		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
+	}
+	return b.declareQueue(ctx, QueueName(tenantID), queueArguments(b.options.QueueType, tenantID))
+}
+
+func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.Table) error {
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
+		return err
+	})
+	if rabbitmq.IsPreconditionFailed(err) {
+		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", "queue", name)
+		return nil
+	}
+	if err != nil {
+		return unavailable(fmt.Errorf("declare queue %s: %w", name, err))
+	}
+	return nil
+}
+
+// DeleteQueues deletes the tenant's queues and returns how many messages were
+// dropped with its main queue. Queues that do not exist are no error.
+func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, error) {
+	var discarded int64
+	for _, name := range []string{QueueName(tenantID), DeadLetterQueueName(tenantID)} {
+		err := b.topology(ctx, func(ch *amqp.Channel) error {
+			n, err := ch.QueueDelete(name, false, false, false)
+			if err == nil && name == QueueName(tenantID) {
+				discarded = int64(n)
+			}
+			return err
+		})
+		if err != nil && !rabbitmq.IsNotFound(err) {
+			return discarded, unavailable(fmt.Errorf("delete queue %s: %w", name, err))
+		}
+	}
+	return discarded, nil
+}
+
+// QueueDepth returns the number of ready messages in the tenant's main queue,
+// by a passive declare. A queue that does not exist is an ErrNotFound.
+func (b *Broker) QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
+	name := QueueName(tenantID)
+	var depth int64
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		depth = int64(q.Messages)
+		return err
+	})
+	switch {
+	case rabbitmq.IsNotFound(err):
+		return 0, domain.Wrap(err, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
+	case err != nil:
+		return 0, unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+	}
+	return depth, nil
+}
+
+// topology runs work on a channel of the control session.
+func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) error {
+	session := b.control.Session()
+	if session == nil {
+		return rabbitmq.ErrClosed
+	}
+	return onChannel(ctx, session, work)
+}
+
+// onChannel runs work on a channel made for it, so that an error of the
+// broker, which closes the channel, hits nobody else.
+func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*amqp.Channel) error) error {
+	ch, err := s.Channel(ctx)
+	if err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	defer rabbitmq.CloseChannel(ch)
+	_, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil)
+	return err
+}

@@ -1,0 +1,303 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/workerpool"
+)
+
+const (
+	// chunkSize is how many buffered deliveries a worker takes at most.
+	chunkSize = 256
+	// drainTimeout is how long a leaving consumer waits for what it began;
+	// what is not through by then goes back to the queue.
+	drainTimeout = 10 * time.Second
+
+	minResubscribe = 200 * time.Millisecond
+	maxResubscribe = 5 * time.Second
+)
+
+// State is the state of a consumer.
+//
+//	starting --subscribed--> running --session lost--> reconnecting --subscribed--> running
+//	starting, reconnecting --queue missing--> failed --subscribed--> running
+//	running --store away too long--> paused --store back--> reconnecting
+//	any --stop--> draining --> stopped
+type State string
+
+// The states of a consumer.
+const (
+	Starting     State = "starting"
+	Running      State = "running"
+	Reconnecting State = "reconnecting"
+	Failed       State = "failed"
+	Paused       State = "paused"
+	Draining     State = "draining"
+	Stopped      State = "stopped"
+)
+
+// Status is what can be told of a consumer at one moment.
+type Status struct {
+	TenantID uuid.UUID
+	State    State
+	// Workers is the number of workers asked for, Busy how many of them have
+	// messages in hand.
+	Workers, Busy int
+	// Held is how many messages were delivered and are not acknowledged, Ready
+	// how many wait in the queue as last seen; -1 for not known.
+	Held, Ready int64
+	Tag         string
+	Since       time.Time
+	LastError   string
+}
+
+// command is a message on a consumer's control channel; done is closed when
+// it has been taken into account.
+type command struct {
+	stop    bool
+	workers int
+	done    chan struct{}
+}
+
+// consumer is the consumer of one tenant. The goroutine of run owns the
+// subscription, the pool and the acker; the fields below the line are read by
+// others.
+type consumer struct {
+	shared  *shared
+	tenant  uuid.UUID
+	control chan command
+	done    chan struct{} // closed when run has returned
+	epoch   int
+
+	// ---
+	first    chan struct{} // closed after the first attempt to subscribe
+	firstErr error         // written before first is closed
+	stopping atomic.Bool
+	workers  atomic.Int32
+	pool     atomic.Pointer[workerpool.Pool[domain.Delivery]]
+	held     atomic.Int64
+	ready    atomic.Int64
+
+	mu        sync.Mutex
+	state     State
+	tag       string
+	since     time.Time
+	lastError string
+}
+
+// shared is what all consumers of a manager use.
+type shared struct {
+	Options
+	prefetch func() int
+}
+
+func newConsumer(s *shared, tenant uuid.UUID, workers int) *consumer {
+	c := &consumer{
+		shared: s, tenant: tenant,
+		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
+		state: Starting, since: time.Now(),
+	}
+	c.workers.Store(int32(workers)) //nolint:gosec // between 1 and 100
+	c.ready.Store(-1)
+	return c
+}
+
+// send puts a command on the control channel and waits until it was taken
+// into account, the consumer has ended, or ctx ends.
+func (c *consumer) send(ctx context.Context, cmd command) error {
+	cmd.done = make(chan struct{})
+	select {
+	case c.control <- cmd:
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("consumer does not answer: %w", ctx.Err())
+	}
+	select {
+	case <-cmd.done:
+		return nil
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("consumer is still busy: %w", ctx.Err())
+	}
+}
+
+// run subscribes, consumes, and subscribes again after a loss, until it is
+// told to stop or ctx ends; then it drains.
+func (c *consumer) run(ctx context.Context) {
+	defer close(c.done)
+	defer c.enter(Stopped, nil)
+	log := c.shared.Log.With("tenant_id", c.tenant)
+	wait := minResubscribe
+	for {
+		sub, goOn := c.subscribe(ctx)
+		if !goOn {
+			return
+		}
+		if sub != nil {
+			wait = minResubscribe
+			lost, err := c.consume(ctx, sub)
+			if !lost {
+				return
+			}
+			log.Warn("consumer lost its subscription, subscribing again", "error", err)
+			c.enter(Reconnecting, err)
+		}
+		if !c.sleep(ctx, jitter(wait)) || !c.awaitStore(ctx) {
+			return
+		}
+		wait = min(2*wait, maxResubscribe)
+	}
+}
+
+// awaitStore waits for as long as the store is known to be away: what would
+// be delivered could only be held. The writer goes on trying with the rows it
+// has. False means to end.
+func (c *consumer) awaitStore(ctx context.Context) bool {
+	for {
+		if _, away := c.shared.Writer.UnavailableSince(); !away {
+			return true
+		}
+		c.enter(Paused, nil)
+		if !c.sleep(ctx, time.Second) {
+			return false
+		}
+	}
+}
+
+// subscribe makes one attempt to subscribe, while it listens to the control
+// channel. It returns nil and true when the attempt failed, and false when
+// the consumer shall end.
+func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
+	type result struct {
+		sub domain.Subscription
+		err error
+	}
+	c.epoch++
+	tag := fmt.Sprintf("tenant_%s_%s_%d", c.tenant, c.shared.Replica, c.epoch)
+	subscribeCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan result, 1)
+	go func() {
+		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, c.shared.prefetch())
+		results <- result{sub, err}
+	}()
+	for {
+		select {
+		case r := <-results:
+			c.subscribed(tag, r.err)
+			return r.sub, ctx.Err() == nil || r.sub != nil
+		case cmd := <-c.control:
+			if c.obey(cmd, nil) {
+				continue
+			}
+			cancel()
+			if r := <-results; r.sub != nil {
+				_ = r.sub.Close()
+			}
+			return nil, false
+		}
+	}
+}
+
+func (c *consumer) subscribed(tag string, err error) {
+	switch {
+	case err == nil:
+		c.mu.Lock()
+		c.tag = tag
+		c.mu.Unlock()
+		c.enter(Running, nil)
+	case errors.Is(err, domain.ErrNotFound):
+		c.enter(Failed, err)
+		if c.shared.QueueMissing != nil {
+			c.shared.QueueMissing(c.tenant)
+		}
+	default:
+		c.enter(Reconnecting, err)
+	}
+	select {
+	case <-c.first:
+	default:
+		c.firstErr = err
+		close(c.first)
+	}
+}
+
+// obey carries out a command and reports whether the consumer goes on.
+func (c *consumer) obey(cmd command, pool *workerpool.Pool[domain.Delivery]) bool {
+	defer close(cmd.done)
+	if cmd.stop {
+		c.stopping.Store(true)
+		return false
+	}
+	c.workers.Store(int32(cmd.workers)) //nolint:gosec // between 1 and 100
+	if pool != nil {
+		pool.Resize(cmd.workers)
+	}
+	return true
+}
+
+// sleep waits while it listens to the control channel; false means to end.
+func (c *consumer) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case cmd := <-c.control:
+			if !c.obey(cmd, nil) {
+				return false
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// enter moves to another state and notes the error that led there.
+func (c *consumer) enter(s State, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != s {
+		c.state, c.since = s, time.Now()
+	}
+	if err != nil {
+		c.lastError = err.Error()
+	} else if s == Running {
+		c.lastError = ""
+	}
+}
+
+// startError tells a caller of Start how things stand after the first
+// attempt.
+func (c *consumer) startError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == Running {
+		return nil
+	}
+	return c.firstErr
+}
+
+// status returns a snapshot.
+func (c *consumer) status() Status {
+	c.mu.Lock()
+	s := Status{TenantID: c.tenant, State: c.state, Tag: c.tag, Since: c.since, LastError: c.lastError}
+	c.mu.Unlock()
+	s.Workers = int(c.workers.Load())
+	if pool := c.pool.Load(); pool != nil {
+		s.Busy = pool.Busy()
+	}
+	s.Held, s.Ready = c.held.Load(), c.ready.Load()
+	return s
+}

@@ -1,0 +1,268 @@
+// Package consumer runs the tenants' consumers: a TenantManager with one
+// consumer for each tenant, each with a control channel, a worker pool and a
+// subscription, and one Writer that stores what all of them receive.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+const (
+	maxPrefetch = 256
+	minPrefetch = 16
+	// heldTotal bounds the deliveries that all consumers together hold; above
+	// a hundred tenants each gets its share.
+	heldTotal = 100 * maxPrefetch
+
+	depthEvery   = 5 * time.Second
+	depthTimeout = 5 * time.Second
+)
+
+// ErrClosed is returned when the manager is shutting down.
+var ErrClosed = errors.New("tenant manager is shutting down")
+
+// Metrics is what consumers report to.
+type Metrics interface {
+	// AddMessages counts n messages of a tenant with an outcome: stored,
+	// duplicate, discarded or dead_lettered.
+	AddMessages(tenantID uuid.UUID, outcome string, n int)
+	// ObserveEndToEnd takes the seconds from publication to commit.
+	ObserveEndToEnd(seconds float64)
+}
+
+// DepthReader tells how many messages wait in a tenant's queue.
+type DepthReader interface {
+	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+}
+
+// Options configure a TenantManager.
+type Options struct {
+	Subscriber domain.Subscriber
+	Publisher  domain.Publisher
+	Depths     DepthReader
+	Writer     *Writer
+	Metrics    Metrics
+	Log        *slog.Logger
+	// Replica is part of every consumer tag.
+	Replica string
+	// QueueMissing is told of tenants whose queue does not exist; it must not
+	// block. It may be nil.
+	QueueMissing func(tenantID uuid.UUID)
+}
+
+// TenantManager runs a consumer for each tenant it was told to start. The
+// mutex guards the map only: an entry is put in before any I/O, so that no
+// tenant is started twice, and whoever has to wait waits on the entry. It is
+// safe for concurrent use.
+type TenantManager struct {
+	shared *shared
+	ctx    context.Context //nolint:containedctx // the life of all consumers, ended by Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[uuid.UUID]*consumer
+	closed  bool
+}
+
+var _ domain.ConsumerManager = (*TenantManager)(nil)
+
+// NewTenantManager returns a manager without consumers. Close ends it.
+func NewTenantManager(o Options) *TenantManager {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}
+	m.shared = &shared{Options: o, prefetch: m.prefetch}
+	m.wg.Go(m.sampleDepths)
+	return m
+}
+
+// Start implements domain.ConsumerManager. The error is that of the first
+// attempt to subscribe; the consumer goes on trying.
+func (m *TenantManager) Start(ctx context.Context, t domain.Tenant) error {
+	for {
+		c, err := m.entry(t)
+		if err != nil {
+			return err
+		}
+		if c.stopping.Load() {
+			select {
+			case <-c.done:
+				continue
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the consumer to stop: %w", ctx.Err())
+			}
+		}
+		if int(c.workers.Load()) != t.Workers {
+			if err := c.send(ctx, command{workers: t.Workers}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-c.first:
+			return c.startError()
+		case <-c.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the subscription: %w", ctx.Err())
+		}
+	}
+}
+
+// entry returns the tenant's consumer, a new one if there is none.
+func (m *TenantManager) entry(t domain.Tenant) (*consumer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	if c := m.entries[t.ID]; c != nil {
+		return c, nil
+	}
+	c := newConsumer(m.shared, t.ID, t.Workers)
+	m.entries[t.ID] = c
+	m.wg.Go(func() {
+		c.run(m.ctx)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.entries, t.ID)
+	})
+	return c, nil
+}
+
+// Stop implements domain.ConsumerManager.
+func (m *TenantManager) Stop(ctx context.Context, id uuid.UUID) error {
+	c := m.find(id)
+	if c == nil {
+		return nil
+	}
+	if err := c.send(ctx, command{stop: true}); err != nil {
+		return err
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("consumer is still draining: %w", ctx.Err())
+	}
+}
+
+// Resize implements domain.ConsumerManager.
+func (m *TenantManager) Resize(ctx context.Context, id uuid.UUID, workers int) error {
+	c := m.find(id)
+	if c == nil {
+		return nil
+	}
+	return c.send(ctx, command{workers: workers})
+}
+
+// Snapshot returns the status of every consumer, ordered by tenant.
+func (m *TenantManager) Snapshot() []Status {
+	consumers := m.all()
+	statuses := make([]Status, len(consumers))
+	for i, c := range consumers {
+		statuses[i] = c.status()
+	}
+	slices.SortFunc(statuses, func(a, b Status) int { return slices.Compare(a.TenantID[:], b.TenantID[:]) })
+	return statuses
+}
+
+// Running returns the tenants that have a consumer here, in whatever state it
+// is, with the number of workers it was told to have.
+func (m *TenantManager) Running() map[uuid.UUID]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	running := make(map[uuid.UUID]int, len(m.entries))
+	for id, c := range m.entries {
+		running[id] = int(c.workers.Load())
+	}
+	return running
+}
+
+// Depth returns how many messages of the tenant are not processed yet, ready
+// and held, as last seen; false when that is not known here.
+func (m *TenantManager) Depth(id uuid.UUID) (int64, bool) {
+	c := m.find(id)
+	if c == nil {
+		return 0, false
+	}
+	ready := c.ready.Load()
+	return ready + c.held.Load(), ready >= 0
+}
+
+// Close drains all consumers at once and returns when they have ended, or
+// with an error when ctx ends before.
+func (m *TenantManager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.wg.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("consumers are still draining: %w", ctx.Err())
+	}
+}
+
+func (m *TenantManager) find(id uuid.UUID) *consumer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.entries[id]
+}
+
+func (m *TenantManager) all() []*consumer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	consumers := make([]*consumer, 0, len(m.entries))
+	for _, c := range m.entries {
+		consumers = append(consumers, c)
+	}
+	return consumers
+}
+
+// prefetch returns the prefetch for a new subscription.
+func (m *TenantManager) prefetch() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return max(minPrefetch, min(maxPrefetch, heldTotal/max(1, len(m.entries))))
+}
+
+// sampleDepths asks the broker for the depth of every queue, in turn.
+func (m *TenantManager) sampleDepths() {
+	tick := time.NewTicker(depthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-m.ctx.Done():
+			return
+		}
+		for _, c := range m.all() {
+			ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
+			depth, err := m.shared.Depths.QueueDepth(ctx, c.tenant)
+			cancel()
+			if err != nil {
+				depth = -1
+			}
+			c.ready.Store(depth)
+			if m.ctx.Err() != nil || errors.Is(err, domain.ErrUnavailable) {
+				break
+			}
+		}
+	}
+}

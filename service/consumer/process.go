@@ -1,0 +1,136 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/jsonb"
+)
+
+const (
+	buryTimeout = 5 * time.Second
+	// maxErrorText bounds the error text that a dead letter carries, in bytes.
+	maxErrorText = 500
+)
+
+// process stores a chunk of deliveries and buries what cannot be stored. It
+// calls finished with the tags of deliveries that are done; those it could
+// not finish before ctx ended are left to be delivered again.
+func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, finished func([]uint64)) {
+	messages := make([]domain.Message, 0, len(chunk))
+	sources := make([]int, 0, len(chunk))
+	var letters []domain.DeadLetter
+	var letterTags []uint64
+	bury := func(d *domain.Delivery, reason domain.DeadLetterReason, text string) {
+		letters = append(letters, c.deadLetter(d, reason, text))
+		letterTags = append(letterTags, d.Tag)
+	}
+	for i := range chunk {
+		d := &chunk[i]
+		if err := jsonb.Check(d.Body); err != nil {
+			bury(d, domain.ReasonInvalidPayload, err.Error())
+			continue
+		}
+		messages = append(messages, domain.Message{ID: c.messageID(d), TenantID: c.tenant, Payload: d.Body})
+		sources = append(sources, i)
+	}
+	if len(messages) > 0 {
+		results, err := c.shared.Writer.Store(ctx, messages)
+		if err != nil {
+			return // aborted; nothing is acknowledged
+		}
+		tags := make([]uint64, 0, len(results))
+		var counts outcomeCounts
+		now := time.Now()
+		for i, r := range results {
+			d := &chunk[sources[i]]
+			switch {
+			case r.Err != nil:
+				bury(d, domain.ReasonNotStorable, r.Err.Error())
+				continue
+			case r.Outcome == domain.AppendConflict:
+				bury(d, domain.ReasonIDConflict, "another payload is stored under this message id")
+				continue
+			case r.Outcome == domain.AppendStored && !d.Published.IsZero():
+				c.shared.Metrics.ObserveEndToEnd(now.Sub(d.Published).Seconds())
+			}
+			counts[r.Outcome]++
+			tags = append(tags, d.Tag)
+		}
+		c.count(counts)
+		if len(tags) > 0 {
+			finished(tags)
+		}
+	}
+	for i := range letters {
+		if !c.bury(ctx, &letters[i]) {
+			return
+		}
+		finished([]uint64{letterTags[i]})
+	}
+}
+
+// messageID returns the id under which a delivery is stored. A message id
+// that is no UUID becomes a UUIDv5 within the tenant, so that it stays the
+// same when the message is delivered again; without one an id is made up, and
+// the message is stored at least once.
+func (c *consumer) messageID(d *domain.Delivery) uuid.UUID {
+	if d.MessageID == "" {
+		return uuid.Must(uuid.NewV7())
+	}
+	if id, err := domain.ParseID(d.MessageID); err == nil {
+		return id
+	}
+	return uuid.NewSHA1(c.tenant, []byte(d.MessageID))
+}
+
+func (c *consumer) deadLetter(d *domain.Delivery, reason domain.DeadLetterReason, text string) domain.DeadLetter {
+	return domain.DeadLetter{
+		ID: uuid.Must(uuid.NewV7()), TenantID: c.tenant, MessageID: d.MessageID,
+		Body: d.Body, Headers: d.Headers, Reason: reason,
+		Error: strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""), Attempts: 1,
+	}
+}
+
+// bury publishes a dead letter, and tries on until it is confirmed or ctx
+// ends.
+func (c *consumer) bury(ctx context.Context, letter *domain.DeadLetter) bool {
+	for wait := minResubscribe; ; wait = min(2*wait, maxResubscribe) {
+		buryCtx, cancel := context.WithTimeout(ctx, buryTimeout)
+		err := c.shared.Publisher.Bury(buryCtx, *letter)
+		cancel()
+		if err == nil {
+			c.shared.Metrics.AddMessages(c.tenant, "dead_lettered", 1)
+			c.shared.Log.Warn("message dead-lettered", "tenant_id", c.tenant, "message_id", letter.MessageID, "reason", letter.Reason)
+			return true
+		}
+		if !errors.Is(err, context.Canceled) {
+			c.shared.Log.Warn("dead letter not confirmed, trying on", "tenant_id", c.tenant, "error", err)
+		}
+		select {
+		case <-time.After(jitter(wait)):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// outcomeCounts counts results by domain.AppendOutcome.
+type outcomeCounts [domain.AppendNoTenant + 1]int
+
+func (c *consumer) count(counts outcomeCounts) {
+	names := [...]string{
+		domain.AppendStored: "stored", domain.AppendDuplicate: "duplicate",
+		domain.AppendNoTenant: "discarded",
+	}
+	for outcome, n := range counts {
+		if n > 0 {
+			c.shared.Metrics.AddMessages(c.tenant, names[outcome], n)
+		}
+	}
+}

@@ -1,0 +1,359 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"lanekeeper/domain"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// faultyStore is a message store in memory with the outcomes of the real one.
+// fault is asked before every append; an error means that nothing is stored.
+type faultyStore struct {
+	domain.MessageRepository
+
+	mu      sync.Mutex
+	fault   func(batch []domain.Message) error
+	history map[uuid.UUID][]domain.Message
+	batches [][]domain.Message
+}
+
+func newFaultyStore() *faultyStore {
+	return &faultyStore{history: make(map[uuid.UUID][]domain.Message)}
+}
+
+func (s *faultyStore) setFault(f func(batch []domain.Message) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = f
+}
+
+func (s *faultyStore) AppendMessages(_ context.Context, batch []domain.Message) ([]domain.AppendOutcome, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != nil {
+		if err := s.fault(batch); err != nil {
+			return nil, err
+		}
+	}
+	s.batches = append(s.batches, batch)
+	outcomes := make([]domain.AppendOutcome, len(batch))
+	keys := make(map[messageKey]bool)
+	for i, m := range batch {
+		key := messageKey{m.TenantID, m.ID}
+		if keys[key] {
+			panic("an id twice in one batch")
+		}
+		keys[key] = true
+		outcomes[i] = domain.AppendStored
+		for _, stored := range s.history[m.TenantID] {
+			if stored.ID == m.ID {
+				outcomes[i] = domain.AppendDuplicate
+			}
+		}
+		if outcomes[i] == domain.AppendStored {
+			s.history[m.TenantID] = append(s.history[m.TenantID], m)
+		}
+	}
+	return outcomes, nil
+}
+
+func (s *faultyStore) stored(tenant uuid.UUID) []domain.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]domain.Message(nil), s.history[tenant]...)
+}
+
+func startWriter(t *testing.T, o WriterOptions) *Writer {
+	t.Helper()
+	o.Log = slog.New(slog.DiscardHandler)
+	w := NewWriter(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+func messagesOf(tenant uuid.UUID, n int) []domain.Message {
+	messages := make([]domain.Message, n)
+	for i := range messages {
+		messages[i] = domain.Message{ID: uuid.New(), TenantID: tenant, Payload: fmt.Appendf(nil, "%d", i)}
+	}
+	return messages
+}
+
+func has(batch []domain.Message, id uuid.UUID) bool {
+	for _, m := range batch {
+		if m.ID == id || m.TenantID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func TestWriterStoresEverythingInOrder(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store})
+	var wg sync.WaitGroup
+	for range 30 {
+		tenant := uuid.New()
+		wg.Go(func() {
+			var sent []domain.Message
+			for range 40 {
+				chunk := messagesOf(tenant, 1+rand.IntN(100))
+				sent = append(sent, chunk...)
+				results, err := w.Store(t.Context(), chunk)
+				if err != nil || len(results) != len(chunk) {
+					t.Errorf("store: %v, %d results for %d", err, len(results), len(chunk))
+				}
+			}
+			if got := store.stored(tenant); len(got) != len(sent) {
+				t.Errorf("stored %d of %d", len(got), len(sent))
+			} else {
+				for i := range got {
+					if got[i].ID != sent[i].ID {
+						t.Errorf("message %d is out of order", i)
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, batch := range store.batches {
+		require.LessOrEqual(t, len(batch), maxBatchRows)
+	}
+}
+
+func TestWriterGivesUpThePoisonedRowOnly(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store})
+	messages := messagesOf(uuid.New(), 256)
+	poison := messages[77].ID
+	store.setFault(func(batch []domain.Message) error {
+		if has(batch, poison) {
+			return domain.New(domain.ErrRejected, "row_rejected", "bad row")
+		}
+		return nil
+	})
+	results, err := w.Store(t.Context(), messages)
+	require.NoError(t, err)
+	for i, r := range results {
+		if i == 77 {
+			require.ErrorIs(t, r.Err, domain.ErrRejected)
+			continue
+		}
+		require.NoError(t, r.Err)
+		require.Equal(t, domain.AppendStored, r.Outcome)
+	}
+	require.Len(t, store.stored(messages[0].TenantID), 255)
+}
+
+func TestWriterGoesOnAroundABlockedTenant(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []domain.Kind{domain.ErrContended, domain.ErrPartitionMissing} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			store := newFaultyStore()
+			missing := make(chan uuid.UUID, 1000)
+			w := startWriter(t, WriterOptions{Repository: store, PartitionMissing: func(id uuid.UUID) { missing <- id }})
+			blocked, free := uuid.New(), uuid.New()
+			store.setFault(func(batch []domain.Message) error {
+				if has(batch, blocked) {
+					return domain.New(kind, "blocked", "blocked")
+				}
+				return nil
+			})
+			var wg sync.WaitGroup
+			for range 3 { // more than one call, so that order across calls shows
+				chunk := messagesOf(blocked, 300)
+				started := make(chan struct{})
+				wg.Go(func() {
+					close(started)
+					results, err := w.Store(t.Context(), chunk)
+					if err != nil || results[299].Outcome != domain.AppendStored {
+						t.Errorf("blocked tenant: %v", err)
+					}
+				})
+				<-started
+			}
+			for range 50 {
+				results, err := w.Store(t.Context(), messagesOf(free, 10))
+				require.NoError(t, err)
+				require.Equal(t, domain.AppendStored, results[0].Outcome)
+			}
+			require.Empty(t, store.stored(blocked))
+			store.setFault(nil)
+			wg.Wait()
+			require.Len(t, store.stored(blocked), 900)
+			if kind == domain.ErrPartitionMissing {
+				require.Equal(t, blocked, <-missing)
+			}
+		})
+	}
+}
+
+func TestWriterHoldsThroughAnOutage(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store})
+	down := make(chan struct{}, 100)
+	store.setFault(func([]domain.Message) error {
+		select {
+		case down <- struct{}{}:
+		default:
+		}
+		return domain.New(domain.ErrUnavailable, "down", "down")
+	})
+	tenant := uuid.New()
+	done := make(chan error)
+	go func() {
+		results, err := w.Store(t.Context(), messagesOf(tenant, 20))
+		for _, r := range results {
+			if r.Outcome != domain.AppendStored {
+				err = fmt.Errorf("outcome %d, %w", r.Outcome, r.Err)
+			}
+		}
+		done <- err
+	}()
+	for range 3 {
+		<-down
+	}
+	_, away := w.UnavailableSince()
+	require.True(t, away)
+	store.setFault(nil)
+	require.NoError(t, <-done)
+	require.Eventually(t, func() bool { _, away := w.UnavailableSince(); return !away }, time.Second, time.Millisecond)
+	require.Len(t, store.stored(tenant), 20)
+}
+
+// A tenant that floods the writer does not make another one wait for more
+// than the batch under way.
+func TestWriterTakesTurns(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store})
+	entered, gate := make(chan struct{}, 100), make(chan struct{})
+	store.setFault(func([]domain.Message) error { entered <- struct{}{}; <-gate; return nil })
+	flood, quiet := uuid.New(), uuid.New()
+	var wg sync.WaitGroup
+	send := func(tenant uuid.UUID, n int) {
+		wg.Go(func() { _, _ = w.Store(t.Context(), messagesOf(tenant, n)) })
+	}
+	waiting := func(jobs int) {
+		require.Eventually(t, func() bool { return len(w.jobs) == jobs }, 5*time.Second, time.Millisecond)
+	}
+	send(flood, 256)
+	<-entered // the first batch is under way; what comes now waits
+	for range 19 {
+		send(flood, 256)
+	}
+	waiting(19)
+	send(quiet, 1)
+	waiting(20)
+	close(gate)
+	wg.Wait()
+	after := 0
+	for _, batch := range store.batches {
+		if has(batch, quiet) {
+			break
+		}
+		after++
+	}
+	require.LessOrEqual(t, after, 2, "batches before the quiet tenant's row, of %d", len(store.batches))
+}
+
+func TestWriterStoresARedeliveryOnce(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store})
+	tenant := uuid.New()
+	m := messagesOf(tenant, 3)
+	results, err := w.Store(t.Context(), []domain.Message{m[0], m[1], m[0], m[2], m[0]})
+	require.NoError(t, err)
+	var outcomes []domain.AppendOutcome
+	for _, r := range results {
+		outcomes = append(outcomes, r.Outcome)
+	}
+	require.Equal(t, []domain.AppendOutcome{
+		domain.AppendStored, domain.AppendStored, domain.AppendDuplicate, domain.AppendStored, domain.AppendDuplicate,
+	}, outcomes)
+	require.Len(t, store.stored(tenant), 3)
+}
+
+// Whatever mixture of faults comes, every message ends with one result, is
+// stored once, and in order within its tenant.
+func TestWriterUnderRandomFaults(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	w := startWriter(t, WriterOptions{Repository: store, Linger: time.Millisecond})
+	kinds := []domain.Kind{domain.ErrContended, domain.ErrPartitionMissing, domain.ErrUnavailable}
+	poison := make(map[uuid.UUID]bool)
+	var mu sync.Mutex
+	store.setFault(func(batch []domain.Message) error {
+		if rand.IntN(4) == 0 {
+			return domain.New(kinds[rand.IntN(len(kinds))], "random", "random")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range batch {
+			if poison[m.ID] {
+				return domain.New(domain.ErrRejected, "poison", "poison")
+			}
+		}
+		return nil
+	})
+	var wg sync.WaitGroup
+	for range 10 {
+		tenant := uuid.New()
+		wg.Go(func() {
+			var want []uuid.UUID
+			for range 5 {
+				chunk := messagesOf(tenant, 1+rand.IntN(40))
+				mu.Lock()
+				for _, m := range chunk {
+					if rand.IntN(40) == 0 {
+						poison[m.ID] = true
+					} else {
+						want = append(want, m.ID)
+					}
+				}
+				mu.Unlock()
+				results, err := w.Store(t.Context(), chunk)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for i, r := range results {
+					if poison[chunk[i].ID] != (r.Err != nil) || (r.Err == nil) != (r.Outcome == domain.AppendStored) {
+						t.Errorf("message %d: poison %v, %+v", i, poison[chunk[i].ID], r)
+					}
+				}
+				mu.Unlock()
+			}
+			var got []uuid.UUID
+			for _, m := range store.stored(tenant) {
+				got = append(got, m.ID)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("stored %d, want %d in order", len(got), len(want))
+			}
+		})
+	}
+	wg.Wait()
+}
