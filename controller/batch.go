@@ -1,0 +1,214 @@
+package controller
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lanekeeper/controller/middleware"
+	"lanekeeper/domain"
+	"lanekeeper/model"
+)
+
+// batchEntry is one message of a batch: a submission, or why it is none.
+type batchEntry struct {
+	submission domain.Submission
+	err        error
+}
+
+// publishBatch publishes many messages.
+//
+//	@Summary		Publish many messages
+//	@Description	1 to 1000 messages: as JSON, or as `application/x-ndjson` with one payload a line. A message that is refused does not keep the others from being published. When all are refused for one reason that is not theirs (the broker is away, the tenant is inactive, too much backlog), the whole call is.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Accept			json,application/x-ndjson
+//	@Produce		json
+//	@Param			X-Tenant-ID	header		string				false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param			tenant_id	query		string				false	"The same as X-Tenant-ID"							format(uuid)
+//	@Param			body		body		model.PublishBatch	true	"The messages"
+//	@Success		202			{object}	model.BatchResult	"All messages were accepted"
+//	@Success		207			{object}	model.BatchResult	"Some messages were rejected"
+//	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
+//	@Router			/messages/batch [post]
+func (m *messageController) publishBatch(c *gin.Context) error {
+	if len(c.Request.Header.Values(idempotencyHeader)) > 0 {
+		e := domain.New(domain.ErrMalformed, "key_not_for_batch", "A batch has no key of its own; give its messages an idempotency_key each.")
+		e.Fields = []domain.FieldError{{Pointer: idempotencyHeader, Message: "must not be sent with a batch"}}
+		return e
+	}
+	entries, err := readBatch(c)
+	if err != nil {
+		return err
+	}
+	submissions := make([]domain.Submission, 0, len(entries))
+	for i := range entries {
+		if entries[i].err == nil {
+			submissions = append(submissions, entries[i].submission)
+		}
+	}
+	var receipts []domain.Receipt
+	if len(submissions) > 0 {
+		receipts = m.messages.Publish(c.Request.Context(), middleware.Tenant(c), submissions)
+	}
+	if len(receipts) != len(submissions) {
+		return fmt.Errorf("publish %d messages: %d receipts", len(submissions), len(receipts))
+	}
+	if len(receipts) == len(entries) {
+		if err := commonRefusal(receipts); err != nil {
+			return err
+		}
+	}
+	result, unexpected := batchResult(entries, receipts)
+	if unexpected != nil {
+		_ = c.Error(unexpected) // for the access log
+	}
+	status := http.StatusAccepted
+	if result.Rejected > 0 {
+		status = http.StatusMultiStatus
+	}
+	return writeJSON(c, status, result)
+}
+
+// readBatch reads the messages of a batch in either form. The error is about
+// the batch as a whole.
+func readBatch(c *gin.Context) ([]batchEntry, error) {
+	media, err := mediaType(c, jsonType, ndjsonType)
+	if err != nil {
+		return nil, err
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	if media == ndjsonType {
+		return collect(lineEntries(body), "")
+	}
+	if err := checkJSON(body); err != nil {
+		return nil, err
+	}
+	var batch model.RawBatch
+	if err := decodeObject(body, &batch); err != nil {
+		return nil, err
+	}
+	const pointer = "/messages"
+	if opening(batch.Messages) != '[' {
+		return nil, domain.WithFields(domain.FieldError{Pointer: pointer, Message: "must be an array"})
+	}
+	return collect(arrayEntries(batch.Messages), pointer)
+}
+
+// collect returns the entries, or an ErrInvalid for pointer when there are
+// none or too many.
+func collect(entries iter.Seq[batchEntry], pointer string) ([]batchEntry, error) {
+	var collected []batchEntry
+	for entry := range entries {
+		if collected = append(collected, entry); len(collected) > model.MaxBatchMessages {
+			break
+		}
+	}
+	if n := len(collected); n == 0 || n > model.MaxBatchMessages {
+		return nil, domain.WithFields(domain.FieldError{Pointer: pointer, Message: fmt.Sprintf("must have 1 to %d messages", model.MaxBatchMessages)})
+	}
+	return collected, nil
+}
+
+// arrayEntries yields the messages of a JSON array.
+func arrayEntries(array []byte) iter.Seq[batchEntry] {
+	return func(yield func(batchEntry) bool) {
+		for element := range elements(array) {
+			var message model.BatchMessage
+			err := decodeObject(element, &message)
+			var submission domain.Submission
+			if err == nil {
+				submission, err = message.Domain()
+			}
+			if !yield(batchEntry{submission, err}) {
+				return
+			}
+		}
+	}
+}
+
+// lineEntries yields the payloads of a body with one a line; blank lines do
+// not count.
+func lineEntries(body []byte) iter.Seq[batchEntry] {
+	return func(yield func(batchEntry) bool) {
+		for line := range bytes.Lines(body) {
+			if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
+				continue
+			}
+			entry := batchEntry{submission: domain.Submission{Payload: line}}
+			if err := checkJSON(line); err != nil {
+				entry = batchEntry{err: badLine(err)}
+			}
+			if !yield(entry) {
+				return
+			}
+		}
+	}
+}
+
+// badLine makes an item's error of that of a document: a line that cannot be
+// parsed is a field of the batch that is not valid.
+func badLine(err error) error {
+	return domain.Wrap(err, domain.ErrInvalid, domain.CodeOf(err), "The line is not a valid JSON document.")
+}
+
+// commonRefusal returns the error of the whole batch when every message was
+// refused for one reason that lies outside of the messages, else nil.
+func commonRefusal(receipts []domain.Receipt) error {
+	first := receipts[0].Err
+	for i := range receipts {
+		err := receipts[i].Err
+		if err == nil || !sameRefusal(first, err) {
+			return nil
+		}
+	}
+	return first
+}
+
+func sameRefusal(a, b error) bool {
+	if errors.Is(a, domain.ErrUnavailable) {
+		return errors.Is(b, domain.ErrUnavailable)
+	}
+	for _, kind := range []domain.Kind{domain.ErrConflict, domain.ErrLimited, domain.ErrNotFound} {
+		if errors.Is(a, kind) {
+			return errors.Is(b, kind) && domain.CodeOf(a) == domain.CodeOf(b)
+		}
+	}
+	return isInternal(a) && isInternal(b)
+}
+
+// isInternal tells whether err is one that callers are told nothing about.
+func isInternal(err error) bool {
+	return middleware.ProblemFor(err).Status == http.StatusInternalServerError
+}
+
+// batchResult returns the answer, and one of the errors that callers are told
+// nothing about, if there was any.
+func batchResult(entries []batchEntry, receipts []domain.Receipt) (result model.BatchResult, unexpected error) {
+	result.Results = make([]model.BatchItem, len(entries))
+	for i := range entries {
+		receipt := domain.Receipt{Err: entries[i].err}
+		if receipt.Err == nil {
+			receipt, receipts = receipts[0], receipts[1:]
+		}
+		if receipt.Err == nil {
+			result.Accepted++
+			result.Results[i] = model.AcceptedItem(i, &receipt)
+			continue
+		}
+		result.Rejected++
+		problem := middleware.ProblemFor(receipt.Err)
+		if problem.Status == http.StatusInternalServerError {
+			unexpected = receipt.Err
+		}
+		result.Results[i] = model.RejectedItem(i, receipt.ID, &problem)
+	}
+	return result, unexpected
+}

@@ -1,0 +1,116 @@
+package controller
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"lanekeeper/controller/middleware"
+	"lanekeeper/domain"
+)
+
+const (
+	jsonType   = "application/json"
+	ndjsonType = "application/x-ndjson"
+
+	// maxNesting is how deep encoding/json goes.
+	maxNesting = 10_000
+	// firstRead is how much memory a body gets before any of it has come.
+	firstRead = 1 << 20
+)
+
+// mediaType returns which of the allowed media types the body has. A request
+// without Content-Type is taken to be the first of them; any other type, and
+// compressed bodies, are an ErrUnsupported.
+func mediaType(c *gin.Context, allowed ...string) (string, error) {
+	if encoding := c.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return "", domain.New(domain.ErrUnsupported, "unsupported_encoding", "Compressed bodies are not understood.")
+	}
+	header := c.GetHeader("Content-Type")
+	if header == "" {
+		return allowed[0], nil
+	}
+	media, params, err := mime.ParseMediaType(header)
+	charset := params["charset"]
+	if err != nil || !slices.Contains(allowed, media) || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return "", domain.New(domain.ErrUnsupported, "unsupported_media_type", "The Content-Type must be "+strings.Join(allowed, " or ")+".")
+	}
+	return media, nil
+}
+
+// readBody returns the whole body. The route's body limit holds.
+func readBody(c *gin.Context) ([]byte, error) {
+	var buf bytes.Buffer
+	if n := c.Request.ContentLength; n > 0 {
+		buf.Grow(int(min(n+bytes.MinRead, firstRead)))
+	}
+	if _, err := buf.ReadFrom(c.Request.Body); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, middleware.BodyTooLarge(tooLarge.Limit)
+		}
+		return nil, domain.Wrap(err, domain.ErrMalformed, "body_unreadable", "The body could not be read to its end.")
+	}
+	return buf.Bytes(), nil
+}
+
+// checkJSON returns nil when doc is one JSON value, and nothing else, in
+// UTF-8.
+func checkJSON(doc []byte) error {
+	switch {
+	case opening(doc) == 0:
+		return domain.New(domain.ErrMalformed, "empty_body", "The body is empty; a JSON document is expected.")
+	case !utf8.Valid(doc):
+		return domain.New(domain.ErrMalformed, "invalid_utf8", "The body is not valid UTF-8.")
+	case json.Valid(doc):
+		return nil
+	case deeperThan(doc, maxNesting):
+		return domain.New(domain.ErrInvalid, "too_deep", "The JSON is nested too deep.")
+	}
+	var raw json.RawMessage
+	err := json.Unmarshal(doc, &raw)
+	detail := "The body is not valid JSON."
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		detail = fmt.Sprintf("The body is not valid JSON: %s (byte %d).", syntax.Error(), syntax.Offset)
+	}
+	return domain.Wrap(err, domain.ErrMalformed, "not_json", detail)
+}
+
+// readObject decodes the body, a JSON object, into the struct target points
+// to, and returns the body.
+func readObject(c *gin.Context, target any) ([]byte, error) {
+	if _, err := mediaType(c, jsonType); err != nil {
+		return nil, err
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkJSON(body); err != nil {
+		return nil, err
+	}
+	return body, decodeObject(body, target)
+}
+
+// writeJSON writes an answer. Text is not escaped for HTML, so payloads go out
+// as they were stored.
+func writeJSON(c *gin.Context, status int, answer any) error {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(answer); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Data(status, jsonType, buf.Bytes())
+	return nil
+}

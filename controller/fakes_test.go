@@ -1,0 +1,204 @@
+package controller
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+var (
+	tenantID  = uuid.MustParse("0197a3a2-7d2c-7c3e-8f7e-0242ac120002")
+	otherID   = uuid.MustParse("0197a3a2-7d2c-7c3e-8f7e-0242ac12000f")
+	userID    = uuid.MustParse("0197a3a2-0000-7000-8000-000000000001")
+	messageID = uuid.MustParse("0197a3a3-11d2-7a51-9a3e-0242ac120003")
+	someTime  = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+)
+
+func someTenant() domain.Tenant {
+	return domain.Tenant{
+		ID: tenantID, Name: "Acme", Status: domain.TenantActive, Workers: 3,
+		OwnerID: userID, CreatedAt: someTime, UpdatedAt: someTime,
+	}
+}
+
+func someUser() domain.User {
+	return domain.User{ID: userID, Name: "Ada", Email: "ada@example.com", Role: domain.RoleMember, PasswordHash: "secret hash", CreatedAt: someTime}
+}
+
+// fakeAuth takes a role for a token: the caller owns the tenant of
+// someTenant. "lodger" is a viewer who belongs to it, "stranger" a member who
+// has nothing.
+type fakeAuth struct{ open bool }
+
+func (f fakeAuth) Authenticate(_ context.Context, header string) (domain.Principal, error) {
+	switch token := strings.TrimPrefix(header, "Bearer "); token {
+	case "admin", "member", "viewer":
+		return domain.Principal{UserID: userID, Role: domain.Role(token)}, nil
+	case "lodger":
+		return domain.Principal{UserID: otherID, Role: domain.RoleViewer, TenantID: tenantID}, nil
+	case "stranger":
+		return domain.Principal{UserID: otherID, Role: domain.RoleMember}, nil
+	case "":
+		if f.open {
+			return domain.Principal{Role: domain.RoleAdmin}, nil
+		}
+	}
+	return domain.Principal{}, domain.New(domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
+}
+
+// fakeServices answers every call, and records what it was called with. An
+// err is the answer to all of them.
+type fakeServices struct {
+	mu  sync.Mutex
+	err error
+
+	tenant   domain.Tenant
+	replayed bool
+	page     domain.HistoryPage
+	more     bool
+	publish  func([]domain.Submission) []domain.Receipt
+
+	submissions  []domain.Submission
+	newTenant    domain.NewTenant
+	key          domain.IdempotencyKey
+	tenantChange domain.TenantChange
+	userChange   domain.UserChange
+	tenantQuery  domain.TenantQuery
+	historyQuery domain.HistoryQuery
+	workers      int
+	calls        int
+}
+
+func newFakes() *fakeServices {
+	return &fakeServices{tenant: someTenant()}
+}
+
+// record runs fn under the lock and returns the error to answer with.
+func (f *fakeServices) record(fn func()) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	fn()
+	return f.err
+}
+
+func (f *fakeServices) called() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
+}
+
+func (f *fakeServices) Login(_ context.Context, _, _, _ string) (domain.Grant, error) {
+	err := f.record(func() {})
+	return domain.Grant{Token: "token", ExpiresAt: someTime, User: someUser()}, err
+}
+
+func (f *fakeServices) Lookup(_ context.Context, id uuid.UUID) (domain.Tenant, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if id != f.tenant.ID {
+		return domain.Tenant{}, domain.TenantNotFound()
+	}
+	return f.tenant, nil
+}
+
+// fakeUsers, fakeTenants and fakeMessages give fakeServices the methods whose
+// names would clash.
+type (
+	fakeUsers    struct{ *fakeServices }
+	fakeTenants  struct{ *fakeServices }
+	fakeMessages struct{ *fakeServices }
+)
+
+func (f fakeUsers) CreateUser(_ context.Context, change domain.UserChange) (domain.User, error) {
+	err := f.record(func() { f.userChange = change })
+	return someUser(), err
+}
+
+func (f fakeUsers) GetUser(context.Context, uuid.UUID) (domain.User, error) {
+	return someUser(), f.record(func() {})
+}
+
+func (f fakeUsers) ListUsers(context.Context, uuid.UUID, int) ([]domain.User, bool, error) {
+	return []domain.User{someUser()}, f.more, f.record(func() {})
+}
+
+func (f fakeUsers) ChangeUser(_ context.Context, _ domain.Principal, _ uuid.UUID, change domain.UserChange) (domain.User, error) {
+	err := f.record(func() { f.userChange = change })
+	return someUser(), err
+}
+
+func (f fakeUsers) DeleteUser(context.Context, domain.Principal, uuid.UUID) error {
+	return f.record(func() {})
+}
+
+func (f fakeTenants) Create(_ context.Context, _ domain.Principal, n domain.NewTenant, key domain.IdempotencyKey) (domain.Tenant, bool, error) {
+	err := f.record(func() { f.newTenant, f.key = n, key })
+	if err == nil {
+		_, err = n.Build(userID, 3, someTime)
+	}
+	return f.tenant, f.replayed, err
+}
+
+func (f fakeTenants) Get(context.Context, domain.Principal, uuid.UUID) (domain.Tenant, error) {
+	return f.tenant, f.record(func() {})
+}
+
+func (f fakeTenants) List(_ context.Context, _ domain.Principal, q domain.TenantQuery) ([]domain.Tenant, bool, error) {
+	err := f.record(func() { f.tenantQuery = q })
+	if q.After != uuid.Nil {
+		return nil, false, err
+	}
+	return []domain.Tenant{f.tenant}, f.more, err
+}
+
+func (f fakeTenants) Change(_ context.Context, _ domain.Principal, _ uuid.UUID, change domain.TenantChange) (domain.Tenant, error) {
+	err := f.record(func() { f.tenantChange = change })
+	t := f.tenant
+	if err == nil {
+		err = change.Apply(&t)
+	}
+	return t, err
+}
+
+func (f fakeTenants) SetWorkers(_ context.Context, _ domain.Principal, _ uuid.UUID, n int) (domain.Tenant, error) {
+	err := f.record(func() { f.workers = n })
+	t := f.tenant
+	if err == nil {
+		err = t.SetWorkers(n)
+	}
+	return t, err
+}
+
+func (f fakeTenants) Delete(context.Context, domain.Principal, uuid.UUID) (domain.Tenant, error) {
+	return f.tenant, f.record(func() {})
+}
+
+func (f fakeMessages) Publish(_ context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt {
+	err := f.record(func() { f.submissions = append(f.submissions, submissions...) })
+	if err == nil {
+		err = t.AcceptsMessages()
+	}
+	if f.publish != nil && err == nil {
+		return f.publish(submissions)
+	}
+	receipts := make([]domain.Receipt, len(submissions))
+	for i := range receipts {
+		receipts[i] = domain.Receipt{ID: messageID, Replayed: f.replayed, Err: err}
+	}
+	return receipts
+}
+
+func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
+	err := f.record(func() { f.historyQuery = q })
+	return f.page, err
+}
+
+func (f fakeMessages) Get(context.Context, uuid.UUID, uuid.UUID) (domain.Message, error) {
+	return domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}, f.record(func() {})
+}

@@ -1,0 +1,146 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"lanekeeper/controller/middleware"
+	"lanekeeper/domain"
+	"lanekeeper/model"
+)
+
+// messageService publishes messages and reads what was stored.
+type messageService interface {
+	// Publish returns a receipt for each submission, in order.
+	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
+	History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error)
+	Get(ctx context.Context, tenantID, id uuid.UUID) (domain.Message, error)
+}
+
+type messageController struct {
+	messages messageService
+}
+
+// publish publishes one message.
+//
+//	@Summary		Publish a message
+//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Accept			json
+//	@Produce		json
+//	@Param			X-Tenant-ID		header		string					false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param			tenant_id		query		string					false	"The same as X-Tenant-ID"							format(uuid)
+//	@Param			Idempotency-Key	header		string					false	"Makes repeating the call safe for 24 hours"		minLength(1)	maxLength(255)
+//	@Param			body			body		model.PublishMessage	true	"The message"
+//	@Success		202				{object}	model.Accepted
+//	@Header			202				{string}	Idempotent-Replayed	"true when an earlier call with the same key was accepted"
+//	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
+//	@Router			/messages [post]
+func (m *messageController) publish(c *gin.Context) error {
+	key, err := idempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	var body model.PublishMessage
+	if _, err := readObject(c, &body); err != nil {
+		return err
+	}
+	submission, err := body.Domain(key)
+	if err != nil {
+		return err
+	}
+	tenant := middleware.Tenant(c)
+	receipts := m.messages.Publish(c.Request.Context(), tenant, []domain.Submission{submission})
+	if len(receipts) != 1 {
+		return fmt.Errorf("publish 1 message: %d receipts", len(receipts))
+	}
+	receipt := receipts[0]
+	if receipt.Err != nil {
+		return receipt.Err
+	}
+	if receipt.Replayed {
+		c.Header(replayedHeader, "true")
+	}
+	return writeJSON(c, http.StatusAccepted, model.FromReceipt(&tenant, &receipt))
+}
+
+// history returns a page of the tenant's stored messages.
+//
+//	@Summary		Read the history
+//	@Description	Following `next_cursor` never misses a stored message and never repeats one. At the end `next_cursor` is empty; `last_cursor` says where to go on later.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
+//	@Param			cursor		query		string	false	"The `seq` after which to begin (before which, with order=desc)"
+//	@Param			limit		query		int		false	"How many at most"			minimum(1)		maximum(1000)	default(50)
+//	@Param			order		query		string	false	"Oldest or newest first"	Enums(asc, desc)	default(asc)
+//	@Success		200			{object}	model.MessagePage
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/messages [get]
+func (m *messageController) history(c *gin.Context) error {
+	seq, sent, hasCursor, err := querySeq(c)
+	if err != nil {
+		return err
+	}
+	limit, err := queryLimit(c)
+	if err != nil {
+		return err
+	}
+	descending, err := queryDescending(c)
+	if err != nil {
+		return err
+	}
+	page, err := m.messages.History(c.Request.Context(), domain.HistoryQuery{
+		TenantID: middleware.Tenant(c).ID,
+		Cursor:   seq, HasCursor: hasCursor, Limit: limit, Descending: descending,
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromHistory(&page, sent))
+}
+
+// get returns one stored message.
+//
+//	@Summary	Get a message
+//	@Tags		messages
+//	@Security	BearerAuth
+//	@Produce	json
+//	@Param		X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param		tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
+//	@Param		id			path		string	true	"Id of the message"									format(uuid)
+//	@Success	200			{object}	model.Message
+//	@Failure	400,401,403,404,500,503	{object}	model.Problem
+//	@Router		/messages/{id} [get]
+func (m *messageController) get(c *gin.Context) error {
+	id, err := pathID(c)
+	if err != nil {
+		return err
+	}
+	message, err := m.messages.Get(c.Request.Context(), middleware.Tenant(c).ID, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromMessage(&message))
+}
+
+// queryDescending tells whether ?order= asks for the newest first.
+func queryDescending(c *gin.Context) (bool, error) {
+	order, ok, err := middleware.Query(c, "order")
+	switch {
+	case err != nil:
+		return false, err
+	case !ok, order == "asc":
+		return false, nil
+	case order == "desc":
+		return true, nil
+	}
+	return false, middleware.InvalidQuery("order", `must be "asc" or "desc"`)
+}

@@ -1,0 +1,91 @@
+package middleware
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+)
+
+// statusClientGone is what the log and the metrics call a request whose client
+// did not wait for the answer.
+const statusClientGone = 499
+
+// AccessLog writes one line for every request, and tells observe (which may be
+// nil) how long it took. Neither sees bodies, headers or query strings. The
+// request id and the tenant are added by the logger, from the context. It is
+// the one place where the causes of answers that tell nothing are logged.
+//
+// It goes before Recover. A request whose client has gone ends without an
+// answer.
+func AccessLog(log *slog.Logger, observe func(route, method string, status int, seconds float64)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		start := time.Now()
+		c.Next()
+		duration := time.Since(start)
+
+		gone := c.GetBool(goneKey)
+		status := c.Writer.Status()
+		if gone {
+			status = statusClientGone
+		}
+		if observe != nil {
+			observe(route(c), knownMethod(c.Request.Method), status, duration.Seconds())
+		}
+		attrs := []slog.Attr{
+			slog.String("method", c.Request.Method),
+			slog.String("route", route(c)),
+			slog.String("path", c.Request.URL.Path),
+			slog.Int("status", status),
+			slog.Int("bytes", max(0, c.Writer.Size())),
+			slog.Duration("duration", duration),
+			slog.String("remote", c.ClientIP()),
+		}
+		if caller := callerName(c); caller != "" {
+			attrs = append(attrs, slog.String("caller", caller))
+		}
+		level := logLevel(route(c), status)
+		if cause := c.Errors.Last(); cause != nil && (status >= http.StatusInternalServerError || status == http.StatusMultiStatus) {
+			attrs = append(attrs, slog.String("error", cause.Error()))
+			level = max(level, slog.LevelWarn)
+		}
+		log.LogAttrs(c.Request.Context(), level, "request", attrs...)
+		if gone {
+			// net/http would answer 200 to whoever still listens.
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func callerName(c *gin.Context) string {
+	if _, ok := c.Get(principalKey); !ok {
+		return ""
+	}
+	if p := Principal(c); p.UserID != uuid.Nil {
+		return p.UserID.String()
+	}
+	return "open-mode"
+}
+
+func logLevel(route string, status int) slog.Level {
+	switch {
+	case status == http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case route == "/healthz", route == "/readyz", route == "/metrics":
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// knownMethod keeps invented methods from becoming metrics.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}

@@ -1,0 +1,35 @@
+package middleware
+
+import (
+	"context"
+
+	"github.com/gin-gonic/gin"
+
+	"lanekeeper/domain"
+)
+
+// authenticator tells who sent an Authorization header; "" for none.
+type authenticator interface {
+	Authenticate(ctx context.Context, authorization string) (domain.Principal, error)
+}
+
+// Authenticate finds out who makes the call, and refuses callers whose role
+// does not cover need.
+func Authenticate(auth authenticator, need domain.Role) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		header, _, err := Header(c, "Authorization")
+		if err != nil {
+			Fail(c, err)
+			return
+		}
+		p, err := auth.Authenticate(c.Request.Context(), header)
+		if err != nil {
+			Fail(c, err)
+			return
+		}
+		c.Set(principalKey, p)
+		if !p.Role.Covers(need) {
+			Fail(c, domain.New(domain.ErrForbidden, "role_insufficient", "This needs the role "+string(need)+"."))
+		}
+	}
+}

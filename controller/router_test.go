@@ -1,0 +1,145 @@
+package controller
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// bodies are valid bodies for the routes that take one.
+var bodies = map[string]string{
+	"POST /login":          `{"email":"ada@example.com","password":"correct horse"}`,
+	"POST /users":          `{"name":"Ada","email":"ada@example.com","password":"correct horse"}`,
+	"PATCH /users/{id}":    `{"name":"Ada"}`,
+	"POST /tenants":        `{"name":"Acme"}`,
+	"PATCH /tenants/{id}":  `{"name":"Acme"}`,
+	"POST /messages":       `{"payload":{"text":"hello"}}`,
+	"POST /messages/batch": `{"messages":[{"payload":1}]}`,
+
+	"PUT /tenants/{id}/config/concurrency": `{"workers":5}`,
+}
+
+func TestEveryRoute(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	document := specDocument(t)
+	require.NoError(t, document.Validate(context.Background()))
+	lesser := map[domain.Role]string{domain.RoleAdmin: "member", domain.RoleMember: "viewer"}
+
+	for _, r := range routes(&Options{}) {
+		name := r.method + " " + r.path
+		for _, prefix := range []string{"", apiPrefix} {
+			path := prefix + strings.ReplaceAll(r.path, "{id}", tenantID.String())
+			send := func(headers ...string) reply { return a.do(r.method, path, bodies[name], headers...) }
+
+			got := send()
+			require.Less(t, got.status, 300, "%s: %s", name, got.body)
+			if r.role == anyone {
+				require.Equal(t, http.StatusOK, send("Authorization:").status)
+				continue
+			}
+			require.Contains(t, []domain.Role{domain.RoleViewer, domain.RoleMember, domain.RoleAdmin}, r.role, name)
+			before := a.fakes.called()
+			got = send("Authorization:")
+			a.problem(got, http.StatusUnauthorized, "token_invalid")
+			require.Equal(t, `Bearer realm="lanekeeper"`, got.header.Get("WWW-Authenticate"))
+			got = send("Authorization: nonsense")
+			a.problem(got, http.StatusUnauthorized, "token_invalid")
+			require.Contains(t, got.header.Get("WWW-Authenticate"), `error="invalid_token"`)
+			if less, ok := lesser[r.role]; ok {
+				a.problem(send("Authorization: "+less), http.StatusForbidden, "role_insufficient")
+			}
+			require.Equal(t, before, a.fakes.called(), name)
+			require.Less(t, send("Authorization: "+string(r.role)).status, 300, name)
+		}
+
+		item := document.Paths.Find(r.path)
+		require.NotNil(t, item, name)
+		operation := item.GetOperation(r.method)
+		require.NotNil(t, operation, name)
+		require.Equal(t, r.role != anyone, operation.Security != nil, name)
+		require.Equal(t, r.tenant, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
+	}
+}
+
+func TestDocumentHasNoOtherRoutes(t *testing.T) {
+	t.Parallel()
+	table := routes(&Options{})
+	for path, item := range specDocument(t).Paths.Map() {
+		for method := range item.Operations() {
+			require.True(t, slices.ContainsFunc(table, func(r route) bool { return r.method == method && r.path == path }), "%s %s", method, path)
+		}
+	}
+}
+
+func TestUnknownRoutes(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, path := range []string{"/", "/nope", "/api", "/api/nope", "/api/api/tenants", "/swagger/nope", "/swagger/../x", "/tenants/" + tenantID.String() + "/nope", "//tenants", "/TENANTS"} {
+		a.problem(a.do("GET", path, ""), http.StatusNotFound, "route_not_found")
+	}
+	for _, path := range []string{"/tenants/", "/api/tenants/", "/api/messages/", "/api/users/"} {
+		p := a.problem(a.do("DELETE", path, ""), http.StatusNotFound, "route_not_found")
+		require.Contains(t, p.Detail, "slash")
+	}
+	require.Zero(t, a.fakes.called())
+}
+
+func TestWrongMethods(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for path, allow := range map[string]string{
+		"/api/tenants":                          "GET HEAD POST",
+		"/tenants/" + tenantID.String():         "DELETE GET HEAD PATCH",
+		"/api/messages":                         "GET HEAD POST",
+		"/api/login":                            "POST",
+		"/healthz":                              "GET HEAD",
+		"/api/users/" + userID.String():         "DELETE GET HEAD PATCH",
+		"/api/messages/" + userID.String():      "GET HEAD",
+		"/api/tenants/x/config/concurrency":     "PUT",
+		"/tenants/not-an-id/config/concurrency": "PUT",
+	} {
+		for _, method := range []string{"OPTIONS", "TRACE", "PURGE"} {
+			got := a.do(method, path, "")
+			a.problem(got, http.StatusMethodNotAllowed, "method_not_allowed")
+			methods := strings.Split(got.header.Get("Allow"), ", ")
+			slices.Sort(methods)
+			require.Equal(t, allow, strings.Join(methods, " "), path)
+		}
+	}
+}
+
+func TestHeadIsGetWithoutBody(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, path := range []string{"/healthz", "/readyz", "/api/tenants", "/api/messages"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, a.url+path, http.NoBody)
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "admin")
+		request.Header.Set("X-Tenant-ID", tenantID.String())
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, path)
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	_, err := New(Options{TrustedProxies: []string{"not an address"}})
+	require.Error(t, err)
+
+	a := newAPI(t)
+	a.do("GET", "/healthz", "", "X-Forwarded-For: 203.0.113.9")
+	require.NotContains(t, a.logs.String(), "203.0.113.9")
+
+	a = newAPI(t, func(o *Options) { o.TrustedProxies = []string{"127.0.0.0/8"} })
+	a.do("GET", "/healthz", "", "X-Forwarded-For: 203.0.113.9")
+	require.Contains(t, a.logs.String(), "203.0.113.9")
+}

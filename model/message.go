@@ -1,0 +1,90 @@
+package model
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"lanekeeper/domain"
+)
+
+// The values of Accepted.Status and BatchItem.Status.
+const (
+	StatusAccepted = "accepted"
+	StatusRejected = "rejected"
+)
+
+// PublishMessage is the body of POST /messages.
+type PublishMessage struct {
+	// Payload is any JSON value, null included.
+	Payload json.RawMessage `json:"payload" validate:"required" swaggertype:"object,string" example:"text:hello"`
+} //@name PublishMessage
+
+// Domain returns the message to be published under an idempotency key, or an
+// ErrInvalid. The payload shares the memory of the request.
+func (r *PublishMessage) Domain(key string) (domain.Submission, error) {
+	if r.Payload == nil {
+		return domain.Submission{}, payloadMissing()
+	}
+	return domain.Submission{Payload: r.Payload, IdempotencyKey: key}, nil
+}
+
+// Accepted is the answer to POST /messages.
+type Accepted struct {
+	ID       string `json:"id" validate:"required" format:"uuid" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
+	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
+	Status   string `json:"status" validate:"required" enums:"accepted" example:"accepted"`
+} //@name Accepted
+
+// FromReceipt returns the answer to an accepted message.
+func FromReceipt(t *domain.Tenant, r *domain.Receipt) Accepted {
+	return Accepted{ID: r.ID.String(), TenantID: t.ID.String(), Status: StatusAccepted}
+}
+
+// Message is a stored message.
+type Message struct {
+	ID       string `json:"id" validate:"required" format:"uuid" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
+	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
+	// Seq is the position in the tenant's history: 1, 2, 3, ... without holes.
+	Seq int64 `json:"seq" validate:"required" example:"1"`
+	// Payload is the JSON value that was published.
+	Payload json.RawMessage `json:"payload" validate:"required" swaggertype:"object,string" example:"text:hello"`
+	// CreatedAt is when the message was stored.
+	CreatedAt time.Time `json:"created_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00.123456Z"`
+} //@name Message
+
+// FromMessage returns a stored message.
+func FromMessage(m *domain.Message) Message {
+	return Message{
+		ID: m.ID.String(), TenantID: m.TenantID.String(), Seq: m.Seq,
+		Payload: m.Payload, CreatedAt: m.CreatedAt.UTC(),
+	}
+}
+
+// MessagePage is a page of a tenant's history.
+type MessagePage struct {
+	Data []Message `json:"data" validate:"required"`
+	// NextCursor begins the next page; "" at the end.
+	NextCursor string `json:"next_cursor" validate:"required" example:""`
+	// LastCursor says where to go on later.
+	LastCursor string `json:"last_cursor" validate:"required" example:"1"`
+} //@name MessagePage
+
+// FromHistory returns a page of a tenant's history; sent is the cursor of the
+// request.
+func FromHistory(p *domain.HistoryPage, sent string) MessagePage {
+	page := MessagePage{Data: make([]Message, len(p.Messages))}
+	for i := range p.Messages {
+		page.Data[i] = FromMessage(&p.Messages[i])
+	}
+	last := ""
+	if n := len(page.Data); n > 0 {
+		last = strconv.FormatInt(page.Data[n-1].Seq, 10)
+	}
+	page.NextCursor, page.LastCursor = cursors(last, p.More, sent)
+	return page
+}
+
+func payloadMissing() error {
+	return domain.WithFields(domain.FieldError{Pointer: "/payload", Message: "is required; null is a payload, leaving it out is not"})
+}

@@ -1,0 +1,153 @@
+// Package auth knows who calls: it keeps the users, checks passwords, issues
+// tokens and verifies them.
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+const (
+	// DefaultLifetime is how long a token is valid unless Options says
+	// otherwise.
+	DefaultLifetime = time.Hour
+	// MinSecretLength is how many bytes a secret must have (RFC 7518, section
+	// 3.2: as many as the hash).
+	MinSecretLength = 32
+)
+
+// tenantDirectory knows the tenants; it may answer from a cache of some
+// seconds.
+type tenantDirectory interface {
+	Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
+}
+
+// Options is what NewService needs.
+type Options struct {
+	Users   domain.UserRepository
+	Tenants tenantDirectory
+	// Secrets returns the secrets: the first signs, all verify. It is asked
+	// when a secret is needed for the first time, and again until it has
+	// answered without an error; Fixed makes one.
+	Secrets func(ctx context.Context) ([][]byte, error)
+	// Issuer and Audience are in every token and must match.
+	Issuer   string
+	Audience string
+	// Lifetime of tokens; zero is DefaultLifetime.
+	Lifetime time.Duration
+	// OpenMode makes callers without a token admin.
+	OpenMode bool
+	// Cost of hashing passwords; zero is DefaultCost.
+	Cost Cost
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Fixed returns a source of secrets that are known from the start.
+func Fixed(secrets ...[]byte) func(context.Context) ([][]byte, error) {
+	return func(context.Context) ([][]byte, error) { return secrets, nil }
+}
+
+// Service keeps users and tokens. Its methods are safe for concurrent use.
+type Service struct {
+	users    domain.UserRepository
+	tenants  tenantDirectory
+	openMode bool
+	now      func() time.Time
+	log      *slog.Logger
+
+	tokens    *tokens
+	passwords *passwords
+	accounts  *accounts
+	byAccount *limiter
+	byAddress *limiter
+}
+
+// NewService returns a Service.
+func NewService(o Options) *Service {
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Service{
+		users:     o.Users,
+		tenants:   o.Tenants,
+		openMode:  o.OpenMode,
+		now:       now,
+		log:       o.Log,
+		tokens:    newTokens(o.Secrets, o.Issuer, o.Audience, cmp.Or(o.Lifetime, DefaultLifetime), now),
+		passwords: newPasswords(cmp.Or(o.Cost, DefaultCost())),
+		accounts:  newAccounts(o.Users, now),
+		byAccount: newLimiter(accountRate, accountBurst, now),
+		byAddress: newLimiter(addressRate, addressBurst, now),
+	}
+}
+
+// Authenticate returns who sent the Authorization header, which may carry its
+// token with or without "Bearer ". Without a header it is the built-in admin in
+// open mode. What the caller may do comes from the user's row, at most some
+// seconds old, not from the token. Errors are ErrUnauthenticated, and
+// ErrUnavailable when it cannot be found out.
+func (s *Service) Authenticate(ctx context.Context, authorization string) (domain.Principal, error) {
+	if authorization == "" {
+		if s.openMode {
+			return domain.Principal{Role: domain.RoleAdmin}, nil
+		}
+		return domain.Principal{}, domain.New(domain.ErrUnauthenticated, "token_missing", "Send a token in the header Authorization.")
+	}
+	token, err := s.tokens.verify(ctx, bearer(authorization))
+	if err != nil {
+		return domain.Principal{}, err
+	}
+	user, err := s.accounts.find(ctx, token.userID)
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return domain.Principal{}, tokenRevoked()
+	case err != nil:
+		return domain.Principal{}, fmt.Errorf("find user of token: %w", err)
+	case user.TokenVersion != token.version:
+		return domain.Principal{}, tokenRevoked()
+	}
+	gone, err := s.tenantGone(ctx, user.TenantID)
+	if err != nil {
+		return domain.Principal{}, fmt.Errorf("find tenant of user: %w", err)
+	}
+	if gone {
+		return domain.Principal{}, tokenRevoked()
+	}
+	return domain.Principal{UserID: user.ID, Role: user.Role, TenantID: user.TenantID}, nil
+}
+
+// tenantGone tells whether a user's tenant was deleted; no tenant was not.
+func (s *Service) tenantGone(ctx context.Context, id uuid.UUID) (bool, error) {
+	if id == uuid.Nil {
+		return false, nil
+	}
+	tenant, err := s.tenants.Lookup(ctx, id)
+	if errors.Is(err, domain.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && tenant.Gone(), err
+}
+
+// bearer returns the header without the name of its scheme, if it has it.
+func bearer(authorization string) string {
+	if scheme, token, ok := strings.Cut(authorization, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return authorization
+}
+
+func tokenRevoked() error {
+	return domain.New(domain.ErrUnauthenticated, "token_revoked", "The token is not valid any more; log in again.")
+}
