@@ -1,0 +1,155 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	defaultConnectTimeout = 5 * time.Second
+	maxConnIdleTime       = 5 * time.Minute
+	maxConnLifetime       = time.Hour
+	pingTimeout           = 2 * time.Second
+	// cancelDeadline is how long a cancelled statement may take to end after
+	// the server was asked to cancel it; then the connection is cut.
+	cancelDeadline = time.Second
+)
+
+// PlanMode is a value of the server's setting plan_cache_mode; "" leaves the
+// choice to the server.
+type PlanMode string
+
+// The modes.
+const (
+	// CustomPlans makes a plan for the actual parameters of each execution.
+	// Queries of a partitioned table need it: their generic plan locks every
+	// partition before it leaves any out.
+	CustomPlans PlanMode = "force_custom_plan"
+	// GenericPlans makes one plan for all parameters.
+	GenericPlans PlanMode = "force_generic_plan"
+)
+
+// PoolOptions describes a pool. Settings that the URL names itself win over
+// those here.
+type PoolOptions struct {
+	// Name is the application_name under which the server lists the
+	// connections.
+	Name string
+	// MaxConns is the largest number of connections; at least 1.
+	MaxConns int32
+	// StatementTimeout, LockTimeout and IdleInTransactionTimeout are the
+	// server's limits; zero leaves the server's default.
+	StatementTimeout         time.Duration
+	LockTimeout              time.Duration
+	IdleInTransactionTimeout time.Duration
+	// Plans says how the server plans prepared statements.
+	Plans PlanMode
+	// PreferIndexes is for pools whose statements look rows up by keys and read
+	// them in the order of an index. It keeps the planner from reading or
+	// sorting a whole table that it takes for small because it has grown since
+	// its statistics were made.
+	PreferIndexes bool
+	// Unprepared sends statements without preparing them, as befits
+	// statements that are hardly ever repeated.
+	Unprepared bool
+	// KeepOnCancel makes a cancelled context end the wait only, without a
+	// cancel request to the server. Such a pool is for connections that wait
+	// while they are idle.
+	KeepOnCancel bool
+}
+
+// NewPool returns a pool that connects when it is first used, so it needs no
+// running server. Errors never contain the URL.
+func NewPool(ctx context.Context, url string, o PoolOptions) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, invalidURL(err)
+	}
+	config.MaxConns = max(1, o.MaxConns)
+	config.MinConns, config.MinIdleConns = 0, 0
+	config.MaxConnIdleTime = maxConnIdleTime
+	config.MaxConnLifetime = maxConnLifetime
+	config.MaxConnLifetimeJitter = maxConnLifetime / 10
+	config.PingTimeout = pingTimeout
+	o.apply(config.ConnConfig)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("make connection pool: %w", err)
+	}
+	return pool, nil
+}
+
+// ParseConfig parses a database URL (or DSN) with the options' settings
+// applied, for a connection outside of a pool. Errors never contain the URL.
+func ParseConfig(url string, o PoolOptions) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, invalidURL(err)
+	}
+	o.apply(config)
+	return config, nil
+}
+
+func (o PoolOptions) apply(config *pgx.ConnConfig) {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = defaultConnectTimeout
+	}
+	params := config.RuntimeParams
+	setDefault := func(name, value string) {
+		if _, set := params[name]; !set && value != "" {
+			params[name] = value
+		}
+	}
+	setDefault("application_name", o.Name)
+	setDefault("statement_timeout", milliseconds(o.StatementTimeout))
+	setDefault("lock_timeout", milliseconds(o.LockTimeout))
+	setDefault("idle_in_transaction_session_timeout", milliseconds(o.IdleInTransactionTimeout))
+	setDefault("default_transaction_isolation", "read committed")
+	// A plan over many partitions looks expensive enough to be compiled,
+	// which takes longer than running it.
+	setDefault("jit", "off")
+	setDefault("plan_cache_mode", string(o.Plans))
+	if o.PreferIndexes {
+		setDefault("enable_seqscan", "off")
+		setDefault("enable_bitmapscan", "off")
+		setDefault("enable_sort", "off")
+	}
+	if o.Unprepared {
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	if !o.KeepOnCancel {
+		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelDeadline}
+		}
+	}
+	closeOnFatal := config.OnPgError
+	config.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		// After a failover the connection may still lead to the old primary;
+		// a new one finds the new primary.
+		return err.Code != codeReadOnlyTransaction && closeOnFatal(conn, err)
+	}
+}
+
+func milliseconds(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(max(1, d.Milliseconds()), 10)
+}
+
+// invalidURL keeps only the reason of a parse error: the driver's own text
+// quotes the URL and redacts passwords on a best-effort basis.
+func invalidURL(err error) error {
+	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		return errors.New("the database URL cannot be parsed; expected postgres://user:password@host:port/name")
+	}
+	return errors.New("the database URL has an invalid pool setting")
+}

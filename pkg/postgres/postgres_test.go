@@ -1,0 +1,112 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/pkg/postgres"
+)
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err  error
+		want postgres.Class
+	}{
+		"nothing":                   {nil, postgres.ClassNone},
+		"connection failure":        {&pgconn.PgError{Code: "08006"}, postgres.ClassUnavailable},
+		"administrator's shutdown":  {&pgconn.PgError{Code: "57P01"}, postgres.ClassUnavailable},
+		"starting up":               {&pgconn.PgError{Code: "57P03"}, postgres.ClassUnavailable},
+		"too many connections":      {&pgconn.PgError{Code: "53300"}, postgres.ClassUnavailable},
+		"disk full":                 {&pgconn.PgError{Code: "53100"}, postgres.ClassUnavailable},
+		"serialization failure":     {&pgconn.PgError{Code: "40001"}, postgres.ClassUnavailable},
+		"read-only":                 {&pgconn.PgError{Code: "25006"}, postgres.ClassUnavailable},
+		"wrong password":            {&pgconn.PgError{Code: "28P01"}, postgres.ClassUnavailable},
+		"no such table":             {&pgconn.PgError{Code: "42P01"}, postgres.ClassUnavailable},
+		"lock timeout":              {&pgconn.PgError{Code: "55P03"}, postgres.ClassContended},
+		"statement timeout":         {&pgconn.PgError{Code: "57014"}, postgres.ClassContended},
+		"deadlock":                  {&pgconn.PgError{Code: "40P01"}, postgres.ClassContended},
+		"untranslatable character":  {&pgconn.PgError{Code: "22P05"}, postgres.ClassData},
+		"unique violation":          {&pgconn.PgError{Code: "23505"}, postgres.ClassData},
+		"program limit":             {&pgconn.PgError{Code: "54000"}, postgres.ClassData},
+		"internal error":            {&pgconn.PgError{Code: "XX000"}, postgres.ClassOther},
+		"wrapped":                   {fmt.Errorf("run: %w", &pgconn.PgError{Code: "40P01"}), postgres.ClassContended},
+		"end of file":               {io.ErrUnexpectedEOF, postgres.ClassUnavailable},
+		"network":                   {&net.OpError{Op: "read", Err: errors.New("reset")}, postgres.ClassUnavailable},
+		"deadline":                  {context.DeadlineExceeded, postgres.ClassUnavailable},
+		"no rows":                   {pgx.ErrNoRows, postgres.ClassOther},
+		"column that does not scan": {pgx.ScanArgError{Err: errors.New("x")}, postgres.ClassOther},
+	} {
+		require.Equal(t, tt.want, postgres.Classify(tt.err), name)
+	}
+}
+
+func TestNoPartitionIsNotACheckConstraint(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.NewPool(t.Context(), devtest.Postgres(t), postgres.PoolOptions{Name: "test", MaxConns: 1})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	_, err = pool.Exec(t.Context(), `CREATE TABLE lists (n int CHECK (n > 0)) PARTITION BY LIST (n)`)
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), `CREATE TABLE lists_0 PARTITION OF lists FOR VALUES IN (0)`)
+	require.NoError(t, err)
+
+	_, err = pool.Exec(t.Context(), `INSERT INTO lists VALUES (0)`)
+	_, ok := postgres.NoPartition(err)
+	require.False(t, ok)
+	_, err = pool.Exec(t.Context(), `INSERT INTO lists VALUES (1)`)
+	table, ok := postgres.NoPartition(err)
+	require.True(t, ok)
+	require.Equal(t, "lists", table)
+}
+
+// Cancelling the context ends the statement on the server too, and the
+// connection stays in use.
+func TestCancelEndsTheStatementOnTheServer(t *testing.T) {
+	t.Parallel()
+	url := devtest.Postgres(t)
+	pool, err := postgres.NewPool(t.Context(), url, postgres.PoolOptions{Name: "cancelled", MaxConns: 1})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	conn, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	pid := conn.Conn().PgConn().PID()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(ctx, `SELECT pg_sleep(60)`)
+		failed <- err
+	}()
+	watcher, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(watcher.Close)
+	waitForState(t, watcher, pid, "active")
+	cancel()
+	require.True(t, postgres.IsQueryCanceled(<-failed))
+	waitForState(t, watcher, pid, "idle")
+	require.NoError(t, conn.Ping(t.Context()))
+	require.Equal(t, pid, conn.Conn().PgConn().PID())
+}
+
+func waitForState(t *testing.T, watcher *pgxpool.Pool, pid uint32, want string) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		var state string
+		require.NoError(t, watcher.QueryRow(t.Context(), `SELECT coalesce(state, '') FROM pg_stat_activity WHERE pid = $1`, int32(pid)).Scan(&state))
+		if state == want {
+			return
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"lanekeeper/config"
+	"lanekeeper/domain"
+	"lanekeeper/repository"
+	"lanekeeper/service/auth"
+	"lanekeeper/service/tenant"
+)
+
+// healthTimeout bounds the health check.
+const healthTimeout = 3 * time.Second
+
+// errNoDatabase is returned by commands that need a database and are not told
+// which.
+var errNoDatabase = errors.New("database.url (DATABASE_URL) must be set for this command; the private servers print theirs when they start")
+
+// Migrate runs up, down or status on the configured database and reports to
+// out.
+func Migrate(ctx context.Context, c config.Config, direction string, out io.Writer) (err error) {
+	if c.Database.URL == "" {
+		return errNoDatabase
+	}
+	m, err := repository.NewMigrator(adminURL(c))
+	if err != nil {
+		return fmt.Errorf("open migrations: %w", err)
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	var steps []repository.Migration
+	switch direction {
+	case "up":
+		steps, err = m.Up(ctx)
+	case "down":
+		steps, err = m.Down(ctx)
+	case "status":
+		steps, err = m.Status(ctx)
+	default:
+		return fmt.Errorf("unknown direction %q: up, down or status", direction)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate %s: %w", direction, err)
+	}
+	for _, step := range steps {
+		state := "done"
+		if direction == "status" {
+			state = "pending"
+			if !step.AppliedAt.IsZero() {
+				state = step.AppliedAt.UTC().Format(time.RFC3339)
+			}
+		}
+		fmt.Fprintf(out, "%-40s %s\n", step.Name, state)
+	}
+	if len(steps) == 0 {
+		fmt.Fprintln(out, "nothing to do")
+	}
+	return nil
+}
+
+// AddUser creates a user. The password is never printed.
+func AddUser(ctx context.Context, c config.Config, log *slog.Logger, change domain.UserChange, out io.Writer) error {
+	return withAuth(ctx, c, log, func(service *auth.Service) error {
+		user, err := service.CreateUser(ctx, change)
+		if err != nil {
+			return fmt.Errorf("add user: %w", err)
+		}
+		fmt.Fprintf(out, "%s %s %s\n", user.ID, user.Email, user.Role)
+		return nil
+	})
+}
+
+// IssueToken prints a token for the user with the given address.
+func IssueToken(ctx context.Context, c config.Config, log *slog.Logger, email string, out io.Writer) error {
+	return withAuth(ctx, c, log, func(service *auth.Service) error {
+		grant, err := service.IssueFor(ctx, email)
+		if err != nil {
+			return fmt.Errorf("issue token: %w", err)
+		}
+		fmt.Fprintln(out, grant.Token)
+		return nil
+	})
+}
+
+func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(*auth.Service) error) error {
+	if c.Database.URL == "" {
+		return errNoDatabase
+	}
+	if c.Database.Migrate {
+		if err := repository.Migrate(ctx, adminURL(c)); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+	}
+	store, err := openStore(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return work(newAuth(c, store, tenant.NewDirectory(store), log))
+}
+
+// CheckHealth returns nil when the service on this machine is ready.
+func CheckHealth(ctx context.Context, c config.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(c.AppPort)) + "/readyz"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", url, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing was written
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"lanekeeper/service/broker"
+)
+
+// pingTimeout bounds each question that /readyz asks a server.
+const pingTimeout = time.Second
+
+// readiness answers /readyz.
+//
+//	starting --first ready--> serving --SIGTERM--> draining
+//
+// While serving, the answer follows the broker: without it nothing can be
+// accepted. Without the database or Redis accepting goes on.
+type readiness struct {
+	started  atomic.Bool
+	draining atomic.Bool
+	broker   func() broker.State
+	// pings ask the servers without which the service is degraded, by name.
+	pings map[string]func(context.Context) error
+}
+
+// check returns a word for the state, whether requests should come, and how
+// each server does.
+func (r *readiness) check(ctx context.Context) (status string, ready bool, details map[string]string) {
+	state := r.broker()
+	details = map[string]string{"broker": string(state)}
+	status = "ready"
+	for name, ping := range r.pings {
+		details[name] = "ready"
+		pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
+		if err := ping(pingCtx); err != nil {
+			details[name] = "away"
+			status = "degraded"
+		}
+		cancel()
+	}
+	switch {
+	case r.draining.Load():
+		return "draining", false, details
+	case !r.started.Load():
+		return "starting", false, details
+	case state != broker.Ready:
+		return "unavailable", false, details
+	}
+	return status, true, details
+}

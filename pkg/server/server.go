@@ -1,0 +1,213 @@
+// Package server is the composition root: it wires the layers together, runs
+// them and shuts them down in order. Tests boot the whole service through it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"lanekeeper/config"
+	"lanekeeper/domain"
+	"lanekeeper/pkg/devstack"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	// readTimeout bounds how long a slow client may take to send a request.
+	readTimeout = 30 * time.Second
+	idleTimeout = 2 * time.Minute
+	// httpShare is how much of the shutdown timeout requests under way get.
+	httpShare = 3
+	// stackStopTimeout bounds the stopping of the private servers, which comes
+	// after everything of ours has ended.
+	stackStopTimeout = 30 * time.Second
+)
+
+// Server is one replica of the service. Make it with New and call Run once.
+type Server struct {
+	config config.Config
+	log    *slog.Logger
+	notes  io.Writer
+
+	listener net.Listener
+	admin    net.Listener // nil unless there is a port of its own for metrics
+	ready    chan struct{}
+}
+
+// New takes the ports, so that a second start fails before it touches
+// anything. Notes for whoever starts the service by hand go to notes.
+func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
+	s := &Server{config: c, log: log, notes: notes, ready: make(chan struct{})}
+	var err error
+	if s.listener, err = net.Listen("tcp", c.ListenAddress()); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if c.AdminAddress() != "" {
+		if s.admin, err = net.Listen("tcp", c.AdminAddress()); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for metrics: %w", err), s.listener.Close())
+		}
+	}
+	return s, nil
+}
+
+// URL returns where the service answers, without a path.
+func (s *Server) URL() string { return "http://" + reachable(s.listener.Addr()) }
+
+// Ready is closed when the service has been ready for the first time.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Run serves until ctx ends and then shuts down in order: not ready, requests
+// under way, consumers drained, what they stored acknowledged, connections
+// closed, private servers stopped. It returns nil after an orderly end.
+func (s *Server) Run(parent context.Context) error {
+	ctx, stop := context.WithCancelCause(parent)
+	defer stop(nil)
+	if s.config.OpenMode() {
+		s.log.Warn("open mode: calls without a token act as admin; set jwt_secret to change that")
+	}
+	stack, err := s.startPrivateServers(ctx, stop)
+	if err != nil {
+		err = errors.Join(err, s.listener.Close(), s.closeAdmin())
+		if parent.Err() != nil { // the end was asked for while they started
+			s.log.Info("ended before it was ready", "error", err)
+			return nil
+		}
+		return err
+	}
+	err = s.serve(ctx, stop)
+	if parent.Err() == nil { // nobody asked for the end
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	if stack != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stackStopTimeout)
+		defer cancel()
+		fmt.Fprintln(s.notes, "stopping the private servers")
+		err = errors.Join(err, stack.Stop(stopCtx))
+	}
+	return err
+}
+
+// startPrivateServers starts the service's own servers unless the
+// configuration names others, and ends ctx when one of them dies.
+func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCauseFunc) (*devstack.Stack, error) {
+	if !s.config.PrivateServers() {
+		return nil, nil //nolint:nilnil // no servers and no error is one of the three outcomes
+	}
+	stack, err := devstack.Start(ctx, devstack.Options{Dir: s.config.DataDir, Progress: s.notes, Durable: true})
+	if err != nil {
+		return nil, fmt.Errorf("start private servers: %w", err)
+	}
+	s.config.Database.URL, s.config.RabbitMQ.URL = stack.DatabaseURL(), stack.RabbitMQURL()
+	go func() {
+		select {
+		case err := <-stack.Exited():
+			stop(fmt.Errorf("a private server ended: %w", err))
+		case <-ctx.Done():
+		}
+	}()
+	s.hints(stack.Hints())
+	return stack, nil
+}
+
+func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error {
+	parts, err := assemble(ctx, s.config, s.log)
+	if err != nil {
+		return errors.Join(err, s.listener.Close(), s.closeAdmin())
+	}
+	servers := s.httpServers(parts)
+	var serving sync.WaitGroup
+	for listener, server := range servers {
+		serving.Go(func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				stop(fmt.Errorf("serve: %w", err))
+			}
+		})
+	}
+	s.log.Info("listening", "url", s.URL(), "version", s.config.AppVersion, "environment", s.config.Environment)
+	parts.start(func() {
+		close(s.ready)
+		s.log.Info("ready")
+		s.firstSteps()
+	})
+
+	<-ctx.Done()
+	s.log.Info("shutting down", "cause", context.Cause(ctx))
+	begin := time.Now()
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer cancel()
+	parts.readiness.draining.Store(true)
+	err = errors.Join(s.shutdownHTTP(limit, servers), parts.stop(limit))
+	serving.Wait()
+	s.log.Info("shut down", "took", time.Since(begin).Round(time.Millisecond))
+	return err
+}
+
+func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
+	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	// No WriteTimeout: it would end long answers, each handler has deadlines.
+	servers := map[net.Listener]*http.Server{s.listener: {
+		Handler: p.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		IdleTimeout: idleTimeout, ErrorLog: errorLog,
+	}}
+	if s.admin != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", p.metrics.Handler())
+		servers[s.admin] = &http.Server{
+			Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+			IdleTimeout: idleTimeout, ErrorLog: errorLog,
+		}
+	}
+	return servers
+}
+
+// shutdownHTTP lets requests under way finish within their share of the time,
+// and then cuts them off.
+func (s *Server) shutdownHTTP(ctx context.Context, servers map[net.Listener]*http.Server) error {
+	limit, cancel := context.WithTimeout(ctx, s.config.ShutdownTimeout/httpShare)
+	defer cancel()
+	var errs []error
+	for _, server := range servers {
+		if err := server.Shutdown(limit); err != nil {
+			errs = append(errs, fmt.Errorf("finish requests: %w", err), server.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) closeAdmin() error {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Close()
+}
+
+// LogAttributes returns what every log record of a request carries.
+func LogAttributes(ctx context.Context) []slog.Attr {
+	var attrs []slog.Attr
+	if id := domain.RequestID(ctx); id != "" {
+		attrs = append(attrs, slog.String("request_id", id))
+	}
+	if id, ok := domain.TenantID(ctx); ok {
+		attrs = append(attrs, slog.String("tenant_id", id.String()))
+	}
+	return attrs
+}
+
+// reachable replaces the address that means every interface.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,98 @@
+package repository
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// BenchmarkAppendMessages stores batches of 512 messages of 256 bytes with one
+// writer, spread over 1 to 1,000 tenants.
+func BenchmarkAppendMessages(b *testing.B) {
+	for _, tenants := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("tenants=%d", tenants), func(b *testing.B) {
+			d := newDatabase(b)
+			ids := d.newTenants(b, tenants)
+			payload := payloadOf(256)
+			next := 0
+			for b.Loop() {
+				b.StopTimer()
+				batch := make([]domain.Message, 512)
+				for i := range batch {
+					batch[i] = domain.Message{ID: newID(b), TenantID: ids[next%len(ids)], Payload: payload}
+					next++
+				}
+				b.StartTimer()
+				_, err := d.store.AppendMessages(b.Context(), batch)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(512*b.N)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportAllocs()
+		})
+	}
+}
+
+// BenchmarkAppendRedelivered stores batches of which one message is known.
+func BenchmarkAppendRedelivered(b *testing.B) {
+	d := newDatabase(b)
+	ids := d.newTenants(b, 10)
+	known := messagesFor(b, ids, 1)[0]
+	_, err := d.store.AppendMessages(b.Context(), []domain.Message{known})
+	require.NoError(b, err)
+	for b.Loop() {
+		b.StopTimer()
+		batch := messagesFor(b, ids, 512)
+		batch[100] = known
+		b.StartTimer()
+		_, err := d.store.AppendMessages(b.Context(), batch)
+		require.NoError(b, err)
+	}
+	b.ReportMetric(float64(512*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkHistory reads pages of 50 out of 10,000 messages of 256 bytes.
+func BenchmarkHistory(b *testing.B) {
+	d := newDatabase(b)
+	ids := d.newTenants(b, 100)
+	payload := payloadOf(256)
+	for range 20 {
+		batch := make([]domain.Message, 500)
+		for i := range batch {
+			batch[i] = domain.Message{ID: newID(b), TenantID: ids[0], Payload: payload}
+		}
+		_, err := d.store.AppendMessages(b.Context(), batch)
+		require.NoError(b, err)
+	}
+	cursor := int64(0)
+	for b.Loop() {
+		page, err := d.store.History(b.Context(), domain.HistoryQuery{TenantID: ids[0], Cursor: cursor, HasCursor: true, Limit: 50})
+		require.NoError(b, err)
+		cursor = (cursor + int64(len(page.Messages))) % 9000
+	}
+	b.ReportAllocs()
+}
+
+// BenchmarkClaimKeys claims 100 fresh keys at a time.
+func BenchmarkClaimKeys(b *testing.B) {
+	d := newDatabase(b)
+	scope := uuid.New()
+	for b.Loop() {
+		claims := make([]domain.IdempotencyClaim, 100)
+		for i := range claims {
+			claims[i] = claim(b, scope, uuid.NewString(), 1)
+		}
+		_, err := d.store.ClaimKeys(b.Context(), claims)
+		require.NoError(b, err)
+	}
+	b.ReportMetric(float64(100*b.N)/b.Elapsed().Seconds(), "keys/s")
+}
+
+func payloadOf(size int) []byte {
+	const frame = `{"text":""}`
+	return []byte(`{"text":"` + strings.Repeat("x", size-len(frame)) + `"}`)
+}

@@ -1,0 +1,147 @@
+package repository
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/postgres"
+)
+
+// claimTries is how often a claim is tried when it meets a deadlock.
+const claimTries = 3
+
+// claimKeysSQL takes the keys in the order given, which is the same in every
+// process, so that concurrent batches cannot deadlock. Every claim comes back
+// in that order, with what is in force: itself, or an earlier claim that has
+// not expired.
+const claimKeysSQL = `
+INSERT INTO idempotency AS k (scope, key, hash, resource_id, confirmed, expires_at)
+SELECT c.scope, c.key, c.hash, c.id, false, now() + $5
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[]) AS c (scope, key, hash, id)
+ON CONFLICT (scope, key) DO UPDATE SET
+    hash        = CASE WHEN k.expires_at <= now() THEN excluded.hash        ELSE k.hash        END,
+    resource_id = CASE WHEN k.expires_at <= now() THEN excluded.resource_id ELSE k.resource_id END,
+    confirmed   = CASE WHEN k.expires_at <= now() THEN false                ELSE k.confirmed   END,
+    expires_at  = CASE WHEN k.expires_at <= now() THEN excluded.expires_at  ELSE k.expires_at  END
+RETURNING scope, key, hash, resource_id, confirmed`
+
+// ClaimKeys implements domain.IdempotencyRepository.
+func (s *Store) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) ([]domain.IdempotencyGrant, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	order := make([]int, len(claims))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		x, y := &claims[a], &claims[b]
+		return cmp.Or(bytes.Compare(x.Scope[:], y.Scope[:]), cmp.Compare(x.Key, y.Key))
+	})
+	scopes, keys := make([]uuid.UUID, len(claims)), make([]string, len(claims))
+	hashes, ids := make([][]byte, len(claims)), make([]uuid.UUID, len(claims))
+	for at, i := range order {
+		c := &claims[i]
+		scopes[at], keys[at], hashes[at], ids[at] = c.Scope, c.Key, c.Hash[:], c.ID
+	}
+	grants := make([]domain.IdempotencyGrant, len(claims))
+	err := retryContended(func() error {
+		return s.WithTenant(ctx, queryAccess, slices.Compact(slices.Clone(scopes)), func(on session) error {
+			rows, err := on.Query(ctx, claimKeysSQL, postgres.UUIDs(scopes), keys, hashes, postgres.UUIDs(ids), domain.IdempotencyLifetime)
+			if err != nil {
+				return fmt.Errorf("claim: %w", err)
+			}
+			return readGrants(rows, claims, order, grants)
+		})
+	})
+	if err != nil {
+		return nil, translate(err, "claim idempotency keys")
+	}
+	return grants, nil
+}
+
+func readGrants(rows pgx.Rows, claims []domain.IdempotencyClaim, order []int, grants []domain.IdempotencyGrant) error {
+	var scope uuid.UUID
+	var key string
+	var hash []byte
+	var grant domain.IdempotencyGrant
+	at := 0
+	_, err := pgx.ForEachRow(rows, []any{&scope, &key, &hash, &grant.ID, &grant.Confirmed}, func() error {
+		if at >= len(order) {
+			return errClaimOrder
+		}
+		i := order[at]
+		if claims[i].Scope != scope || claims[i].Key != key {
+			return errClaimOrder
+		}
+		grant.Mismatch = !bytes.Equal(claims[i].Hash[:], hash)
+		grants[i] = grant
+		at++
+		return nil
+	})
+	if err == nil && at < len(order) {
+		err = errClaimOrder
+	}
+	if err != nil {
+		return fmt.Errorf("read grants: %w", err)
+	}
+	return nil
+}
+
+var errClaimOrder = errors.New("the grants do not come in the order of the claims")
+
+const confirmKeysSQL = `
+WITH locked AS MATERIALIZED (
+    SELECT scope, key FROM idempotency WHERE scope = $1 AND key = ANY($2::text[]) ORDER BY key FOR UPDATE
+)
+UPDATE idempotency k SET confirmed = true
+FROM locked WHERE k.scope = locked.scope AND k.key = locked.key AND NOT k.confirmed`
+
+// ConfirmKeys implements domain.IdempotencyRepository.
+func (s *Store) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	err := retryContended(func() error {
+		return s.WithTenant(ctx, queryAccess, []uuid.UUID{scope}, func(on session) error {
+			_, err := on.Exec(ctx, confirmKeysSQL, scope, keys)
+			return err
+		})
+	})
+	return translate(err, "confirm idempotency keys")
+}
+
+const deleteExpiredKeysSQL = `
+DELETE FROM idempotency
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+))`
+
+// DeleteExpiredKeys implements domain.IdempotencyRepository. Keys that
+// somebody is just claiming again are left alone.
+func (s *Store) DeleteExpiredKeys(ctx context.Context, limit int) (int, error) {
+	tag, err := s.general.Exec(ctx, deleteExpiredKeysSQL, max(0, limit))
+	if err != nil {
+		return 0, translate(err, "delete expired idempotency keys")
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// retryContended runs a single statement again when a deadlock ended it.
+func retryContended(fn func() error) error {
+	var err error
+	for range claimTries {
+		if err = fn(); !postgres.IsDeadlock(err) {
+			return err
+		}
+	}
+	return err
+}

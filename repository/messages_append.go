@@ -1,0 +1,256 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/postgres"
+)
+
+// maxAppendBytes bounds the payloads of one call. The server keeps several
+// copies of a statement's parameters.
+const maxAppendBytes = 128 << 20
+
+// lockStreamsSQL locks the streams of a batch in the order of their ids, so
+// that batches of several processes cannot deadlock. The locks last until the
+// commit, which makes the order of commits the order of seq.
+const lockStreamsSQL = `
+SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY tenant_id FOR UPDATE`
+
+// insertMessagesSQL raises each stream by the number of its messages and gives
+// out the numbers in between. It names no partition and reads none, so only
+// those that get rows are locked. The clock is that of the statement: it runs
+// while the locks are held, so created_at goes with seq.
+const insertMessagesSQL = `
+WITH raised AS (
+    UPDATE tenant_streams s
+    SET last_seq = s.last_seq + c.n
+    FROM unnest($1::uuid[], $2::bigint[]) AS c (tenant_id, n)
+    WHERE s.tenant_id = c.tenant_id
+    RETURNING s.tenant_id, s.last_seq - c.n AS base
+)
+INSERT INTO messages (id, tenant_id, payload, created_at, seq)
+SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n
+FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
+JOIN raised r ON r.tenant_id = m.tenant_id
+ON CONFLICT (tenant_id, id) DO NOTHING`
+
+// findStoredSQL looks for messages one by one: each look-up touches its
+// tenant's partition only, and the list of all tenants lets the planner leave
+// out every other one. OFFSET 0 keeps it from joining whole partitions.
+const findStoredSQL = `
+SELECT i.ord - 1, coalesce(stored.payload = i.payload, false)
+FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[]) WITH ORDINALITY AS i (tenant_id, id, payload, ord)
+CROSS JOIN LATERAL (
+    SELECT m.payload
+    FROM messages m
+    WHERE m.tenant_id = i.tenant_id AND m.id = i.id AND m.tenant_id = ANY($4::uuid[])
+    OFFSET 0
+) AS stored`
+
+// The writers' connections use generic plans, which suit the other statements
+// best; that of findStoredSQL would lock all partitions.
+const customPlansSQL = `SET LOCAL plan_cache_mode = force_custom_plan`
+
+// errNotAllNew: some messages of the batch are stored already.
+var errNotAllNew = errors.New("some messages are stored already")
+
+// AppendMessages implements domain.MessageRepository. It first assumes that
+// all messages are new, and looks for stored ones only when that turns out to
+// be wrong.
+func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	size := 0
+	for i := range messages {
+		size += len(messages[i].Payload)
+	}
+	if size > maxAppendBytes && len(messages) > 1 {
+		return nil, domain.New(domain.ErrRejected, "append_too_large", "The messages are too large to be stored at once.")
+	}
+	outcomes := make([]domain.AppendOutcome, len(messages))
+	err := s.appendNew(ctx, messages, outcomes)
+	if errors.Is(err, errNotAllNew) {
+		clear(outcomes)
+		err = s.appendKnown(ctx, messages, outcomes)
+	}
+	if err != nil {
+		return nil, translateAppend(ctx, err)
+	}
+	return outcomes, nil
+}
+
+// appendNew stores messages that are all new, or returns errNotAllNew.
+func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+	rows := newAppendRows(messages, outcomes)
+	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
+		var batch pgx.Batch
+		batch.Queue(lockStreamsSQL, postgres.UUIDs(rows.tenants))
+		rows.queueInsert(&batch)
+		results := tx.SendBatch(ctx, &batch)
+		defer results.Close()
+		if err := rows.readStreams(results, messages, outcomes); err != nil {
+			return err
+		}
+		return rows.readInsert(results, messages, outcomes)
+	})
+}
+
+// appendKnown stores those messages that are not stored yet.
+func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+	rows := newAppendRows(messages, outcomes)
+	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
+		if err := rows.findStored(ctx, tx, messages, outcomes); err != nil {
+			return err
+		}
+		fresh := newAppendRows(messages, outcomes)
+		if len(fresh.ids) == 0 {
+			return nil
+		}
+		var batch pgx.Batch
+		fresh.queueInsert(&batch)
+		results := tx.SendBatch(ctx, &batch)
+		defer results.Close()
+		err := fresh.readInsert(results, messages, outcomes)
+		if errors.Is(err, errNotAllNew) {
+			// Nobody else can have stored one: the streams are locked.
+			return domain.Wrap(err, domain.ErrRejected, "repeated_id", "A message occurs twice.")
+		}
+		return err
+	})
+}
+
+// appendRows holds the columns of the messages that have no outcome yet, and
+// how many each tenant has.
+type appendRows struct {
+	tenants []uuid.UUID
+	counts  []int64
+
+	tenantIDs []uuid.UUID
+	ids       []uuid.UUID
+	numbers   []int64 // the position within the tenant's part of the batch
+	payloads  [][]byte
+}
+
+func newAppendRows(messages []domain.Message, outcomes []domain.AppendOutcome) *appendRows {
+	n := 0
+	for _, outcome := range outcomes {
+		if outcome == 0 {
+			n++
+		}
+	}
+	r := &appendRows{
+		tenantIDs: make([]uuid.UUID, 0, n), ids: make([]uuid.UUID, 0, n),
+		numbers: make([]int64, 0, n), payloads: make([][]byte, 0, n),
+	}
+	positions := make(map[uuid.UUID]int)
+	for i := range messages {
+		if outcomes[i] != 0 {
+			continue
+		}
+		m := &messages[i]
+		at, seen := positions[m.TenantID]
+		if !seen {
+			at = len(r.tenants)
+			positions[m.TenantID] = at
+			r.tenants = append(r.tenants, m.TenantID)
+			r.counts = append(r.counts, 0)
+		}
+		r.counts[at]++
+		r.tenantIDs = append(r.tenantIDs, m.TenantID)
+		r.ids = append(r.ids, m.ID)
+		r.numbers = append(r.numbers, r.counts[at])
+		r.payloads = append(r.payloads, m.Payload)
+	}
+	return r
+}
+
+func (r *appendRows) queueInsert(batch *pgx.Batch) {
+	batch.Queue(insertMessagesSQL, postgres.UUIDs(r.tenants), r.counts, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids),
+		r.numbers, pgtype.FlatArray[[]byte](r.payloads))
+}
+
+// readStreams reads which tenants exist, and marks the messages of the others.
+func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+	rows, err := results.Query()
+	if err != nil {
+		return fmt.Errorf("lock streams: %w", err)
+	}
+	alive := make(map[uuid.UUID]struct{}, len(r.tenants))
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { alive[id] = struct{}{}; return nil }); err != nil {
+		return fmt.Errorf("lock streams: %w", err)
+	}
+	if len(alive) == len(r.tenants) {
+		return nil
+	}
+	for i := range messages {
+		if _, ok := alive[messages[i].TenantID]; !ok && outcomes[i] == 0 {
+			outcomes[i] = domain.AppendNoTenant
+		}
+	}
+	return nil
+}
+
+// readInsert marks the messages without an outcome as stored, or returns
+// errNotAllNew when the server stored fewer than that.
+func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+	tag, err := results.Exec()
+	if err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	stored := int64(0)
+	for i := range messages {
+		if outcomes[i] == 0 {
+			outcomes[i] = domain.AppendStored
+			stored++
+		}
+	}
+	if tag.RowsAffected() != stored {
+		return errNotAllNew
+	}
+	return nil
+}
+
+// findStored locks the streams and marks the messages that are stored already.
+func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+	var batch pgx.Batch
+	batch.Queue("SELECT 1")
+	batch.Queue(lockStreamsSQL, postgres.UUIDs(r.tenants))
+	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants))
+	results := tx.SendBatch(ctx, &batch)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return fmt.Errorf("ask for custom plans: %w", err)
+	}
+	if err := r.readStreams(results, messages, outcomes); err != nil {
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return fmt.Errorf("look for stored messages: %w", err)
+	}
+	var at int64
+	var same bool
+	_, err = pgx.ForEachRow(rows, []any{&at, &same}, func() error {
+		switch {
+		case outcomes[at] != 0: // the tenant is gone, its rows are not yet
+		case same:
+			outcomes[at] = domain.AppendDuplicate
+		default:
+			outcomes[at] = domain.AppendConflict
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for stored messages: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/pkg/postgres"
+)
+
+// How long CreatePartition goes on when other changes of partitions stand in
+// its way.
+const (
+	createPatience = 20 * time.Second
+	createPauseMin = 20 * time.Millisecond
+	createPauseMax = 500 * time.Millisecond
+)
+
+// CreatePartition implements domain.PartitionRepository. It needs no lock
+// that reads or appends of other tenants would notice: attaching conflicts
+// only with other changes of partitions, and for those it waits in short
+// attempts. A stream row that is behind its partition is repaired.
+func (s *Store) CreatePartition(ctx context.Context, tenantID uuid.UUID) error {
+	ctx, cancel := context.WithTimeout(ctx, createPatience)
+	defer cancel()
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval = createPauseMin, createPauseMax
+	for {
+		err := s.tryCreatePartition(ctx, tenantID)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errDetaching) && !standsInTheWay(err) {
+			return translate(err, "create partition")
+		}
+		if pause(ctx, pauses.NextBackOff()) != nil {
+			return unavailable(fmt.Errorf("create partition: %w", err))
+		}
+	}
+}
+
+// standsInTheWay tells whether creating may succeed at once when it is tried
+// again: somebody changes partitions, or makes the same one.
+func standsInTheWay(err error) bool {
+	if _, exists := postgres.UniqueViolation(err); exists {
+		return true
+	}
+	return postgres.Classify(err) == postgres.ClassContended || postgres.IsDuplicateObject(err)
+}
+
+const startStreamSQL = `
+INSERT INTO tenant_streams (tenant_id, last_seq)
+SELECT $1::uuid, coalesce(max(seq), 0) FROM messages WHERE tenant_id = $1::uuid
+ON CONFLICT (tenant_id) DO UPDATE SET last_seq = excluded.last_seq WHERE tenant_streams.last_seq < excluded.last_seq`
+
+// tryCreatePartition does it all in one transaction, so a crash leaves either
+// everything or nothing. What it finds half done was left by an erasure.
+func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) error {
+	return inTransaction(ctx, s.ddl, func(tx pgx.Tx) error {
+		p := partitionOf(tenantID)
+		state, err := p.state(ctx, tx)
+		if err != nil {
+			return err
+		}
+		switch state {
+		case partitionDetaching:
+			return errDetaching
+		case partitionAbsent:
+			if _, err := tx.Exec(ctx, `CREATE TABLE `+p.table+` (LIKE messages INCLUDING ALL)`); err != nil {
+				return fmt.Errorf("create table: %w", err)
+			}
+			fallthrough
+		case partitionDetached:
+			if _, err := tx.Exec(ctx, `ALTER TABLE messages ATTACH PARTITION `+p.table+` FOR VALUES IN (`+p.bound+`)`); err != nil {
+				return fmt.Errorf("attach: %w", err)
+			}
+		case partitionAttached:
+		}
+		if _, err := tx.Exec(ctx, startStreamSQL, tenantID); err != nil {
+			return fmt.Errorf("start stream: %w", err)
+		}
+		return nil
+	})
+}
+
+var errDetaching = errors.New("the partition is being detached")
+
+// partition is the table that holds one tenant's messages. Its parts are ready
+// for use in SQL: they are made from the parsed id alone.
+type partition struct {
+	// table is the quoted name, bound the quoted tenant id.
+	table, bound string
+}
+
+func partitionOf(tenantID uuid.UUID) partition {
+	text := tenantID.String()
+	return partition{
+		table: pgx.Identifier{"messages_" + strings.ReplaceAll(text, "-", "_")}.Sanitize(),
+		bound: "'" + text + "'",
+	}
+}
+
+type partitionState uint8
+
+const (
+	partitionAbsent   partitionState = iota + 1 // no such table
+	partitionDetached                           // a table of its own
+	partitionAttached
+	partitionDetaching // a detachment was begun and not finished
+)
+
+// A server before version 14 has no column inhdetachpending, hence the detour
+// through JSON.
+const partitionStateSQL = `
+SELECT i.inhrelid IS NOT NULL, coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)
+FROM (SELECT to_regclass($1) AS oid) AS t
+LEFT JOIN pg_inherits i ON i.inhrelid = t.oid AND i.inhparent = 'messages'::regclass
+WHERE t.oid IS NOT NULL`
+
+func (p partition) state(ctx context.Context, on session) (partitionState, error) {
+	var attached, pending bool
+	err := on.QueryRow(ctx, partitionStateSQL, p.table).Scan(&attached, &pending)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return partitionAbsent, nil
+	case err != nil:
+		return 0, fmt.Errorf("look for partition: %w", err)
+	case pending:
+		return partitionDetaching, nil
+	case attached:
+		return partitionAttached, nil
+	}
+	return partitionDetached, nil
+}

@@ -1,0 +1,205 @@
+package repository
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/postgres"
+)
+
+// Default sizes of the pools, and limits the server puts on statements.
+const (
+	defaultMaxConns    = 10
+	defaultWriterConns = 2
+	defaultDDLConns    = 4
+	defaultLockConns   = 8
+	defaultEraseWait   = 5 * time.Second
+
+	queryTimeout    = 10 * time.Second
+	appendTimeout   = 30 * time.Second
+	ddlTimeout      = 30 * time.Second
+	lockTimeout     = 5 * time.Second
+	ddlLockTimeout  = time.Second
+	idleInTxTimeout = 15 * time.Second
+	cleanupTimeout  = 5 * time.Second
+)
+
+// Options configures a Store; zero values mean the defaults.
+type Options struct {
+	// URL is where the data is read and written.
+	URL string
+	// AdminURL leads to the same database as a role that owns the tables, for
+	// partitions and advisory locks, without a pooler in between; URL unless
+	// given.
+	AdminURL string
+	// MaxConns is the size of the general pool; 10 by default.
+	MaxConns int
+	// WriterConns is the number of connections that append messages; 2 by
+	// default. Each caches what it knows of every partition it has seen.
+	WriterConns int
+	// DDLConns is the number of connections that change partitions; 4 by
+	// default.
+	DDLConns int
+	// LockConns is the number of tenants this process can lock at a time; 8
+	// by default.
+	LockConns int
+	// EraseWait is how long ErasePartition waits for other transactions before
+	// it leaves the partition for a later call; 5 s by default.
+	EraseWait time.Duration
+}
+
+// Store is the database. It is safe for concurrent use, and connects when it
+// is first used.
+//
+// Whoever holds a tenant's lock waits for connections of the other pools, and
+// nobody who holds one of those waits for a connection: so the pools cannot
+// starve each other.
+type Store struct {
+	general *pgxpool.Pool
+	writers *pgxpool.Pool
+	ddl     *pgxpool.Pool
+	locks   *pgxpool.Pool
+
+	eraseWait time.Duration
+	// erasing holds a token while no goroutine of this process erases.
+	erasing chan struct{}
+	// plainDetach keeps to what servers before version 14 can do.
+	plainDetach bool
+}
+
+var (
+	_ domain.TenantRepository      = (*Store)(nil)
+	_ domain.PartitionRepository   = (*Store)(nil)
+	_ domain.MessageRepository     = (*Store)(nil)
+	_ domain.IdempotencyRepository = (*Store)(nil)
+	_ domain.UserRepository        = (*Store)(nil)
+	_ domain.SecretRepository      = (*Store)(nil)
+)
+
+// Open returns a Store. It does not connect, so it fails only on an invalid
+// URL; errors never contain the URL.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
+	s.erasing <- struct{}{}
+	admin := cmp.Or(o.AdminURL, o.URL)
+	for _, p := range []struct {
+		pool  **pgxpool.Pool
+		url   string
+		conns int
+		postgres.PoolOptions
+	}{
+		{&s.general, o.URL, cmp.Or(o.MaxConns, defaultMaxConns), postgres.PoolOptions{
+			Name: "lanekeeper", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+		}},
+		{&s.writers, o.URL, cmp.Or(o.WriterConns, defaultWriterConns), postgres.PoolOptions{
+			Name: "lanekeeper-writer", StatementTimeout: appendTimeout, LockTimeout: lockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
+		}},
+		{&s.ddl, admin, cmp.Or(o.DDLConns, defaultDDLConns), postgres.PoolOptions{
+			Name: "lanekeeper-ddl", StatementTimeout: ddlTimeout, LockTimeout: ddlLockTimeout, Unprepared: true,
+		}},
+		{&s.locks, admin, cmp.Or(o.LockConns, defaultLockConns), postgres.PoolOptions{
+			Name: "lanekeeper-lock", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, KeepOnCancel: true,
+		}},
+	} {
+		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
+		p.IdleInTransactionTimeout = idleInTxTimeout
+		pool, err := postgres.NewPool(ctx, p.url, p.PoolOptions)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("open the database pool %q: %w", p.Name, err)
+		}
+		*p.pool = pool
+	}
+	return s, nil
+}
+
+// Close closes all connections and waits for those in use.
+func (s *Store) Close() {
+	for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+// Ping returns nil when the database answers, else an ErrUnavailable.
+func (s *Store) Ping(ctx context.Context) error {
+	return translate(s.general.Ping(ctx), "ping the database")
+}
+
+// session is what a repository runs its statements on: a connection or a
+// transaction.
+type session interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// access says what WithTenant's caller is about to do.
+type access uint8
+
+const (
+	// queryAccess is a single statement on a connection of the general pool.
+	queryAccess access = iota + 1
+	// appendAccess is a READ COMMITTED transaction on a writer's connection,
+	// committed when fn returns nil.
+	appendAccess
+)
+
+// WithTenant runs fn with a session for the data of the named tenants. Every
+// read and write of a tenant's data passes through here. Errors are those of
+// fn and of the driver, untranslated.
+func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUID, fn func(session) error) error {
+	if len(tenantIDs) == 0 {
+		return nil
+	}
+	if how == appendAccess {
+		return inTransaction(ctx, s.writers, func(tx pgx.Tx) error { return fn(tx) })
+	}
+	conn, err := s.general.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("acquire connection: %w", err)
+	}
+	defer conn.Release()
+	return fn(conn)
+}
+
+// beginner is a pool or a connection.
+type beginner interface {
+	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
+}
+
+// inTransaction runs fn in a READ COMMITTED transaction and commits it when fn
+// returns nil. A rollback does not depend on ctx being alive.
+func inTransaction(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err error) {
+	tx, err := on.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		_ = tx.Rollback(cleanup) // a connection that cannot roll back is closed by the pool
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	committed = true
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

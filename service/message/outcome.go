@@ -1,0 +1,74 @@
+package message
+
+import (
+	"errors"
+
+	"lanekeeper/domain"
+)
+
+// outcome is the kind of answer a message got, for the metrics.
+type outcome uint8
+
+const (
+	outcomeAccepted outcome = iota
+	outcomeReplayed
+	outcomeRefused
+	outcomeLimited
+	outcomeUnavailable
+	outcomeFailed
+	outcomes // how many there are
+)
+
+// String returns the label of the outcome.
+func (o outcome) String() string {
+	switch o {
+	case outcomeAccepted:
+		return "accepted"
+	case outcomeReplayed:
+		return "replayed"
+	case outcomeRefused:
+		return "refused"
+	case outcomeLimited:
+		return "limited"
+	case outcomeUnavailable:
+		return "unavailable"
+	case outcomeFailed, outcomes:
+	}
+	return "failed"
+}
+
+func outcomeOf(r *domain.Receipt) outcome {
+	var e *domain.Error
+	switch {
+	case r.Err == nil && r.Replayed:
+		return outcomeReplayed
+	case r.Err == nil:
+		return outcomeAccepted
+	case !errors.As(r.Err, &e):
+		return outcomeFailed
+	}
+	switch e.Kind {
+	case domain.ErrUnavailable:
+		return outcomeUnavailable
+	case domain.ErrLimited:
+		return outcomeLimited
+	case domain.ErrInvalid, domain.ErrTooLarge, domain.ErrNotFound, domain.ErrConflict:
+		return outcomeRefused
+	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported,
+		domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected:
+	}
+	return outcomeFailed
+}
+
+// observe counts the answers.
+func (s *Service) observe(receipts []domain.Receipt) {
+	var counts [outcomes]int
+	for i := range receipts {
+		counts[outcomeOf(&receipts[i])]++
+	}
+	for o, n := range counts {
+		if n > 0 {
+			s.o.Observer.AddPublished(outcome(o).String(), n)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+// Package message publishes messages to tenants' queues, once for each
+// idempotency key, and reads tenants' histories.
+package message
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+// How long the steps of a publication may take. Together they stay below the
+// 6 seconds that callers are promised, with time left for looking up who calls.
+const (
+	claimTimeout   = 2 * time.Second
+	publishTimeout = 4500 * time.Millisecond // the claim included
+	confirmTimeout = 500 * time.Millisecond
+)
+
+// MaxPageSize is the largest number of messages that a page of history may
+// be asked to have.
+const MaxPageSize = 1000
+
+// backlogRetryAfter is what callers are told when the queue is full.
+const backlogRetryAfter = 5 * time.Second
+
+// Observer is told how publications go. Methods must be safe for concurrent
+// use.
+type Observer interface {
+	// AddPublished counts n messages that got the same answer.
+	AddPublished(outcome string, n int)
+	// ObservePublish records how long the broker took for one call.
+	ObservePublish(seconds float64)
+}
+
+// Options configure NewService.
+type Options struct {
+	Publisher domain.Publisher
+	Messages  domain.MessageRepository
+	Keys      domain.IdempotencyRepository
+	// MaxBacklog is how many messages may wait in a queue before publishing
+	// to it is refused; 0 for any number.
+	MaxBacklog int64
+	// Depth returns the last sampled depth of a tenant's queue, and whether
+	// it is known. It must not block. It may be nil when MaxBacklog is 0.
+	Depth    func(tenantID uuid.UUID) (depth int64, known bool)
+	Observer Observer
+	Log      *slog.Logger
+}
+
+// Service publishes and reads messages. It is safe for concurrent use.
+type Service struct{ o Options }
+
+// NewService returns a Service.
+func NewService(o Options) *Service { return &Service{o: o} }
+
+// Publish publishes messages to a tenant's queue in the order given and
+// returns a receipt for each. It takes less than 6 seconds in any state of
+// the broker and of the database. A receipt without an error means that the
+// broker has the message; one with an ErrUnavailable that it may or may not
+// have it, and that trying again with the same key is safe. Other errors are
+// those of Tenant.AcceptsMessages, ErrLimited with code "backlog_full", and
+// ErrInvalid or ErrTooLarge for what is wrong with the message itself.
+// Without idempotency keys it makes no call to the database.
+func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Submission) []domain.Receipt {
+	p := &publication{tenantID: t.ID, subs: subs, receipts: make([]domain.Receipt, len(subs))}
+	if err := s.admit(t); err != nil {
+		p.failAll(err)
+		s.observe(p.receipts)
+		return p.receipts
+	}
+	limited, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	p.check()
+	if err := s.claim(limited, p); err != nil {
+		s.o.Log.WarnContext(ctx, "idempotency keys could not be claimed", slog.Any("error", err))
+	}
+	s.publish(limited, p)
+	if err := s.confirm(ctx, p); err != nil {
+		// The next call with the key publishes again under the same id.
+		s.o.Log.WarnContext(ctx, "idempotency keys could not be confirmed", slog.Any("error", err))
+	}
+	p.answerRepeated()
+	s.observe(p.receipts)
+	return p.receipts
+}
+
+// admit returns why nothing at all may be published to the tenant, or nil.
+func (s *Service) admit(t domain.Tenant) error {
+	if err := t.AcceptsMessages(); err != nil {
+		return err
+	}
+	if s.o.MaxBacklog <= 0 {
+		return nil
+	}
+	if depth, known := s.o.Depth(t.ID); known && depth >= s.o.MaxBacklog {
+		return domain.New(domain.ErrLimited, "backlog_full",
+			fmt.Sprintf("The tenant's queue holds %d messages or more; try again when it has shrunk.", s.o.MaxBacklog)).After(backlogRetryAfter)
+	}
+	return nil
+}
+
+// claim decides the ids of the messages with keys. On error these have the
+// error as their answer, and the others go on.
+func (s *Service) claim(ctx context.Context, p *publication) error {
+	claims, err := p.claims()
+	if len(claims) == 0 || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	grants, err := s.o.Keys.ClaimKeys(ctx, claims)
+	if err != nil {
+		p.failClaims(err)
+		return fmt.Errorf("claim %d keys: %w", len(claims), err)
+	}
+	p.grant(grants)
+	return nil
+}
+
+// publish hands everything that has no answer yet to the broker.
+func (s *Service) publish(ctx context.Context, p *publication) {
+	batch, positions := p.outgoing()
+	if len(batch) == 0 {
+		return
+	}
+	begun := time.Now()
+	errs := s.o.Publisher.Publish(ctx, batch)
+	s.o.Observer.ObservePublish(time.Since(begun).Seconds())
+	for i, at := range positions {
+		p.receipts[at].Err = errs[i]
+	}
+}
+
+// confirm records which keys were carried out. It does so even when the
+// caller has gone.
+func (s *Service) confirm(ctx context.Context, p *publication) error {
+	keys := p.carriedOut()
+	if len(keys) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
+	defer cancel()
+	if err := s.o.Keys.ConfirmKeys(ctx, p.tenantID, keys); err != nil {
+		return fmt.Errorf("confirm %d keys: %w", len(keys), err)
+	}
+	return nil
+}
+
+// History returns a page of a tenant's messages. Errors are ErrInvalid for a
+// query out of range, and ErrUnavailable.
+func (s *Service) History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
+	var fields []domain.FieldError
+	if q.Limit < 1 || q.Limit > MaxPageSize {
+		fields = append(fields, domain.FieldError{Pointer: "limit", Message: fmt.Sprintf("must be between 1 and %d", MaxPageSize)})
+	}
+	if q.Cursor < 0 {
+		fields = append(fields, domain.FieldError{Pointer: "cursor", Message: "must not be negative"})
+	}
+	if len(fields) > 0 {
+		return domain.HistoryPage{}, domain.WithFields(fields...)
+	}
+	page, err := s.o.Messages.History(ctx, q)
+	if err != nil {
+		return domain.HistoryPage{}, fmt.Errorf("read history: %w", err)
+	}
+	return page, nil
+}
+
+// Get returns one message of a tenant, or ErrNotFound.
+func (s *Service) Get(ctx context.Context, tenantID, id uuid.UUID) (domain.Message, error) {
+	m, err := s.o.Messages.FindMessage(ctx, tenantID, id)
+	if err != nil {
+		return domain.Message{}, fmt.Errorf("read message: %w", err)
+	}
+	return m, nil
+}

@@ -1,0 +1,105 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+// Create creates a tenant for the caller. It waits some seconds for the
+// tenant to be usable; one that is returned as provisioning will be so by
+// itself. With a key that was used before, it returns the tenant created
+// then, and replayed is true. Errors are ErrForbidden for viewers, ErrInvalid
+// for fields out of range and for a key that came with another body, and
+// ErrConflict when the tenant created with this key is deleted by now.
+func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTenant, key domain.IdempotencyKey) (t domain.Tenant, replayed bool, err error) {
+	if !p.Role.Covers(domain.RoleMember) {
+		return domain.Tenant{}, false, forbidden()
+	}
+	if t, err = n.Build(p.UserID, s.o.DefaultWorkers, s.o.Now().UTC()); err != nil {
+		return domain.Tenant{}, false, err
+	}
+	if key.Key != "" {
+		grant, err := s.claim(ctx, p, key, t.ID)
+		if err != nil {
+			return domain.Tenant{}, false, err
+		}
+		t.ID = grant.ID
+		if grant.Confirmed {
+			t, err = s.created(ctx, t.ID)
+			return t, err == nil, err
+		}
+	}
+	if err := s.o.Tenants.InsertTenant(ctx, t); err != nil {
+		return domain.Tenant{}, false, fmt.Errorf("insert tenant: %w", err)
+	}
+	s.o.Directory.Put(t)
+	t = s.provision(ctx, t)
+	if key.Key != "" {
+		s.confirm(ctx, p, key)
+	}
+	if t.Gone() { // an earlier attempt with this key made it, and it was deleted since
+		return domain.Tenant{}, false, goneAgain()
+	}
+	return t, false, nil
+}
+
+// provision waits for the new tenant to be usable and returns it as it is
+// when the time is up.
+func (s *Service) provision(ctx context.Context, t domain.Tenant) domain.Tenant {
+	limited, cancel := context.WithTimeout(ctx, createWait)
+	defer cancel()
+	reached, err := s.o.Provisioner.Converge(limited, t.ID)
+	if err != nil {
+		s.leaveToReconciler(ctx, t.ID, err)
+	}
+	if reached.ID != t.ID { // it could not even be read
+		return t
+	}
+	return reached
+}
+
+func (s *Service) claim(ctx context.Context, p domain.Principal, key domain.IdempotencyKey, id uuid.UUID) (domain.IdempotencyGrant, error) {
+	if err := domain.CheckIdempotencyKey(key.Key, "Idempotency-Key"); err != nil {
+		return domain.IdempotencyGrant{}, err
+	}
+	grants, err := s.o.Keys.ClaimKeys(ctx, []domain.IdempotencyClaim{{Scope: p.UserID, Key: key.Key, Hash: key.Hash, ID: id}})
+	if err != nil {
+		return domain.IdempotencyGrant{}, fmt.Errorf("claim idempotency key: %w", err)
+	}
+	if grants[0].Mismatch {
+		return domain.IdempotencyGrant{}, domain.IdempotencyMismatch()
+	}
+	return grants[0], nil
+}
+
+// confirm records that the key was used. Without that, another call with it
+// goes through all the steps again, under the same id.
+func (s *Service) confirm(ctx context.Context, p domain.Principal, key domain.IdempotencyKey) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
+	defer cancel()
+	if err := s.o.Keys.ConfirmKeys(ctx, p.UserID, []string{key.Key}); err != nil {
+		s.o.Log.WarnContext(ctx, "idempotency key could not be confirmed", slog.Any("error", err))
+	}
+}
+
+// created returns the tenant that an earlier call with the same key created.
+func (s *Service) created(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
+	t, err := s.o.Tenants.FindTenant(ctx, id)
+	switch {
+	case errors.Is(err, domain.ErrNotFound), err == nil && t.Gone():
+		return domain.Tenant{}, goneAgain()
+	case err != nil:
+		return domain.Tenant{}, fmt.Errorf("read tenant: %w", err)
+	}
+	return t, nil
+}
+
+func goneAgain() error {
+	return domain.New(domain.ErrConflict, "tenant_deleted", "The tenant that this request created has been deleted.")
+}

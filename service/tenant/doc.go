@@ -1,0 +1,26 @@
+// Package tenant creates, changes and deletes tenants, and keeps what exists
+// of them in step with what the database says should exist.
+//
+// The tenant's row is the desired state. The Provisioner is the one place
+// that compares it with the rest of the tenant's lane and moves that towards
+// it; every step it takes may be repeated, so a crash between any two steps
+// leaves something that the next attempt finishes:
+//
+//	row           partition  queues   consumer
+//	provisioning  make       declare  -         then the row becomes active or inactive
+//	active        make       declare  start     (stopped while the tenant is paused)
+//	inactive      keep       keep     stop
+//	deleting      erase      delete   stop      then the row becomes deleted
+//	deleted       -          -        -
+//
+// Who calls it: the Service within requests, and the Reconciler for
+// everything else - at start, for what requests left unfinished, and at
+// regular intervals.
+//
+// Two locks keep the attempts for one tenant apart. A lock in this process
+// covers its consumer, which lives in this process; the tenant's advisory
+// lock in the database covers partition and queues, which the fleet shares.
+// They are taken in this order. Different tenants do not wait for each other,
+// but for two limits: how many are changed at a time, and that one at a time
+// is erased.
+package tenant

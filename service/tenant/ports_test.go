@@ -1,0 +1,220 @@
+package tenant_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+// The ports through which a process reaches the world.
+
+func (p *process) InsertTenant(ctx context.Context, t domain.Tenant) error {
+	return p.step(ctx, &p.databaseAway, func() error {
+		if _, exists := p.rows[t.ID]; !exists {
+			p.rows[t.ID] = t
+		}
+		return nil
+	})
+}
+
+func (p *process) FindTenant(ctx context.Context, id uuid.UUID) (t domain.Tenant, err error) {
+	err = p.step(ctx, &p.databaseAway, func() error {
+		var exists bool
+		if t, exists = p.rows[id]; !exists {
+			return domain.TenantNotFound()
+		}
+		return nil
+	})
+	return t, err
+}
+
+func (p *process) ListTenants(ctx context.Context, q domain.TenantQuery) (tenants []domain.Tenant, err error) {
+	err = p.step(ctx, &p.databaseAway, func() error {
+		for _, t := range p.rows {
+			wanted := t.Status != domain.TenantDeleted
+			if len(q.Statuses) > 0 {
+				wanted = slices.Contains(q.Statuses, t.Status)
+			}
+			if wanted && slices.Compare(t.ID[:], q.After[:]) > 0 && (q.VisibleTo == nil || q.VisibleTo.MayAccess(&t)) {
+				tenants = append(tenants, t)
+			}
+		}
+		slices.SortFunc(tenants, func(a, b domain.Tenant) int { return slices.Compare(a.ID[:], b.ID[:]) })
+		tenants = tenants[:min(len(tenants), q.Limit)]
+		return nil
+	})
+	return tenants, err
+}
+
+func (p *process) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*domain.Tenant) error) (t domain.Tenant, err error) {
+	p.hook("change")
+	err = p.step(ctx, &p.databaseAway, func() error {
+		var exists bool
+		if t, exists = p.rows[id]; !exists || t.Status == domain.TenantDeleted {
+			return domain.TenantNotFound()
+		}
+		if err := change(&t); err != nil {
+			return err
+		}
+		t.UpdatedAt = time.Now()
+		p.rows[id] = t
+		return nil
+	})
+	if err != nil {
+		return domain.Tenant{}, err
+	}
+	return t, nil
+}
+
+func (p *process) LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error {
+	p.hook("lock")
+	var lock chan struct{}
+	err := p.step(ctx, &p.databaseAway, func() error {
+		if p.locks[id] == nil {
+			p.locks[id] = make(chan struct{}, 1)
+		}
+		lock = p.locks[id]
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+	case <-ctx.Done():
+		return domain.Wrap(ctx.Err(), domain.ErrUnavailable, "cancelled", "Cancelled.")
+	}
+	p.set(func() { p.locked[id] = true })
+	defer func() {
+		p.set(func() { p.locked[id] = false })
+		<-lock
+	}()
+	return fn(ctx)
+}
+
+func (p *process) CreatePartition(ctx context.Context, id uuid.UUID) error {
+	return p.step(ctx, &p.databaseAway, func() error {
+		p.must(p.locked[id], "partition created without the lock")
+		p.must(p.rows[id].Status != domain.TenantDeleted, "partition created for a tombstone")
+		p.partitions[id] = true
+		return nil
+	})
+}
+
+func (p *process) ErasePartition(ctx context.Context, id uuid.UUID) error {
+	p.mu.Lock()
+	blocked := p.partitionsBlocked
+	p.mu.Unlock()
+	if blocked {
+		select {
+		case <-time.After(4 * time.Second):
+		case <-ctx.Done():
+		}
+		return domain.New(domain.ErrContended, "contended", "Others read.")
+	}
+	return p.step(ctx, &p.databaseAway, func() error {
+		_, queue := p.queues[id]
+		p.must(p.locked[id] && !queue && p.rows[id].Status == domain.TenantDeleting, "partition erased at the wrong time")
+		delete(p.partitions, id)
+		return nil
+	})
+}
+
+func (p *process) DeclareQueues(ctx context.Context, id uuid.UUID) error {
+	p.hook("declare")
+	return p.step(ctx, &p.brokerAway, func() error {
+		p.must(p.locked[id], "queue declared without the lock")
+		p.must(p.rows[id].Status != domain.TenantDeleted, "queue declared for a tombstone")
+		p.queues[id] += 0
+		return nil
+	})
+}
+
+func (p *process) DeleteQueues(ctx context.Context, id uuid.UUID) (n int64, err error) {
+	err = p.step(ctx, &p.brokerAway, func() error {
+		_, consumed := p.consumers[id]
+		p.must(p.locked[id] && !consumed && p.rows[id].Status == domain.TenantDeleting, "queue deleted at the wrong time")
+		n = p.queues[id]
+		delete(p.queues, id)
+		return nil
+	})
+	return n, err
+}
+
+func (p *process) QueueDepth(ctx context.Context, id uuid.UUID) (n int64, err error) {
+	err = p.step(ctx, &p.brokerAway, func() error {
+		var exists bool
+		if n, exists = p.queues[id]; !exists {
+			return domain.New(domain.ErrUnavailable, "no_queue", "No queue.")
+		}
+		return nil
+	})
+	return n, err
+}
+
+func (p *process) Start(ctx context.Context, t domain.Tenant) error {
+	never := false
+	return p.step(ctx, &never, func() error {
+		p.starts++
+		p.consumers[t.ID] = t.Workers
+		if _, exists := p.queues[t.ID]; !exists && !p.brokerAway {
+			return domain.New(domain.ErrNotFound, "no_queue", "No queue.")
+		}
+		return nil
+	})
+}
+
+func (p *process) Stop(ctx context.Context, id uuid.UUID) error {
+	never := false
+	return p.step(ctx, &never, func() error {
+		delete(p.consumers, id)
+		return nil
+	})
+}
+
+func (p *process) Resize(ctx context.Context, id uuid.UUID, workers int) error {
+	never := false
+	return p.step(ctx, &never, func() error {
+		if _, running := p.consumers[id]; running {
+			p.consumers[id] = workers
+		}
+		return nil
+	})
+}
+
+func (p *process) Running() map[uuid.UUID]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.consumers)
+}
+
+func (p *process) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) (grants []domain.IdempotencyGrant, err error) {
+	err = p.step(ctx, &p.databaseAway, func() error {
+		for _, c := range claims {
+			name := c.Scope.String() + c.Key
+			earlier, ok := p.keys[name]
+			if !ok {
+				p.keys[name], earlier = c, c
+			}
+			grants = append(grants, domain.IdempotencyGrant{ID: earlier.ID, Confirmed: p.confirmed[name], Mismatch: earlier.Hash != c.Hash})
+		}
+		return nil
+	})
+	return grants, err
+}
+
+func (p *process) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error {
+	return p.step(ctx, &p.databaseAway, func() error {
+		for _, key := range keys {
+			p.confirmed[scope.String()+key] = true
+		}
+		return nil
+	})
+}
+
+func (p *process) DeleteExpiredKeys(context.Context, int) (int, error) { return 0, nil }

@@ -1,0 +1,175 @@
+package tenant_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// restart returns another process in the same world.
+func restart(p *process) *process { return newProcess(p.world) }
+
+func TestStartRestoresEveryConsumer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first := newProcess(newWorld())
+		for n := range 1200 {
+			workers, status := 1+n%100, "active"
+			if n%10 == 0 {
+				status = "inactive"
+			}
+			create(t, first, admin(), domain.NewTenant{Workers: &workers, Status: status})
+		}
+		second := restart(first)
+		defer second.run(t)()
+		synctest.Wait()
+		require.Len(t, second.Running(), 1080)
+		for id := range second.rows {
+			require.Empty(t, second.there(id))
+		}
+		require.Equal(t, 1080, second.starts)
+
+		var before int
+		second.set(func() { before = second.steps })
+		pass(5 * time.Minute)
+		synctest.Wait()
+		second.set(func() {
+			require.Equal(t, 1080, second.starts, "later rounds leave alone what is right")
+			require.LessOrEqual(t, second.steps-before, 300/8*3, "and cost the listing only")
+		})
+	})
+}
+
+// Rounds undo what goes wrong behind the service's back, and follow changes
+// made elsewhere.
+func TestRoundsRepair(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(newWorld())
+		defer p.run(t)()
+		ids := make([]uuid.UUID, 5)
+		for i := range ids {
+			ids[i] = create(t, p, admin(), domain.NewTenant{}).ID
+		}
+		unknown := uuid.New()
+		p.set(func() {
+			delete(p.consumers, ids[0])
+			p.consumers[ids[1]] = 99
+			changed := p.rows[ids[2]]
+			changed.Status = domain.TenantInactive
+			p.rows[ids[2]] = changed
+			p.consumers[unknown] = 3
+			// Without its queue the consumer cannot be started.
+			delete(p.consumers, ids[3])
+			delete(p.queues, ids[3])
+			paused := p.rows[ids[4]]
+			paused.Paused = true
+			p.rows[ids[4]] = paused
+		})
+		pass(convergence)
+		for _, id := range ids {
+			require.Empty(t, p.there(id))
+		}
+		require.NotContains(t, p.Running(), unknown)
+		require.Empty(t, p.violations)
+	})
+}
+
+func TestKickMakesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(newWorld())
+		defer p.run(t)()
+		id := create(t, p, admin(), domain.NewTenant{}).ID
+		synctest.Wait()
+		p.set(func() {
+			delete(p.queues, id)
+			delete(p.partitions, id)
+		})
+		p.reconciler.Kick(id)
+		p.reconciler.Kick(uuid.New()) // no such tenant
+		synctest.Wait()
+		require.Empty(t, p.there(id))
+	})
+}
+
+// What a kick found is tried again until it succeeds, although rounds would
+// not find it.
+func TestKickIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(newWorld())
+		defer p.run(t)()
+		id := create(t, p, admin(), domain.NewTenant{}).ID
+		p.set(func() {
+			delete(p.queues, id)
+			p.brokerAway = true
+		})
+		for range 100 {
+			p.reconciler.Kick(id)
+			pass(time.Second)
+		}
+		p.set(func() { require.Less(t, p.steps, 200, "kicks do not shorten the pauses") })
+		pass(time.Minute)
+		p.set(func() { p.brokerAway = false })
+		pass(convergence)
+		require.Empty(t, p.there(id))
+		require.Equal(t, 1, p.log.count("tenant is not as it should be yet"))
+		require.Equal(t, 1, p.log.count("tenant is as it should be"))
+	})
+}
+
+func TestKickNeverBlocks(t *testing.T) {
+	t.Parallel()
+	p := newProcess(newWorld())
+	for range 100_000 {
+		p.reconciler.Kick(uuid.New())
+	}
+	defer p.run(t)()
+}
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	p := newProcess(newWorld())
+	id := create(t, p, admin(), domain.NewTenant{}).ID
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := p.reconciler.Await(ctx, id)
+	require.ErrorIs(t, err, context.Canceled, "it does not run yet")
+
+	stop := p.run(t)
+	reached, err := p.reconciler.Await(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, id, reached.ID)
+	_, err = p.reconciler.Await(t.Context(), uuid.New())
+	require.ErrorIs(t, err, domain.ErrNotFound)
+	stop()
+	_, err = p.reconciler.Await(t.Context(), id)
+	require.ErrorIs(t, err, domain.ErrUnavailable, "it has ended")
+}
+
+// A database that is away at start is waited for.
+func TestStartWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first := newProcess(newWorld())
+		id := create(t, first, admin(), domain.NewTenant{}).ID
+		second := restart(first)
+		second.databaseAway = true
+		defer second.run(t)()
+		pass(time.Hour)
+		require.Empty(t, second.Running())
+		require.Equal(t, 1, second.log.count("tenants cannot be listed"))
+		second.set(func() { second.databaseAway = false })
+		pass(convergence)
+		require.Empty(t, second.there(id))
+		require.Equal(t, 1, second.log.count("tenants can be listed again"))
+	})
+}

@@ -1,0 +1,71 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+const (
+	listPage    = 500
+	listTimeout = 15 * time.Second
+)
+
+// list is the job that looks at all tenants.
+func (r *Reconciler) list(ctx context.Context) {
+	tasks, err := r.survey(ctx)
+	select {
+	case r.listed <- listing{tasks, err}:
+	case <-ctx.Done():
+	}
+}
+
+// survey compares what the database says with what is running and returns
+// what there is to do. When nothing is, that costs the listing only.
+func (r *Reconciler) survey(ctx context.Context) (map[uuid.UUID]task, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	tenants, err := r.tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Tenants that are not in the list are settled too: that reads them again
+	// and so finds out whether they are gone or new.
+	running := r.o.Consumers.Running()
+	tasks := make(map[uuid.UUID]task)
+	for _, t := range tenants {
+		workers, runs := running[t.ID]
+		delete(running, t.ID)
+		switch {
+		case t.Status == domain.TenantProvisioning || t.Status == domain.TenantDeleting:
+			tasks[t.ID] = converge
+		case runs != t.Consuming() || runs && workers != t.Workers:
+			tasks[t.ID] = settle
+		}
+	}
+	for id := range running {
+		tasks[id] = settle
+	}
+	return tasks, nil
+}
+
+// tenants returns all tenants but the tombstones.
+func (r *Reconciler) tenants(ctx context.Context) ([]domain.Tenant, error) {
+	var all []domain.Tenant
+	q := domain.TenantQuery{Limit: listPage}
+	for {
+		page, err := r.o.Tenants.ListTenants(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("list tenants: %w", err)
+		}
+		all = append(all, page...)
+		if len(page) < listPage {
+			return all, nil
+		}
+		q.After = page[len(page)-1].ID
+	}
+}

@@ -1,0 +1,236 @@
+package tenant_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/tenant"
+)
+
+var errCrashed = errors.New("the process is dead")
+
+// world is the database and the broker in memory: what survives a process. It
+// checks on the way that the steps are taken in an order that is safe.
+type world struct {
+	mu         sync.Mutex
+	rows       map[uuid.UUID]domain.Tenant
+	partitions map[uuid.UUID]bool
+	queues     map[uuid.UUID]int64 // the messages in it
+	keys       map[string]domain.IdempotencyClaim
+	confirmed  map[string]bool
+	locks      map[uuid.UUID]chan struct{}
+	locked     map[uuid.UUID]bool
+	violations []string
+
+	brokerAway, databaseAway, partitionsBlocked bool
+}
+
+func newWorld() *world {
+	return &world{
+		rows: map[uuid.UUID]domain.Tenant{}, partitions: map[uuid.UUID]bool{}, queues: map[uuid.UUID]int64{},
+		keys: map[string]domain.IdempotencyClaim{}, confirmed: map[string]bool{},
+		locks: map[uuid.UUID]chan struct{}{}, locked: map[uuid.UUID]bool{},
+	}
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+func (w *world) row(id uuid.UUID) domain.Tenant {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rows[id]
+}
+
+// process is one run of the service: the ports to the world, its consumers,
+// and what is to be tested. Each call to a port is a step at which the
+// process can crash.
+type process struct {
+	*world
+	*tenant.Service
+	provisioner *tenant.Provisioner
+	reconciler  *tenant.Reconciler
+	directory   *tenant.Directory
+	log         *recorder
+
+	consumers map[uuid.UUID]int // workers; guarded by world.mu
+	starts    int               // guarded by world.mu
+	deleted   []uuid.UUID       // guarded by world.mu
+	// crashAt is the step to crash at, or 0; half tells whether the step
+	// takes effect before. Guarded by world.mu.
+	steps, crashAt int
+	half, crashed  bool
+	// before, when set, is called before some steps, with their names.
+	before func(call string)
+}
+
+func newProcess(w *world) *process {
+	p := &process{world: w, consumers: map[uuid.UUID]int{}, log: &recorder{}}
+	log := slog.New(p.log)
+	p.directory = tenant.NewDirectory(p)
+	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
+		Tenants: p, Partitions: p, Topology: p, Consumers: p, Directory: p.directory, Log: log,
+		Deleted: func(id uuid.UUID) { w.set(func() { p.deleted = append(p.deleted, id) }) },
+	})
+	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{Tenants: p, Provisioner: p.provisioner, Consumers: p, Log: log})
+	p.Service = tenant.NewService(tenant.ServiceOptions{
+		Tenants: p, Keys: p, Provisioner: p.provisioner, Reconciler: p.reconciler, Directory: p.directory,
+		DefaultWorkers: 3, Log: log,
+	})
+	return p
+}
+
+// run starts the reconciler; it is stopped and waited for by the returned
+// function.
+func (p *process) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.reconciler.Run(ctx) }()
+	return func() {
+		cancel()
+		require.NoError(t, <-ended)
+	}
+}
+
+// hook calls before.
+func (p *process) hook(call string) {
+	p.mu.Lock()
+	before := p.before
+	p.mu.Unlock()
+	if before != nil {
+		before(call)
+	}
+}
+
+// once runs f before the first step with the name.
+func (p *process) once(call string, f func()) {
+	var done bool
+	p.before = func(c string) {
+		if c == call && !done {
+			done = true
+			f()
+		}
+	}
+}
+
+// step does the effect of a call unless the process crashes before. Away is
+// read under the lock.
+func (p *process) step(ctx context.Context, away *bool, effect func() error) error {
+	if ctx.Err() != nil {
+		return domain.Wrap(ctx.Err(), domain.ErrUnavailable, "cancelled", "Cancelled.")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.steps++
+	crashes := p.steps == p.crashAt
+	if p.crashed || crashes && !p.half {
+		p.crashed = true
+		return errCrashed
+	}
+	if *away {
+		return domain.New(domain.ErrUnavailable, "away", "Away.")
+	}
+	err := effect()
+	if crashes {
+		p.crashed = true
+		return errCrashed
+	}
+	return err
+}
+
+// must notes a violation of the safe order of steps.
+func (p *process) must(ok bool, violation string) {
+	if !ok {
+		p.violations = append(p.violations, violation)
+	}
+}
+
+// there tells what is missing of a tenant that should be fully there, or "".
+func (p *process) there(id uuid.UUID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, row := p.rows[id]
+	_, queue := p.queues[id]
+	workers, consumed := p.consumers[id]
+	switch {
+	case !row || t.Status != domain.TenantActive && t.Status != domain.TenantInactive:
+		return "its row is " + string(t.Status)
+	case !p.partitions[id]:
+		return "no partition"
+	case !queue:
+		return "no queue"
+	case consumed != t.Consuming():
+		return fmt.Sprintf("consumer: %v", consumed)
+	case consumed && workers != t.Workers:
+		return fmt.Sprintf("%d workers", workers)
+	}
+	return ""
+}
+
+// gone tells what is left of a tenant that should be fully gone, or "".
+func (p *process) gone(id uuid.UUID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, row := p.rows[id]
+	_, queue := p.queues[id]
+	_, consumed := p.consumers[id]
+	switch {
+	case row && t.Status != domain.TenantDeleted:
+		return "its row is " + string(t.Status)
+	case p.partitions[id]:
+		return "its partition"
+	case queue:
+		return "its queue"
+	case consumed:
+		return "its consumer"
+	}
+	return ""
+}
+
+// recorder is a slog.Handler that counts records by message.
+type recorder struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (r *recorder) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (r *recorder) Handle(_ context.Context, record slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]int{}
+	}
+	r.counts[record.Message]++
+	return nil
+}
+
+func (r *recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (r *recorder) WithGroup(string) slog.Handler      { return r }
+
+func (r *recorder) count(message string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[message]
+}
+
+// The callers of the tests.
+func admin() domain.Principal { return domain.Principal{UserID: uuid.New(), Role: domain.RoleAdmin} }
+
+func member() domain.Principal { return domain.Principal{UserID: uuid.New(), Role: domain.RoleMember} }
+
+// pass lets the clock of the test's bubble go on.
+func pass(d time.Duration) { <-time.After(d) }
