@@ -36,6 +36,7 @@ type Options struct {
 type Broker struct {
 	options     Options
 	control     *rabbitmq.Connection
+	idle        chan idleChannel // of the control connection
 	publish     []*rabbitmq.Connection
 	lanes       []*lane
 	subscribers *subscribers
@@ -51,7 +52,7 @@ const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o}
+	b := &Broker{options: o, idle: make(chan idleChannel, idleChannels)}
 	b.control = b.connection("control", declareExchanges)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))

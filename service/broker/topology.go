@@ -90,17 +90,55 @@ func (b *Broker) QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, err
 	return depth, nil
 }
 
-// topology runs work on a channel of the control session.
+// idleChannels is how many channels are kept for topology work.
+const idleChannels = 8
+
+// idleChannel is an open channel that nobody uses, and its session.
+type idleChannel struct {
+	session *rabbitmq.Session
+	channel *amqp.Channel
+}
+
+// topology runs work on a channel of the control session that nobody else
+// uses meanwhile: an error of the broker closes the channel. After success
+// the channel is kept for the next one.
 func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) error {
 	session := b.control.Session()
 	if session == nil {
 		return rabbitmq.ErrClosed
 	}
-	return onChannel(ctx, session, work)
+	ch, err := b.topologyChannel(ctx, session)
+	if err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	if _, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil); err != nil {
+		rabbitmq.CloseChannel(ch)
+		return err
+	}
+	select {
+	case b.idle <- idleChannel{session, ch}:
+	default:
+		rabbitmq.CloseChannel(ch)
+	}
+	return nil
 }
 
-// onChannel runs work on a channel made for it, so that an error of the
-// broker, which closes the channel, hits nobody else.
+// topologyChannel takes a kept channel of this session, or opens one. Those
+// of earlier sessions are gone with them.
+func (b *Broker) topologyChannel(ctx context.Context, session *rabbitmq.Session) (*amqp.Channel, error) {
+	for {
+		select {
+		case kept := <-b.idle:
+			if kept.session == session && !kept.channel.IsClosed() {
+				return kept.channel, nil
+			}
+		default:
+			return session.Channel(ctx)
+		}
+	}
+}
+
+// onChannel runs work on a channel made for it.
 func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*amqp.Channel) error) error {
 	ch, err := s.Channel(ctx)
 	if err != nil {
