@@ -141,7 +141,7 @@ func TestRefusedFiles(t *testing.T) {
 	clean(t)
 	for text, key := range map[string]string{
 		"wrokers: 3":                               "wrokers",
-		"log:\n  levle: info":                      "log.levle",
+		"log:\n  leval: info":                      "log.leval",
 		"app_port:\n  a: 1":                        "app_port.a",
 		"database: postgres://a:hunter2@b/c":       "database",
 		"workers: many":                            "workers",
@@ -248,8 +248,8 @@ func TestRedaction(t *testing.T) {
 	before := c.JWTSecrets[0]
 
 	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("start", "config", c)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "config", c)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("start", slog.Any("config", c))
+	slog.New(slog.NewTextHandler(&log, nil)).Info("start", slog.Any("config", c))
 	texts := []string{c.String(), log.String(), fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%v", &c)}
 	for _, text := range texts {
 		require.NotContains(t, text, "hunter2")

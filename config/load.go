@@ -59,7 +59,7 @@ func readFile(v *viper.Viper, path string) error {
 	if !named {
 		path = defaultPath
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator says which file
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return nil
 	}

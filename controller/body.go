@@ -53,8 +53,7 @@ func readBody(c *gin.Context) ([]byte, error) {
 		buf.Grow(int(min(n+bytes.MinRead, firstRead)))
 	}
 	if _, err := buf.ReadFrom(c.Request.Body); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, middleware.BodyTooLarge(tooLarge.Limit)
 		}
 		return nil, domain.Wrap(err, domain.ErrMalformed, "body_unreadable", "The body could not be read to its end.")
@@ -78,8 +77,7 @@ func checkJSON(doc []byte) error {
 	var raw json.RawMessage
 	err := json.Unmarshal(doc, &raw)
 	detail := "The body is not valid JSON."
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		detail = fmt.Sprintf("The body is not valid JSON: %s (byte %d).", syntax.Error(), syntax.Offset)
 	}
 	return domain.Wrap(err, domain.ErrMalformed, "not_json", detail)

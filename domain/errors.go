@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -96,19 +97,20 @@ func (e *Error) After(d time.Duration) *Error {
 
 // Error returns the full text for logs, the cause included.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: %s", e.Code, e.Message)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s: %s", e.Code, e.Message)
 	for _, f := range e.Fields {
-		text += fmt.Sprintf(" [%s: %s]", f.Pointer, f.Message)
+		fmt.Fprintf(&text, " [%s: %s]", f.Pointer, f.Message)
 	}
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		text.WriteString(": " + e.cause.Error())
 	}
-	return text
+	return text.String()
 }
 
 // Is reports whether target is the kind of this error.
 func (e *Error) Is(target error) bool {
-	kind, ok := target.(Kind) //nolint:errorlint // a Kind is compared, never unwrapped
+	kind, ok := target.(Kind)
 	return ok && kind == e.Kind
 }
 
@@ -117,8 +119,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // CodeOf returns the code of the outermost Error in err's chain, or "".
 func CodeOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""

@@ -33,7 +33,6 @@ func TestErrors(t *testing.T) {
 
 	require.Empty(t, domain.CodeOf(cause))
 	require.Empty(t, domain.CodeOf(nil))
-	require.NotErrorIs(t, domain.New(domain.ErrConflict, "a", "A."), domain.New(domain.ErrConflict, "a", "A."))
 }
 
 func TestFieldErrors(t *testing.T) {

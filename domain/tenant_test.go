@@ -19,8 +19,6 @@ func statuses() []domain.TenantStatus {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // pointers returns the fields an error complains about.
 func pointers(t *testing.T, err error) []string {
 	t.Helper()
@@ -96,7 +94,7 @@ func TestBuild(t *testing.T) {
 		Workers: 3, OwnerID: owner, CreatedAt: now, UpdatedAt: now,
 	}, one)
 
-	one, err = domain.NewTenant{Name: strings.Repeat("é", domain.MaxTenantNameLength), Status: "inactive", Workers: ptr(100)}.Build(owner, 3, now)
+	one, err = domain.NewTenant{Name: strings.Repeat("é", domain.MaxTenantNameLength), Status: "inactive", Workers: new(100)}.Build(owner, 3, now)
 	require.NoError(t, err)
 	require.Equal(t, domain.TenantInactive, one.Target)
 	require.Equal(t, 100, one.Workers)
@@ -112,10 +110,10 @@ func TestBuild(t *testing.T) {
 		"line break":       {domain.NewTenant{Name: "a\nb"}, []string{"/name"}},
 		"invalid UTF-8":    {domain.NewTenant{Name: "\xff"}, []string{"/name"}},
 		"status":           {domain.NewTenant{Name: "a", Status: "deleting"}, []string{"/status"}},
-		"no workers":       {domain.NewTenant{Name: "a", Workers: ptr(0)}, []string{"/workers"}},
-		"too many workers": {domain.NewTenant{Name: "a", Workers: ptr(101)}, []string{"/workers"}},
+		"no workers":       {domain.NewTenant{Name: "a", Workers: new(0)}, []string{"/workers"}},
+		"too many workers": {domain.NewTenant{Name: "a", Workers: new(101)}, []string{"/workers"}},
 		"everything": {
-			domain.NewTenant{Description: strings.Repeat("x", 2001), Status: "x", Workers: ptr(-1)},
+			domain.NewTenant{Description: strings.Repeat("x", 2001), Status: "x", Workers: new(-1)},
 			[]string{"/name", "/description", "/status", "/workers"},
 		},
 	} {
@@ -128,20 +126,20 @@ func TestTenantChange(t *testing.T) {
 	t.Parallel()
 	one := domain.Tenant{Name: "a", Description: "b", Status: domain.TenantActive}
 	require.NoError(t, domain.TenantChange{}.Apply(&one))
-	require.NoError(t, domain.TenantChange{Name: ptr("c"), Description: ptr(""), Status: ptr("inactive")}.Apply(&one))
+	require.NoError(t, domain.TenantChange{Name: new("c"), Description: new(""), Status: new("inactive")}.Apply(&one))
 	require.Equal(t, domain.Tenant{Name: "c", Status: domain.TenantInactive}, one)
 
-	err := domain.TenantChange{Name: ptr(""), Description: ptr("\x00"), Status: ptr("gone")}.Apply(&one)
+	err := domain.TenantChange{Name: new(""), Description: new("\x00"), Status: new("gone")}.Apply(&one)
 	require.ElementsMatch(t, []string{"/name", "/description", "/status"}, pointers(t, err))
 	require.Equal(t, "c", one.Name)
 
 	provisioning := domain.Tenant{Name: "a", Status: domain.TenantProvisioning, Target: domain.TenantActive}
-	require.NoError(t, domain.TenantChange{Status: ptr("inactive")}.Apply(&provisioning))
+	require.NoError(t, domain.TenantChange{Status: new("inactive")}.Apply(&provisioning))
 	require.Equal(t, domain.TenantProvisioning, provisioning.Status)
 	require.Equal(t, domain.TenantInactive, provisioning.Target)
 
 	deleting := domain.Tenant{Name: "a", Status: domain.TenantDeleting}
-	require.ErrorIs(t, domain.TenantChange{Name: ptr("b"), Status: ptr("active")}.Apply(&deleting), domain.ErrConflict)
+	require.ErrorIs(t, domain.TenantChange{Name: new("b"), Status: new("active")}.Apply(&deleting), domain.ErrConflict)
 	require.Equal(t, "a", deleting.Name, "an error changes nothing")
 }
 
@@ -193,10 +191,10 @@ func TestTenantStaysValid(t *testing.T) {
 				before := one
 				change := domain.TenantChange{}
 				if rapid.Bool().Draw(t, "rename") {
-					change.Name = ptr(rapid.String().Draw(t, "name"))
+					change.Name = new(rapid.String().Draw(t, "name"))
 				}
 				if rapid.Bool().Draw(t, "restate") {
-					change.Status = ptr(rapid.SampledFrom([]string{"active", "inactive", "deleted", ""}).Draw(t, "status"))
+					change.Status = new(rapid.SampledFrom([]string{"active", "inactive", "deleted", ""}).Draw(t, "status"))
 				}
 				if before.Gone() {
 					t.Skip("callers do not see it")

@@ -63,19 +63,19 @@ func TestUserChange(t *testing.T) {
 	user := domain.User{Name: "a", Role: domain.RoleViewer}
 	require.NoError(t, domain.UserChange{}.Apply(&user))
 	require.NoError(t, domain.UserChange{
-		Name: ptr(" Ann "), Email: ptr(" Ann@Example.COM "), Password: ptr("12345678"), Role: ptr("admin"), TenantID: ptr(tenant.String()),
+		Name: new(" Ann "), Email: new(" Ann@Example.COM "), Password: new("12345678"), Role: new("admin"), TenantID: new(tenant.String()),
 	}.Apply(&user))
 	want := domain.User{Name: "Ann", Email: "ann@example.com", Role: domain.RoleAdmin, TenantID: tenant}
 	require.Equal(t, want, user)
 
 	err := domain.UserChange{
-		Name: ptr(" "), Email: ptr("ann"), Password: ptr("short"), Role: ptr("root"), TenantID: ptr("x"),
+		Name: new(" "), Email: new("ann"), Password: new("short"), Role: new("root"), TenantID: new("x"),
 	}.Apply(&user)
 	require.ElementsMatch(t, []string{"/name", "/email", "/password", "/role", "/tenant_id"}, pointers(t, err))
 	require.Equal(t, want, user, "an error changes nothing")
 
-	require.Equal(t, []string{"/password"}, pointers(t, domain.UserChange{Password: ptr(strings.Repeat("x", 1025))}.Apply(&user)))
-	require.NoError(t, domain.UserChange{TenantID: ptr("")}.Apply(&user))
+	require.Equal(t, []string{"/password"}, pointers(t, domain.UserChange{Password: new(strings.Repeat("x", 1025))}.Apply(&user)))
+	require.NoError(t, domain.UserChange{TenantID: new("")}.Apply(&user))
 	require.Equal(t, uuid.Nil, user.TenantID)
 }
 

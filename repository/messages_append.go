@@ -222,7 +222,7 @@ func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Mess
 // findStored locks the streams and marks the messages that are stored already.
 func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
 	var batch pgx.Batch
-	batch.Queue("SELECT 1")
+	batch.Queue(customPlansSQL)
 	batch.Queue(lockStreamsSQL, postgres.UUIDs(r.tenants))
 	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants))
 	results := tx.SendBatch(ctx, &batch)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -59,25 +60,33 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 		if name == "insert" || name == "find stored" {
 			pool = d.store.writers
 		}
-		conn, err := pool.Acquire(t.Context())
-		require.NoError(t, err)
-		for range 12 {
-			tx, err := conn.Begin(t.Context())
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := pool.Acquire(t.Context())
 			require.NoError(t, err)
-			require.NoError(t, run(tx), name)
-			rows, err := tx.Query(t.Context(), `SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-				WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relname LIKE 'messages\_%'`)
-			require.NoError(t, err)
-			locked, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			require.NoError(t, err)
-			require.NotEmpty(t, locked, name)
-			for _, table := range locked {
-				require.Contains(t, []string{partitionName(mine[0]), partitionName(mine[1])}, table, name)
+			defer conn.Release()
+			for range 12 {
+				requireLocksOnly(t, conn, run, mine)
 			}
-			require.NoError(t, tx.Rollback(t.Context()))
-		}
-		conn.Release()
+		})
 	}
+}
+
+func requireLocksOnly(t *testing.T, conn *pgxpool.Conn, run func(pgx.Tx) error, tenants []uuid.UUID) {
+	t.Helper()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, run(tx))
+	rows, err := tx.Query(t.Context(), `SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+		WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relname LIKE 'messages\_%'`)
+	require.NoError(t, err)
+	locked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.NotEmpty(t, locked)
+	for _, table := range locked {
+		require.Contains(t, []string{partitionName(tenants[0]), partitionName(tenants[1])}, table)
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
 }
 
 // The planner knows nothing of a new partition, then something, and something

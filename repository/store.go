@@ -23,13 +23,16 @@ const (
 	defaultLockConns   = 8
 	defaultEraseWait   = 5 * time.Second
 
-	queryTimeout    = 10 * time.Second
-	appendTimeout   = 30 * time.Second
-	ddlTimeout      = 30 * time.Second
-	lockTimeout     = 5 * time.Second
-	ddlLockTimeout  = time.Second
-	idleInTxTimeout = 15 * time.Second
-	cleanupTimeout  = 5 * time.Second
+	queryTimeout  = 10 * time.Second
+	appendTimeout = 10 * time.Second
+	ddlTimeout    = 30 * time.Second
+	lockTimeout   = 5 * time.Second
+	// appendLockTimeout is short: a blocked tenant is tried on its own, and must
+	// not hold up the batch of the others.
+	appendLockTimeout = 250 * time.Millisecond
+	ddlLockTimeout    = time.Second
+	idleInTxTimeout   = 15 * time.Second
+	cleanupTimeout    = 5 * time.Second
 )
 
 // Options configures a Store; zero values mean the defaults.
@@ -100,7 +103,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			Name: "lanekeeper", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
 		{&s.writers, o.URL, cmp.Or(o.WriterConns, defaultWriterConns), postgres.PoolOptions{
-			Name: "lanekeeper-writer", StatementTimeout: appendTimeout, LockTimeout: lockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
+			Name: "lanekeeper-writer", StatementTimeout: appendTimeout, LockTimeout: appendLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
 		}},
 		{&s.ddl, admin, cmp.Or(o.DDLConns, defaultDDLConns), postgres.PoolOptions{
 			Name: "lanekeeper-ddl", StatementTimeout: ddlTimeout, LockTimeout: ddlLockTimeout, Unprepared: true,

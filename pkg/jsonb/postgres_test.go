@@ -107,11 +107,14 @@ func decode(text string) any {
 func exact(v any) any {
 	switch v := v.(type) {
 	case json.Number:
+		if text := v.String(); text != "-0" && !strings.ContainsAny(text, ".eE") {
+			return text // a whole number is written in one way only
+		}
 		r, ok := new(big.Rat).SetString(v.String())
 		if !ok {
 			return fmt.Errorf("not a number: %s", v)
 		}
-		return r.String()
+		return r.RatString()
 	case []any:
 		for i := range v {
 			v[i] = exact(v[i])

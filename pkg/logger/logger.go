@@ -82,18 +82,18 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	attrs := h.fromContext(ctx)
 	if len(attrs) == 0 {
-		return h.full.Handle(ctx, r) //nolint:wrapcheck // a handler passes on what the next one says
+		return h.full.Handle(ctx, r)
 	}
 	if len(h.inGroups) == 0 {
 		r = r.Clone()
 		r.AddAttrs(attrs...)
-		return h.full.Handle(ctx, r) //nolint:wrapcheck // as above
+		return h.full.Handle(ctx, r)
 	}
 	full := h.base.WithAttrs(attrs)
 	for _, apply := range h.inGroups {
 		full = apply(full)
 	}
-	return full.Handle(ctx, r) //nolint:wrapcheck // as above
+	return full.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.

@@ -30,13 +30,13 @@ func TestContextAttributes(t *testing.T) {
 	require.NoError(t, err)
 	ctx := context.WithValue(t.Context(), key{}, "r-1")
 
-	log.With("component", "api").InfoContext(ctx, "hello", "n", 1)
+	log.With(slog.String("component", "api")).InfoContext(ctx, "hello", slog.Int("n", 1))
 	record := decode(t, &out)
 	require.Equal(t, "r-1", record["request_id"])
 	require.Equal(t, "api", record["component"])
 	require.InEpsilon(t, 1, record["n"], 0)
 
-	log.With("a", 1).WithGroup("g").With("b", 2).WithGroup("h").InfoContext(ctx, "hello", "c", 3)
+	log.With(slog.Int("a", 1)).WithGroup("g").With(slog.Int("b", 2)).WithGroup("h").InfoContext(ctx, "hello", slog.Int("c", 3))
 	record = decode(t, &out)
 	require.Equal(t, "r-1", record["request_id"], "outside of the groups")
 	require.Equal(t, map[string]any{"b": 2.0, "h": map[string]any{"c": 3.0}}, record["g"])
@@ -51,7 +51,7 @@ func TestTextIsReadable(t *testing.T) {
 	log, err := logger.New(&out, logger.Options{Level: "warn", FromContext: fromContext})
 	require.NoError(t, err)
 	log.Info("not this")
-	log.WarnContext(context.WithValue(t.Context(), key{}, "r-1"), "broker away", "for", time.Second)
+	log.WarnContext(context.WithValue(t.Context(), key{}, "r-1"), "broker away", slog.Duration("for", time.Second))
 	require.Regexp(t, `^time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=WARN msg="broker away" for=1s request_id=r-1\n$`, out.String())
 }
 

@@ -75,12 +75,13 @@ func (c *Connection) Run(ctx context.Context) {
 		Multiplier: 1.7, MaxInterval: 4 * time.Second,
 	}
 	wait.Reset()
+	log := c.options.Log.With(slog.String("connection", c.options.Name))
 	reported := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		session, err := c.open(ctx, attempt)
 		if err != nil {
 			if !reported && ctx.Err() == nil {
-				c.options.Log.Warn("broker connection failed, trying on", "connection", c.options.Name, "error", err)
+				log.WarnContext(ctx, "broker connection failed, trying on", slog.Any("error", err))
 				reported = true
 			}
 			select {
@@ -90,11 +91,11 @@ func (c *Connection) Run(ctx context.Context) {
 			continue
 		}
 		c.set(session)
-		c.options.Log.Info("broker connected", "connection", c.options.Name, "epoch", session.Epoch)
+		log.InfoContext(ctx, "broker connected", slog.Uint64("epoch", session.Epoch))
 		reported = false
 		select {
 		case <-session.Done():
-			c.options.Log.Warn("broker connection lost", "connection", c.options.Name, "epoch", session.Epoch, "error", session.Err())
+			log.WarnContext(ctx, "broker connection lost", slog.Uint64("epoch", session.Epoch), slog.Any("error", session.Err()))
 		case <-ctx.Done():
 		}
 		c.set(nil)

@@ -61,7 +61,7 @@ func (s *Session) Blocked() bool { return s.blocked.Load() }
 
 // Channel opens a channel within ctx.
 func (s *Session) Channel(ctx context.Context) (*amqp.Channel, error) {
-	return Call(ctx, func() (*amqp.Channel, error) { return s.conn.Channel() }, CloseChannel)
+	return Call(ctx, s.conn.Channel, func(ch *amqp.Channel) { CloseChannel(ctx, ch) })
 }
 
 // Close ends the session within closeTimeout and waits for its goroutines.
@@ -71,9 +71,10 @@ func (s *Session) Close() {
 }
 
 // CloseChannel closes ch and waits for the broker's answer, at most
-// closeTimeout. What is not answered by then ends with its session.
-func CloseChannel(ch *amqp.Channel) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// closeTimeout, whether or not ctx has ended. What is not answered by then
+// ends with its session.
+func CloseChannel(ctx context.Context, ch *amqp.Channel) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	_, _ = Call(ctx, func() (struct{}, error) { return struct{}{}, ch.Close() }, nil)
 }

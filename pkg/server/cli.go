@@ -22,7 +22,7 @@ func Command(ctx context.Context, c config.Config, log *slog.Logger, args []stri
 	}
 	switch name {
 	case "serve":
-		s, err := New(c, log, out)
+		s, err := New(c, log, out) //nolint:contextcheck // listening does not wait
 		if err != nil {
 			return err
 		}

@@ -120,7 +120,7 @@ func CheckHealth(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // nothing was written
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", url, response.Status)
 	}

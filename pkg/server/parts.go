@@ -105,7 +105,7 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, e
 	if c.AdminPort == 0 {
 		metricsHandler = p.metrics.Handler()
 	}
-	p.handler, err = controller.New(controller.Options{
+	p.handler, err = controller.New(controller.Options{ //nolint:contextcheck // requests have contexts of their own
 		Auth: authenticator, Login: authenticator, Users: authenticator, Directory: directory, Messages: p.messages,
 		Tenants: tenant.NewService(tenant.ServiceOptions{
 			Tenants: p.store, Keys: p.store, Provisioner: provisioner, Reconciler: p.reconciler,
@@ -159,11 +159,12 @@ func tokenSecrets(c config.Config, store domain.SecretRepository) func(context.C
 }
 
 // start starts everything that runs, and calls ready once the schema is up to
-// date and the broker has been reached. It does not wait.
-func (p *parts) start(ready func()) {
-	p.stopBroker = background(p.broker.Run)
-	p.stopWriter = background(p.writer.Run)
-	p.stopReconciler = background(func(ctx context.Context) {
+// date and the broker has been reached. It does not wait,
+// and nothing of it ends before stop is called.
+func (p *parts) start(ctx context.Context, ready func()) {
+	p.stopBroker = background(ctx, p.broker.Run)
+	p.stopWriter = background(ctx, p.writer.Run)
+	p.stopReconciler = background(ctx, func(ctx context.Context) {
 		if !p.migrate(ctx) {
 			return
 		}
@@ -171,7 +172,7 @@ func (p *parts) start(ready func()) {
 		wg.Go(func() { p.awaitBroker(ctx, ready) })
 		wg.Go(func() { p.messages.RunJanitor(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
-			p.log.Error("reconciler ended", "error", err)
+			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}
 		wg.Wait()
 	})
@@ -197,7 +198,7 @@ func (p *parts) migrate(ctx context.Context) bool {
 			return true
 		}
 		if !reported && ctx.Err() == nil {
-			p.log.Warn("database is not ready, waiting for it", "error", err)
+			p.log.WarnContext(ctx, "database is not ready, waiting for it", slog.Any("error", err))
 			reported = true
 		}
 		select {
@@ -246,8 +247,8 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 }
 
 // background runs work in a goroutine and returns what ends it and waits.
-func background(work func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+func background(ctx context.Context, work func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

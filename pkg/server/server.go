@@ -45,12 +45,14 @@ type Server struct {
 // anything. Notes for whoever starts the service by hand go to notes.
 func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 	s := &Server{config: c, log: log, notes: notes, ready: make(chan struct{})}
+	ctx := context.Background() // listening does not wait
+	var listen net.ListenConfig
 	var err error
-	if s.listener, err = net.Listen("tcp", c.ListenAddress()); err != nil {
+	if s.listener, err = listen.Listen(ctx, "tcp", c.ListenAddress()); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	if c.AdminAddress() != "" {
-		if s.admin, err = net.Listen("tcp", c.AdminAddress()); err != nil {
+		if s.admin, err = listen.Listen(ctx, "tcp", c.AdminAddress()); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for metrics: %w", err), s.listener.Close())
 		}
 	}
@@ -70,13 +72,13 @@ func (s *Server) Run(parent context.Context) error {
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
 	if s.config.OpenMode() {
-		s.log.Warn("open mode: calls without a token act as admin; set jwt_secret to change that")
+		s.log.WarnContext(ctx, "open mode: calls without a token act as admin; set jwt_secret to change that")
 	}
 	stack, err := s.startPrivateServers(ctx, stop)
 	if err != nil {
 		err = errors.Join(err, s.listener.Close(), s.closeAdmin())
 		if parent.Err() != nil { // the end was asked for while they started
-			s.log.Info("ended before it was ready", "error", err)
+			s.log.InfoContext(ctx, "ended before it was ready", slog.Any("error", err))
 			return nil
 		}
 		return err
@@ -130,22 +132,23 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 			}
 		})
 	}
-	s.log.Info("listening", "url", s.URL(), "version", s.config.AppVersion, "environment", s.config.Environment)
-	parts.start(func() {
+	s.log.InfoContext(ctx, "listening", slog.String("url", s.URL()),
+		slog.String("version", s.config.AppVersion), slog.String("environment", s.config.Environment))
+	parts.start(context.WithoutCancel(ctx), func() {
 		close(s.ready)
-		s.log.Info("ready")
+		s.log.InfoContext(ctx, "ready")
 		s.firstSteps()
 	})
 
 	<-ctx.Done()
-	s.log.Info("shutting down", "cause", context.Cause(ctx))
+	s.log.InfoContext(ctx, "shutting down", slog.Any("cause", context.Cause(ctx)))
 	begin := time.Now()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
 	defer cancel()
 	parts.readiness.draining.Store(true)
 	err = errors.Join(s.shutdownHTTP(limit, servers), parts.stop(limit))
 	serving.Wait()
-	s.log.Info("shut down", "took", time.Since(begin).Round(time.Millisecond))
+	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
 	return err
 }
 

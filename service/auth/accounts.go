@@ -76,7 +76,7 @@ func (a *accounts) find(ctx context.Context, id uuid.UUID) (domain.User, error) 
 		}
 		return domain.User{}, err
 	}
-	return found.(account).answer() //nolint:forcetypeassert // look returns nothing else
+	return found.(account).answer() //nolint:errcheck // look returns nothing else
 }
 
 // look asks the repository and remembers its answer.

@@ -195,11 +195,12 @@ func (b *bench) addTenant() uuid.UUID {
 	return id
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 func (b *bench) addUser(t *testing.T, email string, change ...func(*domain.UserChange)) domain.User {
 	t.Helper()
-	c := domain.UserChange{Name: ptr("Ada"), Email: &email, Password: ptr("correct horse")}
+	c := domain.UserChange{Name: new("Ada"), Email: &email, Password: new("correct horse")}
 	for _, f := range change {
 		f(&c)
 	}

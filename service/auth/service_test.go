@@ -20,7 +20,7 @@ func TestAuthenticate(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	tenant := b.addTenant()
-	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = ptr(tenant.String()) })
+	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = new(tenant.String()) })
 	grant, err := b.Login(t.Context(), " ADA@example.com", "correct horse", "10.0.0.1")
 	require.NoError(t, err)
 	require.Equal(t, b.clock.Now().Add(time.Hour), grant.ExpiresAt)
@@ -183,19 +183,19 @@ func TestChangesRevokeTokens(t *testing.T) {
 		change  domain.UserChange
 		revoked bool
 	}{
-		"password":      {domain.UserChange{Password: ptr("another horse")}, true},
-		"role":          {domain.UserChange{Role: ptr("viewer")}, true},
-		"email":         {domain.UserChange{Email: ptr("b@example.com")}, true},
-		"tenant":        {domain.UserChange{TenantID: ptr("")}, true},
-		"name":          {domain.UserChange{Name: ptr("Bob")}, false},
-		"the same role": {domain.UserChange{Role: ptr("member")}, false},
+		"password":      {domain.UserChange{Password: new("another horse")}, true},
+		"role":          {domain.UserChange{Role: new("viewer")}, true},
+		"email":         {domain.UserChange{Email: new("b@example.com")}, true},
+		"tenant":        {domain.UserChange{TenantID: new("")}, true},
+		"name":          {domain.UserChange{Name: new("Bob")}, false},
+		"the same role": {domain.UserChange{Role: new("member")}, false},
 		"nothing":       {domain.UserChange{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			tenant := b.addTenant()
-			user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = ptr(tenant.String()) })
+			user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = new(tenant.String()) })
 			grant, err := b.IssueFor(t.Context(), "ada@example.com")
 			require.NoError(t, err)
 			other := newBench(t, func(o *Options) { o.Users, o.Tenants, o.Now = b.mem, b.mem, b.clock.Now }) // another replica
@@ -218,7 +218,7 @@ func TestDeletedUserAndTenant(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	tenant := b.addTenant()
-	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = ptr(tenant.String()) })
+	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.TenantID = new(tenant.String()) })
 	grant, err := b.IssueFor(t.Context(), "ada@example.com")
 	require.NoError(t, err)
 	_, err = b.Authenticate(t.Context(), grant.Token)

@@ -32,11 +32,11 @@ func TestCreateUser(t *testing.T) {
 
 	_, err := b.CreateUser(t.Context(), domain.UserChange{})
 	require.Equal(t, []string{"/name", "/email", "/password"}, pointers(t, err))
-	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: ptr(""), Email: ptr("x"), Password: ptr("short"), Role: ptr("root"), TenantID: ptr("x")})
+	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new(""), Email: new("x"), Password: new("short"), Role: new("root"), TenantID: new("x")})
 	require.Equal(t, []string{"/name", "/email", "/password", "/role", "/tenant_id"}, pointers(t, err))
-	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: ptr("A"), Email: ptr("a@b.c"), Password: ptr("correct horse"), TenantID: ptr(uuid.NewString())})
+	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("a@b.c"), Password: new("correct horse"), TenantID: new(uuid.NewString())})
 	require.Equal(t, []string{"/tenant_id"}, pointers(t, err))
-	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: ptr("A"), Email: ptr("ada@example.com"), Password: ptr("correct horse")})
+	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("ada@example.com"), Password: new("correct horse")})
 	require.Equal(t, "email_taken", domain.CodeOf(err))
 }
 
@@ -63,24 +63,24 @@ func TestListUsers(t *testing.T) {
 func TestChangeUser(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.Role = ptr("admin") })
+	user := b.addUser(t, "ada@example.com", func(c *domain.UserChange) { c.Role = new("admin") })
 	self := domain.Principal{UserID: user.ID, Role: domain.RoleAdmin}
 	other := domain.Principal{UserID: uuid.New(), Role: domain.RoleAdmin}
 
-	_, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Role: ptr("viewer")})
+	_, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Role: new("viewer")})
 	require.Equal(t, "own_account", domain.CodeOf(err))
-	_, err = b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Role: ptr("admin"), Name: ptr("Ada K")})
+	_, err = b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Role: new("admin"), Name: new("Ada K")})
 	require.NoError(t, err)
-	changed, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Password: ptr("another horse")})
+	changed, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Password: new("another horse")})
 	require.NoError(t, err)
 	require.Equal(t, 1, changed.TokenVersion)
 	_, err = b.Login(t.Context(), "ada@example.com", "another horse", "10.0.0.1")
 	require.NoError(t, err)
-	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{Role: ptr("viewer")})
+	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{Role: new("viewer")})
 	require.NoError(t, err)
-	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{TenantID: ptr(uuid.NewString())})
+	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{TenantID: new(uuid.NewString())})
 	require.Equal(t, []string{"/tenant_id"}, pointers(t, err))
-	for _, change := range []domain.UserChange{{Name: ptr("x")}, {Password: ptr("another horse")}} {
+	for _, change := range []domain.UserChange{{Name: new("x")}, {Password: new("another horse")}} {
 		_, err = b.ChangeUser(t.Context(), other, uuid.New(), change)
 		require.ErrorIs(t, err, domain.ErrNotFound)
 	}

@@ -169,7 +169,7 @@ func (l *lane) run(ctx context.Context) {
 			if s, err := l.open(ctx); err == nil {
 				opened <- s
 			} else if ctx.Err() == nil {
-				l.log.Warn("publishing channel failed", "error", err)
+				l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
 			}
 		}()
 		session := l.refuseUntil(opened)
@@ -177,7 +177,7 @@ func (l *lane) run(ctx context.Context) {
 			l.current.Store(session)
 			l.serve(ctx, session)
 			l.current.Store(nil)
-			rabbitmq.CloseChannel(session.channel)
+			rabbitmq.CloseChannel(ctx, session.channel)
 		}
 		if ctx.Err() != nil {
 			l.refuseQueued()
@@ -222,12 +222,12 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 	}
 	s := &laneSession{
 		session: session, channel: ch,
-		closed:   ch.NotifyClose(make(chan *amqp.Error, 1)),
+		closed:   closing(ch),
 		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
 		returned: make(map[string]int),
 	}
 	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
-		rabbitmq.CloseChannel(ch)
+		rabbitmq.CloseChannel(ctx, ch)
 		return nil, fmt.Errorf("set confirm mode: %w", errors.Join(err, pause(ctx)))
 	}
 	return s, nil
@@ -254,7 +254,7 @@ func (l *lane) serve(ctx context.Context, s *laneSession) {
 			}
 		case <-tick.C:
 			if s.drain() >= returnBuffer {
-				l.log.Warn("too many returned messages that nobody waits for, renewing the publishing channel")
+				l.log.WarnContext(ctx, "too many returned messages that nobody waits for, renewing the publishing channel")
 				return
 			}
 		case <-s.closed:
@@ -302,11 +302,24 @@ func (l *lane) publish(r *request, s *laneSession) bool {
 type laneSession struct {
 	session *rabbitmq.Session
 	channel *amqp.Channel
-	closed  chan *amqp.Error
+	closed  <-chan struct{}
 	returns chan amqp.Return
 
 	mu       sync.Mutex
 	returned map[string]int // message id -> number of returns not yet claimed
+}
+
+// closing returns what is closed when the channel is: by the broker, by the
+// client, or with its connection.
+func closing(ch *amqp.Channel) <-chan struct{} {
+	closed := make(chan struct{})
+	reasons := ch.NotifyClose(make(chan *amqp.Error, 1))
+	go func() {
+		defer close(closed)
+		for range reasons { //nolint:revive // the library closes it in the end
+		}
+	}()
+	return closed
 }
 
 // claimReturn reports whether the message was returned. The broker sends the
@@ -317,10 +330,10 @@ func (s *laneSession) claimReturn(messageID string) bool {
 	defer s.mu.Unlock()
 	s.drainLocked()
 	n := s.returned[messageID]
-	switch {
-	case n == 0:
+	switch n {
+	case 0:
 		return false
-	case n == 1:
+	case 1:
 		delete(s.returned, messageID)
 	default:
 		s.returned[messageID] = n - 1

@@ -3,9 +3,8 @@
 package broker
 
 import (
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // DeadExchange is the direct exchange through which dead letters reach their

@@ -134,7 +134,7 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 		return in, nil
 	}, nil)
 	if err != nil {
-		rabbitmq.CloseChannel(ch)
+		rabbitmq.CloseChannel(ctx, ch)
 		return nil, err
 	}
 	s := &subscription{
@@ -223,7 +223,7 @@ func (s *subscription) Ack(tag uint64, multiple bool) error {
 func (s *subscription) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
-		rabbitmq.CloseChannel(s.channel)
+		rabbitmq.CloseChannel(context.Background(), s.channel)
 		s.release()
 	})
 	select {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -43,7 +44,7 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 		return err
 	})
 	if rabbitmq.IsPreconditionFailed(err) {
-		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", "queue", name)
+		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", slog.String("queue", name))
 		return nil
 	}
 	if err != nil {
@@ -112,13 +113,13 @@ func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) e
 		return fmt.Errorf("open channel: %w", err)
 	}
 	if _, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil); err != nil {
-		rabbitmq.CloseChannel(ch)
+		rabbitmq.CloseChannel(ctx, ch)
 		return err
 	}
 	select {
 	case b.idle <- idleChannel{session, ch}:
 	default:
-		rabbitmq.CloseChannel(ch)
+		rabbitmq.CloseChannel(ctx, ch)
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*amqp.Channel
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	defer rabbitmq.CloseChannel(ch)
+	defer rabbitmq.CloseChannel(ctx, ch)
 	_, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil)
 	return err
 }

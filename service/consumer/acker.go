@@ -1,6 +1,6 @@
 package consumer
 
-import "sort"
+import "slices"
 
 // acker turns finished deliveries into as few acknowledgements as possible:
 // a run without gaps from the oldest is acknowledged at once with multiple
@@ -61,7 +61,7 @@ func (a *acker) flush() error {
 			waiting = append(waiting, tag)
 		}
 	}
-	sort.Slice(waiting, func(i, j int) bool { return waiting[i] < waiting[j] })
+	slices.Sort(waiting)
 	for _, tag := range waiting {
 		if err := a.ack(tag, false); err != nil {
 			return err

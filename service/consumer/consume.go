@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"lanekeeper/domain"
@@ -45,7 +46,7 @@ func (c *consumer) consume(ctx context.Context, sub domain.Subscription) (bool, 
 			if err := acks.done(tags); err != nil {
 				// The channel is gone; Done follows, and what is not
 				// acknowledged is delivered again.
-				c.shared.Log.Debug("ack failed", "tenant_id", c.tenant, "error", err)
+				c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
 			}
 		case cmd := <-c.control:
 			if !c.obey(cmd, pool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,7 @@ func (c *consumer) send(ctx context.Context, cmd command) error {
 func (c *consumer) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.enter(Stopped, nil)
-	log := c.shared.Log.With("tenant_id", c.tenant)
+	ctx = domain.WithTenantID(ctx, c.tenant) // for the log
 	wait := minResubscribe
 	for {
 		sub, goOn := c.subscribe(ctx)
@@ -149,7 +150,7 @@ func (c *consumer) run(ctx context.Context) {
 			if !lost {
 				return
 			}
-			log.Warn("consumer lost its subscription, subscribing again", "error", err)
+			c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
 			c.enter(Reconnecting, err)
 		}
 		if !c.sleep(ctx, jitter(wait)) || !c.awaitStore(ctx) {

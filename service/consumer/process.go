@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -106,11 +107,12 @@ func (c *consumer) bury(ctx context.Context, letter *domain.DeadLetter) bool {
 		cancel()
 		if err == nil {
 			c.shared.Metrics.AddMessages(c.tenant, "dead_lettered", 1)
-			c.shared.Log.Warn("message dead-lettered", "tenant_id", c.tenant, "message_id", letter.MessageID, "reason", letter.Reason)
+			c.shared.Log.WarnContext(ctx, "message dead-lettered",
+				slog.String("message_id", letter.MessageID), slog.String("reason", string(letter.Reason)))
 			return true
 		}
 		if !errors.Is(err, context.Canceled) {
-			c.shared.Log.Warn("dead letter not confirmed, trying on", "tenant_id", c.tenant, "error", err)
+			c.shared.Log.WarnContext(ctx, "dead letter not confirmed, trying on", slog.Any("error", err))
 		}
 		select {
 		case <-time.After(jitter(wait)):

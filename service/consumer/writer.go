@@ -319,7 +319,7 @@ func (w *Writer) divide(ctx context.Context, batch []row, cause error) error {
 		byTenant[id] = append(byTenant[id], r)
 	}
 	if len(order) == 1 {
-		w.mark(order[0], batch, cause)
+		w.mark(ctx, order[0], batch, cause)
 		return nil
 	}
 	for _, id := range order {
@@ -350,7 +350,7 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, domain.ErrContended), errors.Is(err, domain.ErrPartitionMissing):
-		w.mark(batch[0].message().TenantID, batch, err)
+		w.mark(ctx, batch[0].message().TenantID, batch, err)
 	default:
 		batch[0].finish(Result{Err: cause})
 	}
@@ -366,7 +366,7 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcom
 	}
 	w.outage.Store(time.Now().UnixNano())
 	defer w.outage.Store(0)
-	w.options.Log.Warn("store unavailable, holding deliveries", "rows", len(batch), "error", err)
+	w.options.Log.WarnContext(ctx, "store unavailable, holding deliveries", slog.Int("rows", len(batch)), slog.Any("error", err))
 	for wait := minStoreBackoff; ; wait = min(2*wait, maxStoreBackoff) {
 		select {
 		case <-time.After(jitter(wait)):
@@ -375,7 +375,7 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcom
 		}
 		outcomes, err = w.attempt(ctx, batch)
 		if err == nil || !errors.Is(err, domain.ErrUnavailable) {
-			w.options.Log.Info("store available again")
+			w.options.Log.InfoContext(ctx, "store available again")
 			return outcomes, err
 		}
 	}

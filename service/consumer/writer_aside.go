@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 // tenant's jobs until the queue comes back through Writer.aside.
 
 // mark notes that the tenant is to be set aside with these rows.
-func (w *Writer) mark(tenant uuid.UUID, rows []row, cause error) {
+func (w *Writer) mark(ctx context.Context, tenant uuid.UUID, rows []row, cause error) {
 	q := w.queues[tenant]
 	if q == nil {
 		q = &tenantQueue{tenant: tenant}
@@ -32,7 +33,7 @@ func (w *Writer) mark(tenant uuid.UUID, rows []row, cause error) {
 		q.aside = true
 		w.waiting -= len(q.rows)
 		w.marked = append(w.marked, q)
-		w.options.Log.Warn("tenant set aside by the writer", "tenant_id", tenant, "error", cause)
+		w.options.Log.WarnContext(domain.WithTenantID(ctx, tenant), "tenant set aside by the writer", slog.Any("error", cause))
 	}
 	q.held = append(q.held, rows...)
 	w.reportMissing(tenant, cause)
@@ -83,7 +84,7 @@ func (w *Writer) tryAlone(ctx context.Context, q *tenantQueue) {
 				r.finish(Result{Outcome: outcomes[i]})
 			}
 			q.held = nil
-			w.options.Log.Info("tenant set aside is stored again", "tenant_id", q.tenant)
+			w.options.Log.InfoContext(domain.WithTenantID(ctx, q.tenant), "tenant set aside is stored again")
 			break
 		}
 		if errors.Is(err, domain.ErrRejected) {

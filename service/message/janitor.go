@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (s *Service) deleteExpiredKeys(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.o.Keys.DeleteExpiredKeys(ctx, janitorChunk)
 		if err != nil {
-			s.o.Log.DebugContext(ctx, "expired idempotency keys not deleted, trying again later", "error", err)
+			s.o.Log.DebugContext(ctx, "expired idempotency keys not deleted, trying again later", slog.Any("error", err))
 			return
 		}
 		if n < janitorChunk {
