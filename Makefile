@@ -1,0 +1,53 @@
+# Everything that one does with Lanekeeper. `make help` lists it.
+
+ARGS ?=
+# Version control is not asked: a checkout may belong to another user.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+LINT := go tool -modfile=tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test bench lint format generate up down clean
+
+help: ## list the targets
+	@echo "Lanekeeper:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
+	@echo
+	@echo "Servers of your own instead of private ones:"
+	@echo "  make run    with DATABASE_URL=postgres://... RABBITMQ_URL=amqp://... [REDIS_URL=redis://...]"
+	@echo "  make test   with TEST_DATABASE_URL, TEST_RABBITMQ_URL, TEST_RABBITMQ_MANAGEMENT_URL (http://user:password@host:15672),"
+	@echo "              TEST_REDIS_URL; TESTSTACK=env, docker or local forces where they come from"
+	@echo "  make test   ARGS='-run TestX ./tests/...' picks tests"
+
+run: ## build and run, with private servers unless DATABASE_URL and RABBITMQ_URL are set
+	@exec scripts/run.sh $(ARGS)
+
+build: ## build bin/lanekeeper
+	CGO_ENABLED=0 go build -trimpath -o bin/lanekeeper .
+
+test: ## run the tests against real servers; ARGS='-run X ./tests/...' picks some
+	@exec scripts/test.sh $(ARGS)
+
+bench: ## measure, on servers that keep what they commit; ARGS='-bench X ./tests/bench/...' picks
+	@TEST_FLAGS='-run ^$$ -timeout 60m' STACK_FLAGS='-durable' scripts/test.sh $(or $(ARGS),-bench . ./tests/bench/...)
+
+lint: ## check style and mistakes (the first time takes minutes: the linter is built)
+	$(LINT) run
+	$(LINT) fmt --diff
+	go mod verify >/dev/null
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: no shellcheck here: the shell scripts were not checked"; fi
+
+format: ## bring the sources into their usual form
+	$(LINT) fmt
+
+generate: ## write the generated files again
+	go generate ./...
+
+up: ## run everything in containers, on http://127.0.0.1:8080
+	docker compose up --build --wait
+
+down: ## end what make up started; its data stay
+	docker compose down
+
+clean: ## remove what was built; the data in .lanekeeper stay
+	rm -rf bin

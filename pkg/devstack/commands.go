@@ -1,0 +1,127 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Hints returns lines that tell how to reach the servers by hand.
+func (s *Stack) Hints() []string {
+	dir := shown(s.Dir())
+	hints := []string{
+		"PostgreSQL  " + s.DatabaseURL(),
+		"            " + filepath.Join(dir, "bin", "psql") + ` -c "SELECT id, name, workers FROM tenants"`,
+		"RabbitMQ    " + s.RabbitMQURL(),
+		"            " + filepath.Join(dir, "bin", "rabbitmqctl") + " list_consumers",
+	}
+	if s.redis != nil {
+		hints = append(hints, "Redis       "+s.RedisURL())
+	}
+	return append(hints, "data, logs  "+dir)
+}
+
+// writeCommands writes the programs psql and rabbitmqctl for these servers.
+func (s *Stack) writeCommands() error {
+	bin := filepath.Join(s.Dir(), "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // programs for everybody here
+		return fmt.Errorf("make directory: %w", err)
+	}
+	psql, err := s.postgres.psql()
+	if err != nil {
+		return err
+	}
+	rabbitmqctl, err := s.rabbitmq.rabbitmqctl()
+	if err != nil {
+		return err
+	}
+	me := account{}
+	return errors.Join(
+		me.write(filepath.Join(bin, "psql"), psql, 0o755),
+		me.write(filepath.Join(bin, "rabbitmqctl"), rabbitmqctl, 0o755),
+	)
+}
+
+// removeCommands takes the programs away: when the servers are gone, others
+// may get their ports.
+func (s *Stack) removeCommands() error {
+	var errs []error
+	for _, name := range []string{"psql", "rabbitmqctl"} {
+		if err := os.Remove(filepath.Join(s.Dir(), "bin", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove command: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// psql returns a script that runs psql on the service's database.
+func (pg *Postgres) psql() (string, error) {
+	bin, err := pg.programs()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(`#!/bin/sh
+# psql on the private PostgreSQL server in %s, while that runs.
+export PGHOST=127.0.0.1 PGPORT=%d PGUSER=postgres PGDATABASE=%s
+exec %s "$@"
+`, oneLine(pg.options.Dir), pg.server.port(0), databaseName, quote(filepath.Join(bin, "psql"))), nil
+}
+
+// rabbitmqctl returns a script that runs rabbitmqctl on the private broker,
+// under the account that runs it.
+func (mq *RabbitMQ) rabbitmqctl() (string, error) {
+	programs, err := findRabbitMQ()
+	if err != nil {
+		return "", err
+	}
+	who, err := serverAccount("rabbitmq", mq.home())
+	if err != nil {
+		return "", err
+	}
+	node, err := os.ReadFile(filepath.Join(mq.home(), "node"))
+	if err != nil {
+		return "", fmt.Errorf("read the node's name: %w", err)
+	}
+	ports := make([]int, brokerPorts)
+	for i := range ports {
+		ports[i] = mq.server.port(i)
+	}
+	var change string
+	if who.change {
+		change = fmt.Sprintf(`[ "$(id -u)" = 0 ] || { echo "rabbitmqctl: the broker runs as %[1]s: run this as root" >&2; exit 1; }
+set -- runuser -u %[1]s -- "$@"
+`, who.name)
+	}
+	env := mq.environment(string(node), ports)
+	for i, v := range env {
+		env[i] = quote(v)
+	}
+	return fmt.Sprintf(`#!/bin/sh
+# rabbitmqctl on the private broker in %s, while that runs.
+cd %s 2>/dev/null || cd /
+set -- env -i %s %s "$@"
+%sexec "$@"
+`, oneLine(mq.options.Dir), quote(mq.home()), strings.Join(env, " "), quote(filepath.Join(programs.dir, "rabbitmqctl")), change), nil
+}
+
+// quote makes text one word for the shell.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// oneLine keeps a strange path from leaving the comment it stands in.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// shown returns path as seen from the working directory when it is below that.
+func shown(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	relative, err := filepath.Rel(wd, path)
+	if err != nil || strings.HasPrefix(relative, "..") {
+		return path
+	}
+	return relative
+}

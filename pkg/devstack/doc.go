@@ -1,0 +1,15 @@
+// Package devstack starts private PostgreSQL, RabbitMQ and Redis servers out
+// of the programs that are installed on the machine, as children of this
+// process: for running the service on a machine that has no servers, for
+// tests and for benchmarks.
+//
+// They listen on 127.0.0.1 only, on ports that were free, and keep everything
+// they write below one directory. As root they run under the accounts postgres
+// and rabbitmq, else under one's own. They do without passwords (trust and
+// guest), so whoever is logged in on the machine can reach them: on a shared
+// machine use servers of one's own.
+//
+// A directory is used by one Stack at a time (a lock sees to it). Servers that
+// an earlier, killed owner left behind are ended before they are started
+// again. On Linux the kernel ends them together with their owner.
+package devstack

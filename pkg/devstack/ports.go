@@ -1,0 +1,62 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// The range that private servers listen in. It lies below the one that the
+// kernel takes the ports of outgoing connections from (32768 and up on Linux).
+// From :0 a server would get one of those, and while it is down, a client that
+// dials again and again can be given the server's port for its own end:
+// the connection then connects to itself, and the server cannot come back.
+const (
+	firstPort = 20000
+	lastPort  = 31999
+)
+
+// errNoPort: no port was free in many tries.
+var errNoPort = errors.New("no free port on 127.0.0.1")
+
+// FreePorts returns n different ports of 127.0.0.1 that nobody listens on at
+// the moment, and that no outgoing connection will be given.
+func FreePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	seen := map[int]bool{}
+	for range 1000 {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // a port is no secret
+		if !seen[port] && portFree(port) {
+			seen[port] = true
+			ports = append(ports, port)
+		}
+	}
+	return nil, fmt.Errorf("find a port from %d to %d: %w", firstPort, lastPort, errNoPort)
+}
+
+// portFree tells whether a server could listen on port.
+func portFree(port int) bool {
+	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // returns at once
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// allFree tells whether none of ports is taken.
+func allFree(ports []int) bool {
+	for _, port := range ports {
+		if !portFree(port) {
+			return false
+		}
+	}
+	return true
+}
+
+// loopback returns the address that a server on port has.
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
