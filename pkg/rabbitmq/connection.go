@@ -112,11 +112,11 @@ func (c *Connection) Run(ctx context.Context) {
 // open dials the next URL and sets the session up. Only Run calls it.
 func (c *Connection) open(ctx context.Context, attempt int) (*Session, error) {
 	urls := c.options.URLs
-	conn, err := dial(ctx, urls[attempt%len(urls)], c.options.Name)
+	conn, socket, err := dial(ctx, urls[attempt%len(urls)], c.options.Name)
 	if err != nil {
 		return nil, err
 	}
-	session := newSession(conn, uint64(attempt)+1) //nolint:gosec // counts attempts from 0
+	session := newSession(conn, socket, uint64(attempt)+1) //nolint:gosec // counts attempts from 0
 	if c.options.Setup == nil {
 		return session, nil
 	}

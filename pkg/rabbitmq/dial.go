@@ -48,9 +48,10 @@ func SplitURLs(list string) ([]string, error) {
 	return urls, nil
 }
 
-// dial opens one connection within two dialTimeouts; cancelling ctx ends the
-// wait for the network, not the handshake.
-func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, error) {
+// dial opens one connection within two dialTimeouts, and returns what is under
+// it, too. Cancelling ctx ends the wait for the network, not the handshake.
+func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn, error) {
+	var socket net.Conn
 	config := amqp.Config{
 		Heartbeat:  heartbeat,
 		Properties: amqp.NewConnectionProperties(),
@@ -64,15 +65,16 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, error) {
 				_ = conn.Close()
 				return nil, err
 			}
+			socket = conn
 			return deadlineConn{conn}, nil
 		},
 	}
 	config.Properties.SetClientConnectionName(name)
 	conn, err := amqp.DialConfig(rawURL, config)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
+		return nil, nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
 	}
-	return conn, nil
+	return conn, socket, nil
 }
 
 // host returns the part of an AMQP URL that may be logged.

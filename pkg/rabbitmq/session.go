@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,14 +26,15 @@ type Session struct {
 	Epoch uint64
 
 	conn    *amqp.Connection
+	socket  net.Conn
 	blocked atomic.Bool
 	done    chan struct{}
 	watch   sync.WaitGroup
 	err     error // written before done is closed
 }
 
-func newSession(conn *amqp.Connection, epoch uint64) *Session {
-	s := &Session{Epoch: epoch, conn: conn, done: make(chan struct{})}
+func newSession(conn *amqp.Connection, socket net.Conn, epoch uint64) *Session {
+	s := &Session{Epoch: epoch, conn: conn, socket: socket, done: make(chan struct{})}
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blocking := conn.NotifyBlocked(make(chan amqp.Blocking, 16))
 	s.watch.Go(func() {
@@ -66,7 +68,11 @@ func (s *Session) Channel(ctx context.Context) (*amqp.Channel, error) {
 
 // Close ends the session within closeTimeout and waits for its goroutines.
 func (s *Session) Close() {
-	_ = s.conn.CloseDeadline(time.Now().Add(closeTimeout))
+	// The library's own deadline is put off by every heartbeat of a broker
+	// that does not answer.
+	timeout := time.AfterFunc(closeTimeout, func() { _ = s.socket.Close() })
+	defer timeout.Stop()
+	_ = s.conn.Close()
 	s.watch.Wait()
 }
 
