@@ -28,8 +28,9 @@ build: ## build bin/lanekeeper
 test: ## run the tests against real servers; ARGS='-run X ./tests/...' picks some
 	@exec scripts/test.sh $(ARGS)
 
-bench: ## measure, on servers that keep what they commit; ARGS='-bench X ./tests/bench/...' picks
-	@TEST_FLAGS='-run ^$$ -timeout 60m' STACK_FLAGS='-durable' scripts/test.sh $(or $(ARGS),-bench . ./tests/bench/...)
+bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the page
+	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
+	go run ./tests/bench $(ARGS)
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)
 	$(LINT) run

@@ -46,20 +46,11 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 }
 
 // Bury publishes a dead letter to its tenant's dead-letter queue; see
-// domain.Publisher.
+// domain.Publisher. Headers of its own that are too large are left out.
 func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
-	headers := amqp.Table{
-		HeaderReason: string(letter.Reason), HeaderError: letter.Error,
-		HeaderAttempts: int64(letter.Attempts), HeaderDeadLetterID: letter.ID.String(),
-	}
-	for name, value := range letter.Headers {
-		if _, ours := headers[name]; !ours && name != "x-death" && name != "CC" && name != "BCC" {
-			headers[name] = value
-		}
-	}
 	p := parcel{exchange: DeadExchange, key: DeadLetterQueueName(letter.TenantID), message: amqp.Publishing{
 		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(),
-		DeliveryMode: amqp.Persistent, Headers: headers,
+		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
 	}}
 	if p.message.MessageId == "" {
 		p.message.MessageId = uuid.NewString() // returns are matched by it

@@ -19,6 +19,9 @@ const (
 	// subscribeTimeout bounds a subscription: a broker that was killed right
 	// after a declare may have queues on which consuming hangs.
 	subscribeTimeout = 10 * time.Second
+	// endTimeout is how long a closed subscription is waited for. Where the
+	// broker has not answered the closing, it ends with its connection.
+	endTimeout = time.Second
 )
 
 // subscribers spreads subscriptions over connections. Run owns the goroutines
@@ -229,7 +232,7 @@ func (s *subscription) Close() error {
 	select {
 	case <-s.ended:
 		return nil
-	case <-time.After(subscribeTimeout):
+	case <-time.After(endTimeout):
 		return fmt.Errorf("subscription did not end: %w", rabbitmq.ErrClosed)
 	}
 }

@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	maxPrefetch = 256
+	// heldTotal bounds the deliveries that all consumers together hold. Each
+	// gets its share, within limits: with few tenants a commit should have
+	// many rows, with thousands a tenant should still get some.
+	heldTotal   = 25_600
+	maxPrefetch = 1024
 	minPrefetch = 16
-	// heldTotal bounds the deliveries that all consumers together hold; above
-	// a hundred tenants each gets its share.
-	heldTotal = 100 * maxPrefetch
 
 	depthEvery   = 5 * time.Second
 	depthTimeout = 5 * time.Second

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxBatchRows  = 512
+	maxBatchRows  = 1024
 	maxBatchBytes = 8 << 20
 	// turnRows is how many rows of one tenant go into a batch while others
 	// wait.

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/pprof"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// administrators is how many tenants are made or removed at once.
+	administrators = 4
+	// storedEvery is how often it is looked whether all is stored, and
+	// stallTimeout how long nothing may be stored meanwhile.
+	storedEvery  = 10 * time.Millisecond
+	stallTimeout = 30 * time.Second
+)
+
+var (
+	errStalled = errors.New("nothing is stored any more")
+	errWrong   = errors.New("stored wrongly")
+)
+
+// tenants are the tenants that messages are published to. One goroutine uses
+// it at a time.
+type tenants struct {
+	address  string
+	db       *pgxpool.Pool
+	ids      []string
+	accepted []*atomic.Int64 // messages that were answered with 202, by tenant
+}
+
+// newTenants returns no tenants yet.
+func newTenants(ctx context.Context, address, databaseURL string) (*tenants, error) {
+	db, err := pgxpool.New(ctx, databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	return &tenants{address: address, db: db}, nil
+}
+
+// grow makes tenants until there are n, and returns when all of them are
+// active.
+func (t *tenants) grow(ctx context.Context, n int) error {
+	first := len(t.ids)
+	for len(t.ids) < n {
+		t.ids, t.accepted = append(t.ids, ""), append(t.accepted, new(atomic.Int64))
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(administrators)
+	for i := first; i < n; i++ {
+		group.Go(func() (err error) {
+			t.ids[i], err = t.create(groupCtx, "bench "+strconv.Itoa(i+1))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("make tenants: %w", err)
+	}
+	const activeSQL = `SELECT count(*) FROM tenants WHERE id = ANY($1::uuid[]) AND status = 'active'`
+	return t.await(ctx, activeSQL, int64(n))
+}
+
+func (t *tenants) create(ctx context.Context, name string) (string, error) {
+	body, err := json.Marshal(map[string]string{"name": name})
+	if err != nil {
+		return "", fmt.Errorf("encode tenant: %w", err)
+	}
+	text, err := t.do(ctx, http.MethodPost, "/api/tenants", body)
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(text, &made); err != nil || len(made.ID) != 36 {
+		return "", fmt.Errorf("%w: %s", errAnswer, text)
+	}
+	return made.ID, nil
+}
+
+// do makes a call that is not measured.
+func (t *tenants) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+t.address+path, bytes.NewReader(body)) //nolint:gosec // the service that was just started
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request) //nolint:gosec // as above
+	if err != nil {
+		return nil, fmt.Errorf("send request: %w", err)
+	}
+	text, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return nil, fmt.Errorf("%w: %s %s: %s %.500s", errAnswer, method, path, response.Status, text)
+	}
+	return text, nil
+}
+
+// publication is a number of messages for the first tenants, in turn, over
+// some connections.
+type publication struct {
+	tenants, messages, perCall, connections int
+}
+
+// publish publishes them as fast as it goes, and returns when the last row is
+// committed.
+func (t *tenants) publish(ctx context.Context, p publication) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	calls := int64(p.messages / p.perCall)
+	for range p.connections {
+		group.Go(func() (err error) {
+			pprof.Do(groupCtx, generatorLabel(), func(ctx context.Context) { err = t.keepPublishing(ctx, p, &next, calls) })
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // one of ours
+	}
+	return t.awaitStored(ctx)
+}
+
+func (t *tenants) keepPublishing(ctx context.Context, p publication, next *atomic.Int64, calls int64) error {
+	c, err := dial(ctx, t.address)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	request := newCall(t.address, p.perCall)
+	for {
+		n := next.Add(1) - 1
+		if n >= calls {
+			return nil
+		}
+		at := int(n) % p.tenants
+		if err := c.post(request, t.ids[at]); err != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+		t.accepted[at].Add(int64(p.perCall))
+	}
+}
+
+// awaitStored returns when as many rows are committed as were accepted. The
+// streams' counters are part of the transactions that store.
+func (t *tenants) awaitStored(ctx context.Context) error {
+	total := int64(0)
+	for _, n := range t.accepted {
+		total += n.Load()
+	}
+	const storedSQL = `SELECT coalesce(sum(last_seq), 0)::bigint FROM tenant_streams WHERE tenant_id = ANY($1::uuid[])`
+	return t.await(ctx, storedSQL, total)
+}
+
+// await asks a question about the tenants until the answer is at least want.
+func (t *tenants) await(ctx context.Context, question string, want int64) error {
+	tick := time.NewTicker(storedEvery)
+	defer tick.Stop()
+	last, moved := int64(-1), time.Now()
+	for {
+		var n int64
+		if err := t.db.QueryRow(ctx, question, t.ids).Scan(&n); err != nil {
+			return fmt.Errorf("ask the database: %w", err)
+		}
+		switch {
+		case n >= want:
+			return nil
+		case n != last:
+			last, moved = n, time.Now()
+		case time.Since(moved) > stallTimeout:
+			return fmt.Errorf("%w: %d of %d", errStalled, n, want)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err() //nolint:wrapcheck // nothing to add
+		}
+	}
+}
+
+// verify compares what was stored with what was accepted, for every tenant,
+// and returns the number of rows: none missing, none twice, seq from 1
+// without holes.
+func (t *tenants) verify(ctx context.Context) (int64, error) {
+	const storedSQL = `
+SELECT count(*), count(DISTINCT id), coalesce(min(seq), 1), coalesce(max(seq), 0), count(DISTINCT seq)
+FROM messages WHERE tenant_id = $1`
+	total := int64(0)
+	for i, id := range t.ids {
+		var rows, ids, low, high, seqs int64
+		if err := t.db.QueryRow(ctx, storedSQL, id).Scan(&rows, &ids, &low, &high, &seqs); err != nil {
+			return total, fmt.Errorf("count messages: %w", err)
+		}
+		want := t.accepted[i].Load()
+		if rows != want || ids != want || seqs != want || low != 1 || high != want {
+			return total, fmt.Errorf("%w: tenant %s has %d rows with %d ids and seq %d to %d (%d of them) for %d accepted messages",
+				errWrong, id, rows, ids, low, high, seqs, want)
+		}
+		total += rows
+	}
+	return total, nil
+}
+
+// remove deletes the tenants, and ends.
+func (t *tenants) remove(ctx context.Context) error {
+	defer t.end()
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(administrators)
+	for _, id := range t.ids {
+		if id == "" {
+			continue
+		}
+		group.Go(func() error {
+			_, err := t.do(groupCtx, http.MethodDelete, "/api/tenants/"+id, nil)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("remove tenants: %w", err)
+	}
+	return nil
+}
+
+func (t *tenants) end() { t.db.Close() }
