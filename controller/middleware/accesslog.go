@@ -34,6 +34,17 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		if observe != nil {
 			observe(route(c), knownMethod(c.Request.Method), status, duration.Seconds())
 		}
+		level := logLevel(route(c), status)
+		cause := c.Errors.Last()
+		if status < http.StatusInternalServerError && status != http.StatusMultiStatus {
+			cause = nil // the caller was told
+		}
+		if cause != nil {
+			level = max(level, slog.LevelWarn)
+		}
+		if !gone && !log.Enabled(c, level) {
+			return
+		}
 		attrs := []slog.Attr{
 			slog.String("method", c.Request.Method),
 			slog.String("route", route(c)),
@@ -46,10 +57,8 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		if caller := callerName(c); caller != "" {
 			attrs = append(attrs, slog.String("caller", caller))
 		}
-		level := logLevel(route(c), status)
-		if cause := c.Errors.Last(); cause != nil && (status >= http.StatusInternalServerError || status == http.StatusMultiStatus) {
+		if cause != nil {
 			attrs = append(attrs, slog.String("error", cause.Error()))
-			level = max(level, slog.LevelWarn)
 		}
 		log.LogAttrs(c.Request.Context(), level, "request", attrs...)
 		if gone {
