@@ -92,7 +92,8 @@ func TestPoolsKeepTheirLimits(t *testing.T) {
 		return value
 	}
 	require.Equal(t, "force_generic_plan", read(d.store.writersSession(t), "plan_cache_mode"))
-	require.Equal(t, "30s", read(d.store.writersSession(t), "statement_timeout"))
+	require.Equal(t, "10s", read(d.store.writersSession(t), "statement_timeout"))
+	require.Equal(t, "250ms", read(d.store.writersSession(t), "lock_timeout"))
 	err := d.store.WithTenant(t.Context(), queryAccess, []uuid.UUID{uuid.New()}, func(on session) error {
 		require.Equal(t, "force_custom_plan", read(on, "plan_cache_mode"))
 		require.Equal(t, "10s", read(on, "statement_timeout"))
