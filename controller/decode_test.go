@@ -22,7 +22,7 @@ func TestDecodeObject(t *testing.T) {
 
 	var user model.ChangeUser
 	require.NoError(t, decodeObject([]byte(`{"tenant_id":null}`), &user))
-	require.Equal(t, "", *user.Domain().TenantID)
+	require.Empty(t, *user.Domain().TenantID)
 
 	require.NoError(t, decodeObject([]byte(`{"name":"\ufffd"}`), &model.CreateTenant{}))
 	require.NoError(t, decodeObject([]byte(`{"name":"`+"\ufffd"+`"}`), &model.CreateTenant{}))

@@ -1,0 +1,186 @@
+package apptest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/config"
+	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/pkg/server"
+)
+
+const (
+	// readyLimit is how long the service may take to be ready, on a machine
+	// that is busy with other tests.
+	readyLimit = 30 * time.Second
+	// stopLimit is how long it may take to end. The service's own limit of 20
+	// seconds is what it is measured against.
+	stopLimit = 25 * time.Second
+)
+
+// App is the service, running in this process.
+type App struct {
+	*Client
+	*Backstage
+
+	// Config is what it was started with.
+	Config config.Config
+
+	t    testing.TB
+	log  *slog.Logger
+	stop func() error // nil while it does not run
+}
+
+// Option changes how the service is started.
+type Option func(*config.Config)
+
+// On makes the service use these servers, and not fresh ones of the test's
+// own.
+func On(databaseURL, brokerURL string) Option {
+	return func(c *config.Config) { c.Database.URL, c.RabbitMQ.URL = databaseURL, brokerURL }
+}
+
+// Secret for tokens, which ends open mode.
+const Secret = "a secret of the tests, with at least 32 bytes"
+
+// WithSecret makes the service ask for tokens.
+func WithSecret() Option {
+	return func(c *config.Config) { c.JWTSecret = Secret }
+}
+
+// Boot starts the service, waits until it is ready, and stops it when the test
+// ends. The test fails when the service does not end in good order, or says
+// that something went wrong that should never.
+func Boot(t testing.TB, options ...Option) *App {
+	t.Helper()
+	a := New(t, options...)
+	a.Start()
+	return a
+}
+
+// New is Boot without the start. Start may be called once the test has broken
+// what it wants to break.
+func New(t testing.TB, options ...Option) *App {
+	t.Helper()
+	c := config.Default()
+	c.AppPort, c.AppHost = 0, "127.0.0.1"
+	c.Database.MaxConnections = 10 // many tests share a server
+	for _, change := range options {
+		change(&c)
+	}
+	if c.Database.URL == "" {
+		c.Database.URL = devtest.Postgres(t)
+	}
+	if c.RabbitMQ.URL == "" {
+		c.RabbitMQ.URL = devtest.RabbitMQ(t)
+	}
+	require.NoError(t, c.Validate())
+	a := &App{
+		Config: c, Client: newClient(t), Backstage: newBackstage(t, c.Database.URL, c.RabbitMQ.URL),
+		t: t, log: newLog(t),
+	}
+	t.Cleanup(a.Stop)
+	return a
+}
+
+// Start starts the service again after Stop and waits until it is ready.
+func (a *App) Start() {
+	a.t.Helper()
+	ready := a.Launch()
+	select {
+	case <-ready:
+	case <-time.After(readyLimit):
+		require.FailNow(a.t, "the service is not ready")
+	}
+}
+
+// Launch starts the service and does not wait. The channel is closed when the
+// service is ready for the first time.
+func (a *App) Launch() (ready <-chan struct{}) {
+	a.t.Helper()
+	require.Nil(a.t, a.stop, "it runs already")
+	s, err := server.New(a.Config, a.log, io.Discard)
+	require.NoError(a.t, err)
+	a.setURL(s.URL())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	a.stop = sync.OnceValue(func() error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(stopLimit):
+			return context.DeadlineExceeded
+		}
+	})
+	return s.Ready()
+}
+
+// Stop ends the service as SIGTERM would, and fails the test when it does not
+// end in good order. Stopping twice is allowed.
+func (a *App) Stop() {
+	a.t.Helper()
+	if a.stop == nil {
+		return
+	}
+	stop := a.stop
+	a.stop = nil
+	a.closeIdle()
+	if err := stop(); err != nil {
+		a.t.Errorf("the service did not end in good order: %v", err)
+	}
+}
+
+// Restart stops the service and starts it again on the same servers.
+func (a *App) Restart() {
+	a.t.Helper()
+	a.Stop()
+	a.Start()
+}
+
+// newLog returns a logger that writes to the test's output. Errors, which the
+// service logs for panics and answers of status 500, fail the test.
+func newLog(t testing.TB) *slog.Logger {
+	var out io.Writer = io.Discard
+	if testing.Verbose() || os.Getenv("CI") != "" {
+		out = t.Output()
+	}
+	return slog.New(strictHandler{
+		Handler: slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo}), t: t,
+	})
+}
+
+// strictHandler fails its test when an error is logged.
+type strictHandler struct {
+	slog.Handler
+
+	t testing.TB
+}
+
+// Handle implements slog.Handler.
+func (h strictHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		text := r.Message
+		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+		h.t.Errorf("the service logged an error: %s", text)
+	}
+	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // passes on
+}
+
+// WithAttrs implements slog.Handler.
+func (h strictHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return strictHandler{h.Handler.WithAttrs(attrs), h.t}
+}
+
+// WithGroup implements slog.Handler.
+func (h strictHandler) WithGroup(name string) slog.Handler {
+	return strictHandler{h.Handler.WithGroup(name), h.t}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package apptest
+
+func raceFlags() []string { return nil }

@@ -1,0 +1,60 @@
+package apptest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lookEvery is the time between two looks at a condition.
+const lookEvery = 10 * time.Millisecond
+
+// Long is the limit for what should take much less, on a machine that is busy
+// with other tests.
+const Long = 30 * time.Second
+
+// Await returns once condition returns nil, and ends the test with its last
+// error when that takes too long.
+func Await(t testing.TB, within time.Duration, condition func() error) {
+	t.Helper()
+	timeout := time.NewTimer(within)
+	defer timeout.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			require.NoError(t, err, "still not so after %v", within)
+		}
+	}
+}
+
+// ErrNotYet: what is waited for has not come.
+var ErrNotYet = errors.New("not yet")
+
+// NotYet says what is waited for.
+func NotYet(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrNotYet, fmt.Sprintf(format, args...))
+}
+
+// AwaitClosed returns once the channel is closed, and ends the test when that
+// takes too long.
+func AwaitClosed(t testing.TB, c <-chan struct{}) {
+	t.Helper()
+	Await(t, Long, func() error {
+		select {
+		case <-c:
+			return nil
+		default:
+			return NotYet("closed")
+		}
+	})
+}

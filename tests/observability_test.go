@@ -1,0 +1,161 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/config"
+	"lanekeeper/tests/apptest"
+)
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	var health struct {
+		Status  string            `json:"status"`
+		Details map[string]string `json:"details"`
+	}
+	app.Want(http.StatusOK, &health, "GET", "/healthz", nil)
+	require.Equal(t, "ok", health.Status)
+	app.Want(http.StatusOK, &health, "GET", "/readyz", nil)
+	require.Equal(t, "ready", health.Status)
+	require.Equal(t, map[string]string{"broker": "ready", "database": "ready"}, health.Details)
+	app.Refused(http.StatusNotFound, "", "GET", "/api/healthz", nil)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	tenant := app.CreateTenant("measured", 7).ID
+	for range 3 {
+		app.Publish(tenant, `{}`)
+	}
+	app.PublishAll(tenant, numbered(20))
+	app.Put(apptest.QueueName(tenant), "", "poison")
+	id := uuid.NewString()
+	app.Put(apptest.QueueName(tenant), id, `1`)
+	app.Put(apptest.QueueName(tenant), id, `1`)
+	app.Refused(http.StatusUnprocessableEntity, "", "POST", "/api/messages", `{"payload":"\u0000"}`, apptest.ForTenant(tenant))
+	app.Stored(tenant, 24)
+	outcome := func(want float64, outcome string) {
+		apptest.Await(t, apptest.Long, func() error {
+			return app.Metrics().Is(want, "lanekeeper_messages_total", "tenant_id", tenant, "outcome", outcome)
+		})
+	}
+	outcome(24, "stored")
+	outcome(1, "duplicate")
+	outcome(1, "dead_lettered")
+	m := app.Metrics()
+	for _, c := range []struct {
+		want float64
+		name string
+		with []string
+	}{
+		{7, "lanekeeper_workers", []string{"tenant_id", tenant}},
+		{0, "lanekeeper_workers_busy", []string{"tenant_id", tenant}},
+		{1, "lanekeeper_consumers", []string{"state", "running"}},
+		{23, "lanekeeper_publish_total", []string{"outcome", "accepted"}},
+		{1, "lanekeeper_publish_total", []string{"outcome", "refused"}},
+		{4, "lanekeeper_publish_seconds", nil},
+		{1, "lanekeeper_http_request_seconds", []string{"route", "/tenants", "method", "POST", "status", "201"}},
+		{3, "lanekeeper_http_request_seconds", []string{"route", "/messages", "method", "POST", "status", "202"}},
+		{1, "lanekeeper_http_request_seconds", []string{"route", "/messages", "method", "POST", "status", "422"}},
+		{1, "lanekeeper_http_request_seconds", []string{"route", "/messages/batch", "status", "202"}},
+	} {
+		require.NoError(t, m.Is(c.want, c.name, c.with...))
+	}
+	require.Positive(t, m.Value("lanekeeper_store_batch_rows"))
+	require.Positive(t, m.Value("lanekeeper_store_seconds"))
+	require.GreaterOrEqual(t, m.Value("lanekeeper_end_to_end_seconds"), 23.0)
+	apptest.Await(t, apptest.Long, func() error { // sampled every few seconds
+		return app.Metrics().Is(0, "lanekeeper_queue_depth", "tenant_id", tenant, "queue", apptest.QueueName(tenant))
+	})
+
+	// Requests that nobody expects make no labels of their own.
+	app.Call("GET", "/made/up", nil)
+	app.Call("BREW", "/tenants", nil)
+	require.False(t, app.Metrics().HasLabel("/made/up"))
+	require.False(t, app.Metrics().HasLabel("BREW"))
+
+	require.True(t, app.Metrics().HasLabel(tenant))
+	app.Delete(tenant)
+	require.False(t, app.Metrics().HasLabel(tenant), "labels vanish with their tenant")
+	require.False(t, app.Metrics().HasLabel(apptest.QueueName(tenant)))
+}
+
+func TestMetricsWithoutTenants(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t, func(c *config.Config) { c.Metrics.TenantLabels = false })
+	one, other := app.CreateTenant("one", 2).ID, app.CreateTenant("other", 3).ID
+	app.Publish(one, `1`)
+	app.Publish(other, `1`)
+	app.Stored(one, 1)
+	app.Stored(other, 1)
+	apptest.Await(t, apptest.Long, func() error { return app.Metrics().Is(2, "lanekeeper_messages_total", "outcome", "stored") })
+	require.NoError(t, app.Metrics().Is(5, "lanekeeper_workers"))
+	require.False(t, app.Metrics().HasLabel(one))
+}
+
+func TestMetricsOnTheirOwnPort(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // what else
+	require.NoError(t, listener.Close())
+	app := apptest.Boot(t, func(c *config.Config) { c.AdminPort = port })
+	app.Refused(http.StatusNotFound, "route_not_found", "GET", "/metrics", nil)
+	app.At(fmt.Sprintf("http://127.0.0.1:%d", port)).Metrics()
+}
+
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	answer := app.Want(http.StatusOK, nil, "GET", "/openapi.json", nil)
+	document, err := openapi3.NewLoader().LoadFromData(answer.Body)
+	require.NoError(t, err)
+	require.NoError(t, document.Validate(t.Context()))
+	require.True(t, strings.HasPrefix(document.OpenAPI, "3."))
+	for path, methods := range map[string][]string{
+		"/login": {"POST"}, "/users": {"GET", "POST"}, "/users/{id}": {"GET", "PATCH", "DELETE"},
+		"/tenants": {"GET", "POST"}, "/tenants/{id}": {"GET", "PATCH", "DELETE"}, "/tenants/{id}/config/concurrency": {"PUT"},
+		"/messages": {"GET", "POST"}, "/messages/batch": {"POST"}, "/messages/{id}": {"GET"},
+	} {
+		item := document.Paths.Find(path)
+		require.NotNil(t, item, path)
+		for _, method := range methods {
+			require.NotNil(t, item.GetOperation(method), "%s %s", method, path)
+		}
+	}
+}
+
+func TestSwaggerUI(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	page := app.Want(http.StatusOK, nil, "GET", "/swagger/index.html", nil)
+	require.Contains(t, page.Header.Get("Content-Type"), "text/html")
+	require.Contains(t, string(page.Body), "swagger-ui-bundle.js")
+	require.NotEmpty(t, app.Want(http.StatusOK, nil, "GET", "/swagger/swagger-ui-bundle.js", nil).Body)
+	require.Contains(t, string(app.Want(http.StatusOK, nil, "GET", "/swagger/swagger-initializer.js", nil).Body)+string(page.Body), "/openapi.json")
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	one := app.Refused(http.StatusNotFound, "", "GET", "/nothing", nil)
+	other := app.Refused(http.StatusNotFound, "", "GET", "/nothing", nil)
+	require.NotEqual(t, one.RequestID, other.RequestID)
+	answer := app.Call("GET", "/nothing", nil, apptest.Header{"X-Request-ID", "mine-42"})
+	var p apptest.Problem
+	require.NoError(t, json.Unmarshal(answer.Body, &p))
+	require.Equal(t, "mine-42", p.RequestID)
+	require.Equal(t, "mine-42", answer.Header.Get("X-Request-ID"))
+	require.Equal(t, "/nothing", p.Instance)
+}

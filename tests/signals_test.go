@@ -1,0 +1,88 @@
+package tests
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/tests/apptest"
+)
+
+// shutdownLimit is how long the service may take to end.
+const shutdownLimit = 20 * time.Second
+
+func TestSIGTERMInMidLoad(t *testing.T) {
+	t.Parallel()
+	app := apptest.StartProcess(t)
+	tenants := createTenants(app.Client, 3)
+	load := apptest.StartLoad(t, app.Client, append(tenants, tenants...), 3000)
+	load.AwaitEnough()
+	app.Signal(syscall.SIGTERM)
+	require.NoError(t, app.Exited(shutdownLimit), "exit code 0")
+	load.Stop()
+	load.RequireNoRefusals(http.StatusServiceUnavailable, http.StatusMultiStatus)
+	for _, tenant := range tenants {
+		apptest.Await(t, apptest.Long, func() error {
+			if q := app.Queue(apptest.QueueName(tenant)); !q.Exists || q.Consumers > 0 {
+				return apptest.NotYet("there, without consumers: %+v", q)
+			}
+			return nil
+		})
+	}
+	app.Start()
+	load.RequireStored(app.Backstage)
+	app.Signal(syscall.SIGTERM)
+	require.NoError(t, app.Exited(shutdownLimit))
+	requireAllAcknowledged(t, app.Backstage, tenants)
+}
+
+func TestSIGKILLInMidLoad(t *testing.T) {
+	t.Parallel()
+	app := apptest.StartProcess(t)
+	tenants := createTenants(app.Client, 3)
+	load := apptest.StartLoad(t, app.Client, append(tenants, tenants...), 2000)
+	load.AwaitEnough()
+	for range 2 {
+		app.Kill()
+		app.Start()
+	}
+	load.RequireStored(app.Backstage)
+	app.Signal(syscall.SIGTERM)
+	require.NoError(t, app.Exited(shutdownLimit))
+	requireAllAcknowledged(t, app.Backstage, tenants)
+}
+
+// createTenants creates tenants with different numbers of workers.
+func createTenants(c *apptest.Client, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = c.CreateTenant("tenant", 1+i*4).ID
+	}
+	return ids
+}
+
+// requireAllAcknowledged ends the test when anything is left in a queue now
+// that nobody consumes: what was stored and not acknowledged would be.
+func requireAllAcknowledged(t *testing.T, b *apptest.Backstage, tenants []string) {
+	t.Helper()
+	for _, tenant := range tenants {
+		requireUnconsumed(t, b, tenant, 0)
+	}
+}
+
+// requireUnconsumed waits until the broker has noticed that a tenant's consumer
+// has left, and ends the test unless so many messages wait then.
+func requireUnconsumed(t *testing.T, b *apptest.Backstage, tenant string, waiting int) {
+	t.Helper()
+	var queue apptest.Queue
+	apptest.Await(t, apptest.Long, func() error {
+		if queue = b.Queue(apptest.QueueName(tenant)); queue.Consumers > 0 {
+			return apptest.NotYet("without consumers: %+v", queue)
+		}
+		return nil
+	})
+	require.Equal(t, apptest.Queue{Exists: true, Ready: waiting}, queue)
+}
