@@ -22,6 +22,7 @@ const usage = `Usage: lanekeeper [-config FILE] [COMMAND]
   migrate up|down|status     change or show the database schema
   user add -email ADDRESS    add a user; see lanekeeper user add -h
   token -email ADDRESS       print a token for a user
+  doctor [-fix]              compare database and broker, and repair
   healthcheck                succeed when the service on this machine is ready
   version                    print the version
 

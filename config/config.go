@@ -52,6 +52,12 @@ type Config struct {
 	Database Database
 	Redis    Redis
 	Metrics  Metrics
+
+	Transmit  Transmit
+	Retry     Retry
+	Retention Retention
+
+	DeadLetters DeadLetters
 }
 
 // Log configures the log.
@@ -94,6 +100,36 @@ type Metrics struct {
 	MaxTenants   int
 }
 
+// Transmit configures transmission to tenants' endpoints.
+type Transmit struct {
+	// AllowPrivate lets endpoints be in private networks and on this machine.
+	AllowPrivate bool
+}
+
+// Retry configures what is tried again message by message.
+type Retry struct {
+	// MaxAttempts is how often a message is transmitted before it becomes a
+	// dead letter.
+	MaxAttempts int
+}
+
+// Retention configures for how long messages are kept.
+type Retention struct {
+	// DefaultDays is for tenants that do not say; 0 for ever.
+	DefaultDays int
+}
+
+// DeadLetters configures what becomes of messages that are given up.
+type DeadLetters struct {
+	// Collect tells whether they are moved from their queues into the
+	// database, where the API finds them.
+	Collect bool
+	// KeepReplayedDays and KeepDays are for how many days they are kept after
+	// they were replayed, or recorded and not replayed; 0 for ever.
+	KeepReplayedDays int
+	KeepDays         int
+}
+
 // Default returns the configuration that holds when nothing is configured.
 func Default() Config {
 	return Config{
@@ -112,6 +148,8 @@ func Default() Config {
 		RabbitMQ:        RabbitMQ{QueueType: "quorum", DeadLetterQueueType: "classic", PublishChannels: 2},
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
+		Retry:           Retry{MaxAttempts: 5},
+		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},
 	}
 }
 

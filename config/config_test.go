@@ -90,6 +90,9 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		Database: Database{"postgres://c/d", "postgresql:///d?host=/run", 6, false},
 		Redis:    Redis{"rediss://e/0"},
 		Metrics:  Metrics{false, 8},
+
+		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10},
+		DeadLetters: DeadLetters{false, 11, 12},
 	}
 	for _, s := range want.settings() {
 		text := fmt.Sprint(s.current())
@@ -185,6 +188,14 @@ func TestRefusedFiles(t *testing.T) {
 		"database: {max_connections: 0}":           "database.max_connections",
 		"database: {migrate: 1}":                   "database.migrate",
 		"redis: {url: 'localhost'}":                "redis.url",
+		"transmit: {allow_private: 1}":             "transmit.allow_private",
+		"retry: {max_attempts: 0}":                 "retry.max_attempts",
+		"retry: {max_attempts: 21}":                "retry.max_attempts",
+		"retention: {default_days: -1}":            "retention.default_days",
+		"retention: {default_days: 3651}":          "retention.default_days",
+		"dead_letters: {collect: 1}":               "dead_letters.collect",
+		"dead_letters: {keep_replayed_days: -1}":   "dead_letters.keep_replayed_days",
+		"dead_letters: {keep_days: 3651}":          "dead_letters.keep_days",
 		"metrics: {tenant_labels: 'yes'}":          "metrics.tenant_labels",
 		"metrics: {max_tenants: 0}":                "metrics.max_tenants",
 	} {

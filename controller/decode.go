@@ -72,6 +72,11 @@ func decodeField(value []byte, target any) string {
 			return "must not contain lone surrogates"
 		}
 		return ""
+	case **bool:
+		if value[0] == 'n' || json.Unmarshal(value, target) != nil {
+			return "must be true or false"
+		}
+		return ""
 	case **int:
 		if value[0] == 'n' || json.Unmarshal(value, target) != nil {
 			return "must be an integer"

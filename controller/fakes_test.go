@@ -71,11 +71,22 @@ type fakeServices struct {
 	tenantQuery  domain.TenantQuery
 	historyQuery domain.HistoryQuery
 	workers      int
-	calls        int
+	transmission *domain.Transmission
+
+	endpoint       domain.Endpoint
+	endpointChange domain.EndpointChange
+	fresh          bool
+	transmitted    domain.TransmitResult
+	consumer       domain.ConsumerStatus
+
+	letters     []domain.DeadLetter
+	letterQuery domain.DeadLetterQuery
+	selection   domain.DeadLetterSelection
+	calls       int
 }
 
 func newFakes() *fakeServices {
-	return &fakeServices{tenant: someTenant()}
+	return &fakeServices{tenant: someTenant(), endpoint: someEndpoint(), consumer: someConsumer()}
 }
 
 // record runs fn under the lock and returns the error to answer with.
@@ -113,6 +124,10 @@ type (
 	fakeUsers    struct{ *fakeServices }
 	fakeTenants  struct{ *fakeServices }
 	fakeMessages struct{ *fakeServices }
+
+	fakeEndpoints struct{ *fakeServices }
+	fakeConsumers struct{ *fakeServices }
+	fakeLetters   struct{ *fakeServices }
 )
 
 func (f fakeUsers) CreateUser(_ context.Context, change domain.UserChange) (domain.User, error) {
@@ -199,6 +214,38 @@ func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery) (domain.
 	return f.page, err
 }
 
-func (f fakeMessages) Get(context.Context, uuid.UUID, uuid.UUID) (domain.Message, error) {
-	return domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}, f.record(func() {})
+func (f fakeMessages) Get(context.Context, domain.Tenant, uuid.UUID) (domain.Message, *domain.Transmission, error) {
+	m := domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}
+	return m, f.transmission, f.record(func() {})
+}
+
+func (f fakeLetters) List(_ context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
+	err := f.record(func() { f.letterQuery = q })
+	return f.letters, f.more, err
+}
+
+func (f fakeLetters) Get(_ context.Context, _ uuid.UUID, seq int64) (domain.DeadLetter, error) {
+	err := f.record(func() {})
+	if seq == 18 {
+		return domain.DeadLetter{}, domain.DeadLetterNotFound()
+	}
+	for _, l := range f.letters {
+		if l.Seq == seq {
+			return l, err
+		}
+	}
+	return domain.DeadLetter{Seq: seq, TenantID: tenantID, Reason: domain.ReasonUnknown, CreatedAt: someTime}, err
+}
+
+func (f fakeLetters) Replay(_ context.Context, t domain.Tenant, s domain.DeadLetterSelection) (domain.ReplayResult, error) {
+	err := f.record(func() { f.selection = s })
+	if err == nil {
+		err = t.AcceptsMessages()
+	}
+	return domain.ReplayResult{Replayed: 2, Skipped: 1}, err
+}
+
+func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterSelection) (int64, error) {
+	err := f.record(func() { f.selection = s })
+	return 3, err
 }

@@ -46,7 +46,8 @@ func newAPI(t *testing.T, change ...func(*Options)) *api {
 	fakes, logs := newFakes(), &syncBuffer{}
 	o := Options{
 		Auth: fakeAuth{}, Login: fakes, Users: fakeUsers{fakes}, Tenants: fakeTenants{fakes},
-		Directory: fakes, Messages: fakeMessages{fakes},
+		Directory: fakes, Messages: fakeMessages{fakes}, Letters: fakeLetters{fakes},
+		Endpoints: fakeEndpoints{fakes}, Consumers: fakeConsumers{fakes},
 		Ready: func(context.Context) (string, bool, map[string]string) {
 			return "ready", true, map[string]string{"postgres": "up"}
 		},
@@ -85,7 +86,7 @@ func (a *api) do(method, path, body string, headers ...string) reply {
 	require.NoError(a.t, err)
 	request.Header.Set("Authorization", "Bearer admin")
 	request.Header.Set("Content-Type", "application/json")
-	if strings.Contains(path, "/messages") && !strings.Contains(path, "tenant_id=") {
+	if regexp.MustCompile("/(messages|dead-letters)").MatchString(path) && !strings.Contains(path, "tenant_id=") {
 		request.Header.Set("X-Tenant-ID", tenantID.String())
 	}
 	for _, h := range headers {

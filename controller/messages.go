@@ -18,7 +18,8 @@ type messageService interface {
 	// Publish returns a receipt for each submission, in order.
 	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
 	History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error)
-	Get(ctx context.Context, tenantID, id uuid.UUID) (domain.Message, error)
+	// Get returns nil for the transmission of a message that is only stored.
+	Get(ctx context.Context, t domain.Tenant, id uuid.UUID) (domain.Message, *domain.Transmission, error)
 }
 
 type messageController struct {
@@ -72,7 +73,7 @@ func (m *messageController) publish(c *gin.Context) error {
 // history returns a page of the tenant's stored messages.
 //
 //	@Summary		Read the history
-//	@Description	Following `next_cursor` never misses a stored message and never repeats one. At the end `next_cursor` is empty; `last_cursor` says where to go on later.
+//	@Description	Following `next_cursor` never misses a stored message and never repeats one. At the end `next_cursor` is empty; `last_cursor` says where to go on later. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 `cursor_expired` answers a cursor after which messages are missing; with order=desc the history just ends there.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
@@ -82,7 +83,7 @@ func (m *messageController) publish(c *gin.Context) error {
 //	@Param			limit		query		int		false	"How many at most"			minimum(1)		maximum(1000)	default(50)
 //	@Param			order		query		string	false	"Oldest or newest first"	Enums(asc, desc)	default(asc)
 //	@Success		200			{object}	model.MessagePage
-//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,410,500,503	{object}	model.Problem
 //	@Router			/messages [get]
 func (m *messageController) history(c *gin.Context) error {
 	seq, sent, hasCursor, err := querySeq(c)
@@ -109,26 +110,27 @@ func (m *messageController) history(c *gin.Context) error {
 
 // get returns one stored message.
 //
-//	@Summary	Get a message
-//	@Tags		messages
-//	@Security	BearerAuth
-//	@Produce	json
-//	@Param		X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param		tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param		id			path		string	true	"Id of the message"									format(uuid)
-//	@Success	200			{object}	model.Message
-//	@Failure	400,401,403,404,500,503	{object}	model.Problem
-//	@Router		/messages/{id} [get]
+//	@Summary		Get a message
+//	@Description	`delivery` is there for messages that go to an endpoint, and left out for those that are only stored.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
+//	@Param			id			path		string	true	"Id of the message"									format(uuid)
+//	@Success		200			{object}	model.Delivered
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/messages/{id} [get]
 func (m *messageController) get(c *gin.Context) error {
 	id, err := pathID(c)
 	if err != nil {
 		return err
 	}
-	message, err := m.messages.Get(c.Request.Context(), middleware.Tenant(c).ID, id)
+	message, transmission, err := m.messages.Get(c.Request.Context(), middleware.Tenant(c), id)
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, model.FromMessage(&message))
+	return writeJSON(c, http.StatusOK, model.FromDelivered(&message, transmission))
 }
 
 // queryDescending tells whether ?order= asks for the newest first.

@@ -91,12 +91,29 @@ func TestHistory(t *testing.T) {
 	require.Equal(t, "456", page.LastCursor)
 }
 
+func TestExpiredCursor(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.fakes.err = fmt.Errorf("read history: %w", domain.CursorExpired())
+	a.problem(a.do("GET", "/api/messages?cursor=5", ""), http.StatusGone, "cursor_expired")
+}
+
 func TestGetMessage(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	got := a.do("GET", "/api/messages/"+messageID.String(), "")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"payload":{"text":"<hello> & 1.0"}`)
+	require.NotContains(t, got.body, "delivery")
+
+	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionSucceeded, Attempts: 2, LastStatus: 204}
+	got = a.do("GET", "/api/messages/"+messageID.String(), "")
+	require.Contains(t, got.body, `"seq":1`)
+	require.Contains(t, got.body, `"delivery":{"state":"succeeded","attempts":2,"last_status":204}`)
+	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionPending}
+	got = a.do("GET", "/api/messages/"+messageID.String(), "")
+	require.Contains(t, got.body, `"delivery":{"state":"pending","attempts":0,"last_status":null}`)
+
 	a.fakes.err = domain.MessageNotFound()
 	a.problem(a.do("GET", "/api/messages/"+messageID.String(), ""), http.StatusNotFound, "message_not_found")
 }

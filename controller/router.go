@@ -48,6 +48,9 @@ type Options struct {
 	Tenants   tenantService
 	Directory tenantDirectory
 	Messages  messageService
+	Endpoints endpointService
+	Consumers consumerService
+	Letters   deadLetterService
 
 	// Ready answers /readyz: in a word, whether requests should come, and how
 	// each server that is needed does.
@@ -91,6 +94,9 @@ func routes(o *Options) []route {
 	users := &userController{o.Users}
 	tenants := &tenantController{o.Tenants}
 	messages := &messageController{o.Messages}
+	endpoints := &endpointController{o.Endpoints}
+	consumers := &consumerController{o.Consumers}
+	letters := &deadLetterController{o.Letters}
 	return []route{
 		{"POST", "/login", anyone, false, controlBody, login.create},
 
@@ -107,10 +113,27 @@ func routes(o *Options) []route {
 		{"DELETE", "/tenants/{id}", domain.RoleMember, false, controlBody, tenants.remove},
 		{"PUT", "/tenants/{id}/config/concurrency", domain.RoleMember, false, controlBody, tenants.setConcurrency},
 
+		{"PUT", "/tenants/{id}/endpoint", domain.RoleMember, false, controlBody, endpoints.put},
+		{"GET", "/tenants/{id}/endpoint", domain.RoleViewer, false, controlBody, endpoints.get},
+		{"DELETE", "/tenants/{id}/endpoint", domain.RoleMember, false, controlBody, endpoints.remove},
+		{"POST", "/tenants/{id}/endpoint/test", domain.RoleMember, false, controlBody, endpoints.test},
+
+		{"GET", "/consumers", domain.RoleViewer, false, controlBody, consumers.list},
+		{"DELETE", "/consumers", domain.RoleAdmin, false, controlBody, consumers.stopAll},
+		{"POST", "/consumers", domain.RoleAdmin, false, controlBody, consumers.startAll},
+		{"GET", "/consumers/{tenant_id}", domain.RoleViewer, false, controlBody, consumers.get},
+		{"DELETE", "/consumers/{tenant_id}", domain.RoleMember, false, controlBody, consumers.stop},
+		{"POST", "/consumers/{tenant_id}", domain.RoleMember, false, controlBody, consumers.start},
+
 		{"POST", "/messages", domain.RoleMember, true, messageBody, messages.publish},
 		{"POST", "/messages/batch", domain.RoleMember, true, messageBody, messages.publishBatch},
 		{"GET", "/messages", domain.RoleViewer, true, controlBody, messages.history},
 		{"GET", "/messages/{id}", domain.RoleViewer, true, controlBody, messages.get},
+
+		{"GET", "/dead-letters", domain.RoleViewer, true, controlBody, letters.list},
+		{"GET", "/dead-letters/{id}", domain.RoleViewer, true, controlBody, letters.get},
+		{"POST", "/dead-letters/replay", domain.RoleMember, true, controlBody, letters.replay},
+		{"DELETE", "/dead-letters", domain.RoleMember, true, controlBody, letters.remove},
 	}
 }
 

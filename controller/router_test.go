@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -22,8 +23,15 @@ var bodies = map[string]string{
 	"POST /messages":       `{"payload":{"text":"hello"}}`,
 	"POST /messages/batch": `{"messages":[{"payload":1}]}`,
 
+	"POST /dead-letters/replay": `{"all":true}`,
+	"DELETE /dead-letters":      `{"ids":[17]}`,
+
 	"PUT /tenants/{id}/config/concurrency": `{"workers":5}`,
+	"PUT /tenants/{id}/endpoint":           `{"url":"https://example.com/hook"}`,
 }
+
+// pathIDs are the ids in paths that are not a tenant's.
+var pathIDs = map[string]string{"/dead-letters/{id}": "17"}
 
 func TestEveryRoute(t *testing.T) {
 	t.Parallel()
@@ -35,7 +43,7 @@ func TestEveryRoute(t *testing.T) {
 	for _, r := range routes(&Options{}) {
 		name := r.method + " " + r.path
 		for _, prefix := range []string{"", apiPrefix} {
-			path := prefix + strings.ReplaceAll(r.path, "{id}", tenantID.String())
+			path := prefix + strings.NewReplacer("{id}", cmp.Or(pathIDs[r.path], tenantID.String()), "{tenant_id}", tenantID.String()).Replace(r.path)
 			send := func(headers ...string) reply { return a.do(r.method, path, bodies[name], headers...) }
 
 			got := send()
@@ -103,6 +111,10 @@ func TestWrongMethods(t *testing.T) {
 		"/api/users/" + userID.String():         "DELETE GET HEAD PATCH",
 		"/api/messages/" + userID.String():      "GET HEAD",
 		"/api/tenants/x/config/concurrency":     "PUT",
+		"/api/tenants/x/endpoint":               "DELETE GET HEAD PUT",
+		"/api/tenants/x/endpoint/test":          "POST",
+		"/api/consumers":                        "DELETE GET HEAD POST",
+		"/consumers/x":                          "DELETE GET HEAD POST",
 		"/tenants/not-an-id/config/concurrency": "PUT",
 	} {
 		for _, method := range []string{"OPTIONS", "TRACE", "PURGE"} {

@@ -16,18 +16,17 @@ import (
 func TestCreateTenant(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	got := a.do("POST", "/api/tenants", ` {"name": "Acme", "description":"d","status":"inactive","workers":7}`, "Idempotency-Key: k 1")
+	got := a.do("POST", "/api/tenants", ` {"name": "Acme", "description":"d","status":"inactive","workers":7,"retention_days":30}`, "Idempotency-Key: k 1")
 	require.Equal(t, http.StatusCreated, got.status)
 	require.Equal(t, "/api/tenants/"+tenantID.String(), got.header.Get("Location"))
 	require.Empty(t, got.header.Get("Idempotent-Replayed"))
 	require.JSONEq(t, `{"id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002","tenant_id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
-		"name":"Acme","description":"","status":"active","workers":3,"paused":false,"user_id":"0197a3a2-0000-7000-8000-000000000001",
+		"name":"Acme","description":"","status":"active","workers":3,"paused":false,"retention_days":0,"user_id":"0197a3a2-0000-7000-8000-000000000001",
 		"created_at":"2026-11-21T10:00:00Z","updated_at":"2026-11-21T10:00:00Z"}`, got.body)
 	require.Equal(t, domain.IdempotencyKey{
-		Key: "k 1", Hash: sha256.Sum256([]byte(`{"name":"Acme","description":"d","status":"inactive","workers":7}`)),
+		Key: "k 1", Hash: sha256.Sum256([]byte(`{"name":"Acme","description":"d","status":"inactive","workers":7,"retention_days":30}`)),
 	}, a.fakes.key)
-	seven := 7
-	require.Equal(t, domain.NewTenant{Name: "Acme", Description: "d", Status: "inactive", Workers: &seven}, a.fakes.newTenant)
+	require.Equal(t, domain.NewTenant{Name: "Acme", Description: "d", Status: "inactive", Workers: new(7), RetentionDays: new(30)}, a.fakes.newTenant)
 
 	got = a.do("POST", "/tenants", `{"tenant_name":"Other"}`, "Content-Type:")
 	require.Equal(t, http.StatusCreated, got.status)
@@ -131,6 +130,16 @@ func TestBadTenantBodies(t *testing.T) {
 		{"POST", "/api/tenants", `{"name":"x","description":"` + strings.Repeat("x", 2001) + `"}`, "/description"},
 		{"POST", "/api/tenants", `{"name":"x","workers":0}`, "/workers"},
 		{"POST", "/api/tenants", `{"name":"x","workers":101}`, "/workers"},
+		{"POST", "/api/tenants", `{"name":"x","retention_days":-1}`, "/retention_days"},
+		{"POST", "/api/tenants", `{"name":"x","retention_days":3651}`, "/retention_days"},
+		{"POST", "/api/tenants", `{"name":"x","retention_days":null}`, "/retention_days"},
+		{"PATCH", path, `{"retention_days":0.5}`, "/retention_days"},
+		{"PATCH", path, `{"retention_days":3651}`, "/retention_days"},
+		{"PUT", path + "/endpoint", `{}`, "/url"},
+		{"PUT", path + "/endpoint", `{"url":7}`, "/url"},
+		{"PUT", path + "/endpoint", `{"url":"http://a/","timeout_ms":"1"}`, "/timeout_ms"},
+		{"PUT", path + "/endpoint", `{"url":"http://a/","rotate_secret":1}`, "/rotate_secret"},
+		{"PUT", path + "/endpoint", `{"url":"http://a/","secret":"x"}`, "/secret"},
 		{"POST", "/api/tenants", `[]`, ""},
 		{"POST", "/api/tenants", `"name"`, ""},
 		{"POST", "/api/tenants", `null`, ""},
@@ -225,11 +234,21 @@ func TestBadIDs(t *testing.T) {
 		id[:35] + "%00", id[:35] + "g", "%ff",
 	} {
 		for _, route := range []struct{ method, path string }{
-			{"GET", "/api/tenants/"}, {"DELETE", "/tenants/"}, {"PATCH", "/tenants/"}, {"GET", "/api/users/"}, {"DELETE", "/api/users/"}, {"GET", "/api/messages/"},
+			{"GET", "/api/tenants/"},
+			{"DELETE", "/tenants/"},
+			{"PATCH", "/tenants/"},
+			{"GET", "/api/users/"},
+			{"DELETE", "/api/users/"},
+			{"GET", "/api/messages/"},
+			{"GET", "/consumers/"},
+			{"DELETE", "/api/consumers/"},
+			{"POST", "/api/consumers/"},
 		} {
 			a.problem(a.do(route.method, route.path+bad, `{}`), http.StatusBadRequest, "invalid_id")
 		}
 		a.problem(a.do("PUT", "/api/tenants/"+bad+"/config/concurrency", `{"workers":5}`), http.StatusBadRequest, "invalid_id")
+		a.problem(a.do("PUT", "/api/tenants/"+bad+"/endpoint", `{"url":"http://a/"}`), http.StatusBadRequest, "invalid_id")
+		a.problem(a.do("POST", "/tenants/"+bad+"/endpoint/test", ""), http.StatusBadRequest, "invalid_id")
 		p := a.problem(a.do("GET", "/api/messages?tenant_id="+bad, ""), http.StatusBadRequest, "invalid_id")
 		require.Equal(t, "tenant_id", p.Errors[0].Pointer)
 	}
@@ -251,7 +270,8 @@ func TestBadQueries(t *testing.T) {
 			"limit=0":      "limit",
 			"limit=100000": "limit",
 		},
-		"/api/users": {"cursor=1": "cursor", "limit=1001": "limit"},
+		"/api/consumers": {"cursor=1": "cursor", "limit=0": "limit", "cursor=": "cursor"},
+		"/api/users":     {"cursor=1": "cursor", "limit=1001": "limit"},
 		"/api/messages": {
 			"cursor=":                     "cursor",
 			"cursor=abc":                  "cursor",

@@ -18,6 +18,793 @@ const docTemplate = `{
     "host": "{{.Host}}",
     "basePath": "{{.BasePath}}",
     "paths": {
+        "/consumers": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "In the order of their tenants, oldest first; callers who are not admin see those of their own. A tenant without a running consumer has one that is ` + "`" + `stopped` + "`" + `.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "List consumers",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "description": "` + "`" + `next_cursor` + "`" + ` of the page before; 0 begins at the start",
+                        "name": "cursor",
+                        "in": "query"
+                    },
+                    {
+                        "maximum": 1000,
+                        "minimum": 1,
+                        "type": "integer",
+                        "default": 50,
+                        "description": "How many at most",
+                        "name": "limit",
+                        "in": "query"
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/ConsumerPage"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "post": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Takes back every stop, whether of one consumer or of all.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "Start all consumers",
+                "responses": {
+                    "202": {
+                        "description": "Accepted",
+                        "schema": {
+                            "$ref": "#/definitions/ChangedConsumers"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "delete": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Those of the tenants that exist; tenants created later have one. Like stopping each of them.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "Stop all consumers",
+                "responses": {
+                    "202": {
+                        "description": "Accepted",
+                        "schema": {
+                            "$ref": "#/definitions/ChangedConsumers"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/consumers/{tenant_id}": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "Get a consumer",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "tenant_id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/Consumer"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "post": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "One that runs goes on. The consumer of an inactive tenant cannot be started.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "Start a consumer",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "tenant_id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "202": {
+                        "description": "Accepted",
+                        "schema": {
+                            "$ref": "#/definitions/Consumer"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "delete": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "It finishes what it began and stays stopped, also over restarts, until it is started again. The queue stays, and publishing to it goes on.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "consumers"
+                ],
+                "summary": "Stop a consumer",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "tenant_id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "202": {
+                        "description": "Accepted",
+                        "schema": {
+                            "$ref": "#/definitions/Consumer"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/dead-letters": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Oldest first. A page may have fewer than ` + "`" + `limit` + "`" + `, so that it stays below some MiB: follow ` + "`" + `next_cursor` + "`" + `. The body of a letter is in ` + "`" + `body` + "`" + ` when it is a JSON value, else in ` + "`" + `body_base64` + "`" + `.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "dead letters"
+                ],
+                "summary": "List dead letters",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    },
+                    {
+                        "type": "string",
+                        "description": "` + "`" + `next_cursor` + "`" + ` or ` + "`" + `last_cursor` + "`" + ` of the page before; 0 begins at the start",
+                        "name": "cursor",
+                        "in": "query"
+                    },
+                    {
+                        "maximum": 1000,
+                        "minimum": 1,
+                        "type": "integer",
+                        "default": 50,
+                        "description": "How many at most",
+                        "name": "limit",
+                        "in": "query"
+                    },
+                    {
+                        "type": "boolean",
+                        "default": false,
+                        "description": "Whether to list replayed ones too",
+                        "name": "replayed",
+                        "in": "query"
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/DeadLetterPage"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "delete": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Deletes letters for good, whether they were replayed or not. With ` + "`" + `all` + "`" + ` it is about the letters that are there when the call begins. 503 ` + "`" + `purge_incomplete` + "`" + ` means that the time was not enough: call again for the rest.",
+                "consumes": [
+                    "application/json"
+                ],
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "dead letters"
+                ],
+                "summary": "Purge dead letters",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    },
+                    {
+                        "description": "Which: either ids or all",
+                        "name": "body",
+                        "in": "body",
+                        "required": true,
+                        "schema": {
+                            "$ref": "#/definitions/SelectDeadLetters"
+                        }
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/Deleted"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "413": {
+                        "description": "Request Entity Too Large",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "415": {
+                        "description": "Unsupported Media Type",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "422": {
+                        "description": "Unprocessable Entity",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/dead-letters/replay": {
+            "post": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With ` + "`" + `all` + "`" + ` it is about the letters that are there when the call begins and were not replayed yet. ` + "`" + `skipped` + "`" + ` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. 503 means that none was replayed.",
+                "consumes": [
+                    "application/json"
+                ],
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "dead letters"
+                ],
+                "summary": "Replay dead letters",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    },
+                    {
+                        "description": "Which: either ids or all",
+                        "name": "body",
+                        "in": "body",
+                        "required": true,
+                        "schema": {
+                            "$ref": "#/definitions/SelectDeadLetters"
+                        }
+                    }
+                ],
+                "responses": {
+                    "202": {
+                        "description": "Accepted",
+                        "schema": {
+                            "$ref": "#/definitions/Replayed"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "413": {
+                        "description": "Request Entity Too Large",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "415": {
+                        "description": "Unsupported Media Type",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "422": {
+                        "description": "Unprocessable Entity",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/dead-letters/{id}": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "dead letters"
+                ],
+                "summary": "Get a dead letter",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    },
+                    {
+                        "type": "integer",
+                        "format": "int64",
+                        "description": "Id of the dead letter",
+                        "name": "id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/DeadLetter"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
         "/login": {
             "post": {
                 "description": "Returns a token for the header ` + "`" + `Authorization` + "`" + `, where it may stand with or without ` + "`" + `Bearer ` + "`" + `.",
@@ -113,7 +900,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "Following ` + "`" + `next_cursor` + "`" + ` never misses a stored message and never repeats one. At the end ` + "`" + `next_cursor` + "`" + ` is empty; ` + "`" + `last_cursor` + "`" + ` says where to go on later.",
+                "description": "Following ` + "`" + `next_cursor` + "`" + ` never misses a stored message and never repeats one. At the end ` + "`" + `next_cursor` + "`" + ` is empty; ` + "`" + `last_cursor` + "`" + ` says where to go on later. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 ` + "`" + `cursor_expired` + "`" + ` answers a cursor after which messages are missing; with order=desc the history just ends there.",
                 "produces": [
                     "application/json"
                 ],
@@ -190,6 +977,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "410": {
+                        "description": "Gone",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -473,6 +1266,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
+                "description": "` + "`" + `delivery` + "`" + ` is there for messages that go to an endpoint, and left out for those that are only stored.",
                 "produces": [
                     "application/json"
                 ],
@@ -508,7 +1302,7 @@ const docTemplate = `{
                     "200": {
                         "description": "OK",
                         "schema": {
-                            "$ref": "#/definitions/Message"
+                            "$ref": "#/definitions/Delivered"
                         }
                     },
                     "400": {
@@ -1125,6 +1919,325 @@ const docTemplate = `{
                 }
             }
         },
+        "/tenants/{id}/endpoint": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Without the secret.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "endpoints"
+                ],
+                "summary": "Get the endpoint",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/Endpoint"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "put": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "From then on every stored message is sent to the URL with POST, signed as Standard Webhooks describes: ` + "`" + `webhook-id` + "`" + `, ` + "`" + `webhook-timestamp` + "`" + `, ` + "`" + `webhook-signature` + "`" + `. 2xx is success; 410 pauses the endpoint until it is set again; after anything else the message is tried again, and in the end becomes a dead letter. Messages may come more than once: know them by ` + "`" + `webhook-id` + "`" + `. The ` + "`" + `secret` + "`" + ` is in the answer only when it was just made: with the endpoint, or with ` + "`" + `rotate_secret` + "`" + `.",
+                "consumes": [
+                    "application/json"
+                ],
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "endpoints"
+                ],
+                "summary": "Set the endpoint",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "id",
+                        "in": "path",
+                        "required": true
+                    },
+                    {
+                        "description": "The endpoint",
+                        "name": "body",
+                        "in": "body",
+                        "required": true,
+                        "schema": {
+                            "$ref": "#/definitions/PutEndpoint"
+                        }
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "OK",
+                        "schema": {
+                            "$ref": "#/definitions/Endpoint"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "413": {
+                        "description": "Request Entity Too Large",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "415": {
+                        "description": "Unsupported Media Type",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "422": {
+                        "description": "Unprocessable Entity",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            },
+            "delete": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Messages are stored only, from then on. What waits for another attempt is not sent.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "endpoints"
+                ],
+                "summary": "Remove the endpoint",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "204": {
+                        "description": "The tenant has no endpoint"
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/tenants/{id}/endpoint/test": {
+            "post": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Sends a signed message of ` + "`" + `\"type\": \"lanekeeper.test\"` + "`" + ` now, and waits at most 5 seconds for the answer. Nothing is stored or tried again.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "endpoints"
+                ],
+                "summary": "Test the endpoint",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "Id of the tenant",
+                        "name": "id",
+                        "in": "path",
+                        "required": true
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "How it went, well or not",
+                        "schema": {
+                            "$ref": "#/definitions/EndpointTest"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
         "/users": {
             "get": {
                 "security": [
@@ -1702,6 +2815,13 @@ const docTemplate = `{
                     "type": "string",
                     "example": "Acme Ltd"
                 },
+                "retention_days": {
+                    "description": "RetentionDays is for how many days messages are kept; 0 for ever.",
+                    "type": "integer",
+                    "maximum": 3650,
+                    "minimum": 0,
+                    "example": 30
+                },
                 "status": {
                     "description": "Status inactive stops consuming and publishing; queue and history stay.",
                     "type": "string",
@@ -1749,6 +2869,19 @@ const docTemplate = `{
                 }
             }
         },
+        "ChangedConsumers": {
+            "type": "object",
+            "required": [
+                "changed"
+            ],
+            "properties": {
+                "changed": {
+                    "description": "Changed is how many consumers are stopped, or may run, that were not\nbefore.",
+                    "type": "integer",
+                    "example": 12
+                }
+            }
+        },
         "Concurrency": {
             "type": "object",
             "required": [
@@ -1767,6 +2900,108 @@ const docTemplate = `{
                 }
             }
         },
+        "Consumer": {
+            "type": "object",
+            "required": [
+                "busy",
+                "consumer_tag",
+                "last_error",
+                "queue_depth",
+                "replica",
+                "since",
+                "state",
+                "stopped",
+                "tenant_id",
+                "workers"
+            ],
+            "properties": {
+                "busy": {
+                    "type": "integer",
+                    "example": 1
+                },
+                "consumer_tag": {
+                    "description": "ConsumerTag names the subscription at the broker, and replica the process\nthat holds it; \"\" without one.",
+                    "type": "string",
+                    "example": "tenant_0197a3a2-7d2c-7c3e-8f7e-0242ac120002_host-1c2d3e4f_1"
+                },
+                "last_error": {
+                    "description": "LastError is what went wrong last; \"\" when nothing did, or since it runs\nagain.",
+                    "type": "string",
+                    "example": ""
+                },
+                "queue_depth": {
+                    "description": "QueueDepth is how many messages are not processed yet, as last seen;\nnull when that is not known.",
+                    "type": "integer",
+                    "x-nullable": true,
+                    "example": 0
+                },
+                "replica": {
+                    "type": "string",
+                    "example": "host-1c2d3e4f"
+                },
+                "since": {
+                    "description": "Since is when the consumer entered its state; null without one.",
+                    "type": "string",
+                    "format": "date-time",
+                    "x-nullable": true,
+                    "example": "2026-11-21T10:00:00Z"
+                },
+                "state": {
+                    "type": "string",
+                    "enum": [
+                        "starting",
+                        "running",
+                        "reconnecting",
+                        "paused",
+                        "draining",
+                        "stopped",
+                        "failed"
+                    ],
+                    "example": "running"
+                },
+                "stopped": {
+                    "description": "Stopped tells that the consumer was stopped on purpose, and stays so\nuntil it is started again.",
+                    "type": "boolean",
+                    "example": false
+                },
+                "tenant_id": {
+                    "type": "string",
+                    "format": "uuid",
+                    "example": "0197a3a2-7d2c-7c3e-8f7e-0242ac120002"
+                },
+                "workers": {
+                    "description": "Workers is the number of workers asked for, and busy how many of them\nhave messages in hand.",
+                    "type": "integer",
+                    "example": 3
+                }
+            }
+        },
+        "ConsumerPage": {
+            "type": "object",
+            "required": [
+                "data",
+                "last_cursor",
+                "next_cursor"
+            ],
+            "properties": {
+                "data": {
+                    "type": "array",
+                    "items": {
+                        "$ref": "#/definitions/Consumer"
+                    }
+                },
+                "last_cursor": {
+                    "description": "LastCursor says where to go on later.",
+                    "type": "string",
+                    "example": "0197a3a2-7d2c-7c3e-8f7e-0242ac120002"
+                },
+                "next_cursor": {
+                    "description": "NextCursor begins the next page; \"\" at the end.",
+                    "type": "string",
+                    "example": ""
+                }
+            }
+        },
         "CreateTenant": {
             "type": "object",
             "required": [
@@ -1782,6 +3017,13 @@ const docTemplate = `{
                     "description": "Name has 1 to 200 characters; names may repeat.",
                     "type": "string",
                     "example": "Acme"
+                },
+                "retention_days": {
+                    "description": "RetentionDays is for how many days messages are kept, 0 for ever; the\ndefault is configured.",
+                    "type": "integer",
+                    "maximum": 3650,
+                    "minimum": 0,
+                    "example": 0
                 },
                 "status": {
                     "description": "Status is active unless said otherwise.",
@@ -1841,6 +3083,292 @@ const docTemplate = `{
                     "type": "string",
                     "x-nullable": true,
                     "example": ""
+                }
+            }
+        },
+        "DeadLetter": {
+            "type": "object",
+            "required": [
+                "attempts",
+                "created_at",
+                "error",
+                "headers",
+                "id",
+                "message_id",
+                "reason",
+                "replayed_at",
+                "tenant_id"
+            ],
+            "properties": {
+                "attempts": {
+                    "type": "integer",
+                    "example": 1
+                },
+                "body": {
+                    "description": "Body is the body as it was received, when that is a JSON value.",
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "string"
+                    },
+                    "example": {
+                        "text": "hello"
+                    }
+                },
+                "body_base64": {
+                    "description": "BodyBase64 is the body, byte for byte, when it is not.",
+                    "type": "string",
+                    "example": "bm90IGpzb24="
+                },
+                "created_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-21T10:00:00.123456Z"
+                },
+                "error": {
+                    "description": "Error says what went wrong.",
+                    "type": "string",
+                    "example": "not JSON at byte 0"
+                },
+                "headers": {
+                    "description": "Headers are the headers it came with. Text that is not UTF-8, and bytes,\nare objects with one member, base64.",
+                    "type": "object"
+                },
+                "id": {
+                    "description": "ID names the letter within its tenant; later ones have higher ids.",
+                    "type": "integer",
+                    "format": "int64",
+                    "example": 17
+                },
+                "message_id": {
+                    "description": "MessageID is the id the message had, which need not be a UUID; \"\" for\nnone.",
+                    "type": "string",
+                    "example": "0197a3a3-11d2-7a51-9a3e-0242ac120003"
+                },
+                "reason": {
+                    "description": "Reason is why it was given up; unknown for what came to the dead-letter\nqueue from elsewhere.",
+                    "type": "string",
+                    "enum": [
+                        "invalid_payload",
+                        "id_conflict",
+                        "not_storable",
+                        "transmit_failed",
+                        "endpoint_paused",
+                        "unknown"
+                    ],
+                    "example": "invalid_payload"
+                },
+                "replayed_at": {
+                    "description": "ReplayedAt is when it was last sent again; null for never.",
+                    "type": "string",
+                    "format": "date-time",
+                    "x-nullable": true,
+                    "example": "2026-11-21T11:00:00Z"
+                },
+                "tenant_id": {
+                    "type": "string",
+                    "format": "uuid",
+                    "example": "0197a3a2-7d2c-7c3e-8f7e-0242ac120002"
+                }
+            }
+        },
+        "DeadLetterPage": {
+            "type": "object",
+            "required": [
+                "data",
+                "last_cursor",
+                "next_cursor"
+            ],
+            "properties": {
+                "data": {
+                    "type": "array",
+                    "items": {
+                        "$ref": "#/definitions/DeadLetter"
+                    }
+                },
+                "last_cursor": {
+                    "description": "LastCursor says where to go on later.",
+                    "type": "string",
+                    "example": "17"
+                },
+                "next_cursor": {
+                    "description": "NextCursor begins the next page; \"\" at the end.",
+                    "type": "string",
+                    "example": ""
+                }
+            }
+        },
+        "Deleted": {
+            "type": "object",
+            "required": [
+                "deleted"
+            ],
+            "properties": {
+                "deleted": {
+                    "type": "integer",
+                    "example": 2
+                }
+            }
+        },
+        "Delivered": {
+            "type": "object",
+            "required": [
+                "created_at",
+                "id",
+                "payload",
+                "seq",
+                "tenant_id"
+            ],
+            "properties": {
+                "created_at": {
+                    "description": "CreatedAt is when the message was stored.",
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-21T10:00:00.123456Z"
+                },
+                "delivery": {
+                    "description": "Delivery is left out for a message that is only stored.",
+                    "allOf": [
+                        {
+                            "$ref": "#/definitions/Delivery"
+                        }
+                    ]
+                },
+                "id": {
+                    "type": "string",
+                    "format": "uuid",
+                    "example": "0197a3a3-11d2-7a51-9a3e-0242ac120003"
+                },
+                "payload": {
+                    "description": "Payload is the JSON value that was published.",
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "string"
+                    },
+                    "example": {
+                        "text": "hello"
+                    }
+                },
+                "seq": {
+                    "description": "Seq is the position in the tenant's history: 1, 2, 3, ... without holes.",
+                    "type": "integer",
+                    "example": 1
+                },
+                "tenant_id": {
+                    "type": "string",
+                    "format": "uuid",
+                    "example": "0197a3a2-7d2c-7c3e-8f7e-0242ac120002"
+                }
+            }
+        },
+        "Delivery": {
+            "type": "object",
+            "required": [
+                "attempts",
+                "last_status",
+                "state"
+            ],
+            "properties": {
+                "attempts": {
+                    "type": "integer",
+                    "example": 1
+                },
+                "last_status": {
+                    "description": "LastStatus is the HTTP status of the last attempt; null when there was\nno answer.",
+                    "type": "integer",
+                    "x-nullable": true,
+                    "example": 204
+                },
+                "state": {
+                    "description": "State pending means that the first attempt is still to come or not over,\nand failed that the message was given up and is a dead letter.",
+                    "type": "string",
+                    "enum": [
+                        "pending",
+                        "retrying",
+                        "succeeded",
+                        "failed"
+                    ],
+                    "example": "succeeded"
+                }
+            }
+        },
+        "Endpoint": {
+            "type": "object",
+            "required": [
+                "created_at",
+                "status",
+                "tenant_id",
+                "timeout_ms",
+                "updated_at",
+                "url"
+            ],
+            "properties": {
+                "created_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-21T10:00:00Z"
+                },
+                "paused_reason": {
+                    "description": "PausedReason says why it is paused.",
+                    "type": "string",
+                    "example": "the endpoint answered 410 Gone"
+                },
+                "secret": {
+                    "description": "Secret signs what is sent. It is shown only when it was just made.",
+                    "type": "string",
+                    "example": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDdtpzqqGaj3M="
+                },
+                "status": {
+                    "description": "Status paused means that no messages are sent until it is set again.",
+                    "type": "string",
+                    "enum": [
+                        "active",
+                        "paused"
+                    ],
+                    "example": "active"
+                },
+                "tenant_id": {
+                    "type": "string",
+                    "format": "uuid",
+                    "example": "0197a3a2-7d2c-7c3e-8f7e-0242ac120002"
+                },
+                "timeout_ms": {
+                    "type": "integer",
+                    "example": 5000
+                },
+                "updated_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-21T10:00:00Z"
+                },
+                "url": {
+                    "type": "string",
+                    "example": "https://example.com/hooks/orders"
+                }
+            }
+        },
+        "EndpointTest": {
+            "type": "object",
+            "required": [
+                "duration_ms",
+                "error",
+                "status"
+            ],
+            "properties": {
+                "duration_ms": {
+                    "description": "DurationMS is how long it took, in milliseconds.",
+                    "type": "integer",
+                    "example": 41
+                },
+                "error": {
+                    "description": "Error says what is wrong; \"\" when the endpoint took the message.",
+                    "type": "string",
+                    "example": ""
+                },
+                "status": {
+                    "description": "Status is the HTTP status of the answer; null when there was none.",
+                    "type": "integer",
+                    "x-nullable": true,
+                    "example": 204
                 }
             }
         },
@@ -2040,6 +3568,73 @@ const docTemplate = `{
                 }
             }
         },
+        "PutEndpoint": {
+            "type": "object",
+            "required": [
+                "url"
+            ],
+            "properties": {
+                "rotate_secret": {
+                    "description": "RotateSecret asks for another signing secret.",
+                    "type": "boolean",
+                    "default": false,
+                    "example": false
+                },
+                "timeout_ms": {
+                    "description": "TimeoutMS is how long the endpoint may take for its answer, in\nmilliseconds.",
+                    "type": "integer",
+                    "default": 5000,
+                    "maximum": 15000,
+                    "minimum": 100,
+                    "example": 5000
+                },
+                "url": {
+                    "description": "URL is an http or https URL with at most 2000 bytes.",
+                    "type": "string",
+                    "example": "https://example.com/hooks/orders"
+                }
+            }
+        },
+        "Replayed": {
+            "type": "object",
+            "required": [
+                "replayed",
+                "skipped"
+            ],
+            "properties": {
+                "replayed": {
+                    "description": "Replayed is how many letters the broker has confirmed.",
+                    "type": "integer",
+                    "example": 2
+                },
+                "skipped": {
+                    "description": "Skipped is how many others were asked for: unknown, replayed before, or\nnot through in time and left as they were.",
+                    "type": "integer",
+                    "example": 0
+                }
+            }
+        },
+        "SelectDeadLetters": {
+            "type": "object",
+            "properties": {
+                "all": {
+                    "description": "All is true for all that there are when the call begins.",
+                    "type": "boolean",
+                    "example": true
+                },
+                "ids": {
+                    "description": "IDs has 1 to 1000 ids. Give either ids or all.",
+                    "type": "array",
+                    "items": {
+                        "type": "integer"
+                    },
+                    "example": [
+                        17,
+                        18
+                    ]
+                }
+            }
+        },
         "SetConcurrency": {
             "type": "object",
             "required": [
@@ -2063,6 +3658,7 @@ const docTemplate = `{
                 "id",
                 "name",
                 "paused",
+                "retention_days",
                 "status",
                 "tenant_id",
                 "updated_at",
@@ -2092,6 +3688,11 @@ const docTemplate = `{
                     "description": "Paused tells that the consumer was stopped on purpose.",
                     "type": "boolean",
                     "example": false
+                },
+                "retention_days": {
+                    "description": "RetentionDays is for how many days messages are kept; 0 for ever.",
+                    "type": "integer",
+                    "example": 0
                 },
                 "status": {
                     "type": "string",

@@ -25,6 +25,8 @@ const (
 	ErrForbidden Kind = "forbidden"
 	// ErrNotFound: it does not exist, or not for this caller.
 	ErrNotFound Kind = "not found"
+	// ErrGone: it existed, and is not kept any longer.
+	ErrGone Kind = "gone"
 	// ErrConflict: the current state of the resource does not allow it.
 	ErrConflict Kind = "conflict"
 	// ErrTooLarge: the request or a part of it exceeds a limit in size.

@@ -25,6 +25,12 @@ func MessageNotFound() error {
 	return New(ErrNotFound, "message_not_found", "There is no such message.")
 }
 
+// CursorExpired is the answer to a cursor after which messages are missing,
+// because they were older than the tenant keeps them.
+func CursorExpired() error {
+	return New(ErrGone, "cursor_expired", "Messages after this cursor are not kept any longer; begin again with cursor 0, at the oldest message that is.")
+}
+
 // AppendOutcome tells what became of one message handed to the store.
 type AppendOutcome uint8
 
@@ -78,7 +84,10 @@ type Receipt struct {
 type Outgoing struct {
 	ID       uuid.UUID
 	TenantID uuid.UUID
-	Body     []byte
+	// MessageID is what the message is called instead of ID, unless it is
+	// empty: an id that need not be a UUID.
+	MessageID string
+	Body      []byte
 }
 
 // Delivery is a message that the broker handed to a consumer.
@@ -92,29 +101,8 @@ type Delivery struct {
 	Redelivered bool
 	// Published is the timestamp property; zero for none.
 	Published time.Time
+	// Attempt counts the transmissions so far, from the header that retries
+	// carry, clamped to the allowed range; 0 for a message that was never
+	// retried.
+	Attempt int
 }
-
-// DeadLetter is a message that cannot be processed.
-type DeadLetter struct {
-	// ID identifies the burial, so that it is recorded once however often it
-	// is delivered.
-	ID        uuid.UUID
-	TenantID  uuid.UUID
-	MessageID string
-	Body      []byte
-	Headers   map[string]any
-	Reason    DeadLetterReason
-	// Error is the text of what went wrong, free of secrets.
-	Error    string
-	Attempts int
-}
-
-// DeadLetterReason is why a message was given up.
-type DeadLetterReason string
-
-// The reasons for dead letters.
-const (
-	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
-	ReasonIDConflict     DeadLetterReason = "id_conflict"
-	ReasonNotStorable    DeadLetterReason = "not_storable"
-)

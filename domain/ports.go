@@ -35,6 +35,9 @@ type TenantRepository interface {
 	// change is returned as it is, and then nothing is stored. Tombstones
 	// and unknown ids are ErrNotFound.
 	ChangeTenant(ctx context.Context, id uuid.UUID, change func(*Tenant) error) (Tenant, error)
+	// PauseTenants sets Paused of every tenant that exists, at once, and
+	// returns the ids of those for which that was a change.
+	PauseTenants(ctx context.Context, paused bool) ([]uuid.UUID, error)
 	// LockTenant runs fn while this process, alone in the fleet, holds the
 	// tenant's advisory lock. It waits for the lock until ctx ends.
 	LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error
@@ -61,10 +64,28 @@ type MessageRepository interface {
 	// ErrContended, ErrPartitionMissing or ErrRejected.
 	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
 	// History returns a page. It may hold fewer than q.Limit messages with
-	// More set, so that one page stays below some MiB.
+	// More set, so that one page stays below some MiB. A cursor after which
+	// messages are missing, because the tenant does not keep them any longer,
+	// is an ErrGone; ascending without a cursor, or after 0, begins at the
+	// oldest message that is kept.
 	History(ctx context.Context, q HistoryQuery) (HistoryPage, error)
 	// FindMessage returns one message, or ErrNotFound.
 	FindMessage(ctx context.Context, tenantID, id uuid.UUID) (Message, error)
+}
+
+// RetentionRepository deletes messages that tenants do not keep any longer.
+// Methods are safe for concurrent use.
+type RetentionRepository interface {
+	// Alone runs fn unless somebody else in the fleet is within a call with
+	// the same purpose, and reports whether it ran.
+	Alone(ctx context.Context, purpose string, fn func(context.Context) error) (ran bool, err error)
+	// ListRetentions returns the tenants that do not keep messages for ever.
+	ListRetentions(ctx context.Context) ([]Retention, error)
+	// ExpireMessages moves the beginning of the tenant's history past what is
+	// older than r says, and then deletes at most limit of the messages before
+	// it, with what is recorded of their transmission. It returns how many
+	// messages it deleted, and whether more are to be deleted.
+	ExpireMessages(ctx context.Context, r Retention, limit int) (deleted int, more bool, err error)
 }
 
 // IdempotencyRepository remembers keys for IdempotencyLifetime. Methods are
@@ -112,6 +133,10 @@ type Publisher interface {
 	// whose confirm was not seen by then is an ErrUnavailable too, although
 	// it may have arrived.
 	Publish(ctx context.Context, batch []Outgoing) []error
+	// Retry hands a message that could not be transmitted to the retry tier
+	// for its attempt (1 for the first), from where it comes back to its
+	// tenant's queue; nil once confirmed.
+	Retry(ctx context.Context, tenantID uuid.UUID, d Delivery, attempt int) error
 	// Bury hands a dead letter to its tenant's dead-letter queue; nil once
 	// confirmed.
 	Bury(ctx context.Context, letter DeadLetter) error
@@ -120,6 +145,10 @@ type Publisher interface {
 // Topology makes and removes the queues of tenants. Methods are idempotent
 // and safe for concurrent use; errors are ErrUnavailable.
 type Topology interface {
+	// DeclareQueues returns when the queues are there and the main queue can
+	// be consumed. A queue that a killed broker left behind unusable and
+	// empty is deleted and declared again, so only one process at a time may
+	// call it for a tenant.
 	DeclareQueues(ctx context.Context, tenantID uuid.UUID) error
 	// DeleteQueues deletes the tenant's queues and returns how many messages
 	// were dropped with its main queue.

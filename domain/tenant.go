@@ -15,6 +15,7 @@ const (
 	MaxTenantDescriptionLength = 2000 // characters
 	MinWorkers                 = 1
 	MaxWorkers                 = 100
+	MaxRetentionDays           = 3650
 )
 
 // TenantStatus is the state of a tenant's lane.
@@ -63,6 +64,10 @@ type Tenant struct {
 	Paused bool
 	// OwnerID is the user who created the tenant; the zero UUID for none.
 	OwnerID uuid.UUID
+	// RetentionDays is for how many days messages are kept; 0 for ever.
+	RetentionDays int
+	// Endpoint is where messages are transmitted to, or nil.
+	Endpoint *Endpoint
 	// Discarded counts the messages that were dropped with a deleted tenant.
 	Discarded int64
 	CreatedAt time.Time
@@ -78,6 +83,8 @@ type NewTenant struct {
 	Status string
 	// Workers is nil for the configured default.
 	Workers *int
+	// RetentionDays is nil for the configured default, and 0 for ever.
+	RetentionDays *int
 }
 
 // Build checks the fields and returns the tenant in state provisioning, with
@@ -99,6 +106,11 @@ func (n NewTenant) Build(owner uuid.UUID, defaultWorkers int, now time.Time) (Te
 		workers = *n.Workers
 		fields = append(fields, checkWorkers(workers)...)
 	}
+	retention := 0
+	if n.RetentionDays != nil {
+		retention = *n.RetentionDays
+		fields = append(fields, checkRetention(retention)...)
+	}
 	if len(fields) > 0 {
 		return Tenant{}, WithFields(fields...)
 	}
@@ -109,7 +121,7 @@ func (n NewTenant) Build(owner uuid.UUID, defaultWorkers int, now time.Time) (Te
 	return Tenant{
 		ID: id, Name: n.Name, Description: n.Description,
 		Status: TenantProvisioning, Target: target, Workers: workers,
-		OwnerID: owner, CreatedAt: now, UpdatedAt: now,
+		OwnerID: owner, RetentionDays: retention, CreatedAt: now, UpdatedAt: now,
 	}, nil
 }
 
@@ -118,6 +130,8 @@ type TenantChange struct {
 	Name        *string
 	Description *string
 	Status      *string
+	// RetentionDays is 0 for ever.
+	RetentionDays *int
 }
 
 // Apply checks and applies the change to t. On error t is unchanged.
@@ -138,6 +152,10 @@ func (c TenantChange) Apply(t *Tenant) error {
 		if status, err = ParseTenantStatus(*c.Status); err != nil {
 			fields = append(fields, FieldError{Pointer: "/status", Message: `must be "active" or "inactive"`})
 		}
+	}
+	if c.RetentionDays != nil {
+		fields = append(fields, checkRetention(*c.RetentionDays)...)
+		changed.RetentionDays = *c.RetentionDays
 	}
 	if len(fields) > 0 {
 		return WithFields(fields...)
@@ -219,6 +237,21 @@ func (t *Tenant) SetWorkers(n int) error {
 	return nil
 }
 
+// Pause stops the tenant's consumer until Resume. It works in every state, so
+// that one who stops an inactive tenant finds it stopped when it is active
+// again.
+func (t *Tenant) Pause() { t.Paused = true }
+
+// Resume lets the tenant have a consumer again. It returns an ErrConflict for
+// an inactive tenant, whose consumer would not run.
+func (t *Tenant) Resume() error {
+	if t.Status == TenantInactive {
+		return New(ErrConflict, "tenant_inactive", "The tenant is inactive; set its status to active to have a consumer.")
+	}
+	t.Paused = false
+	return nil
+}
+
 // TenantNotFound is the one answer for a tenant that does not exist and for
 // one that belongs to somebody else.
 func TenantNotFound() error {
@@ -252,6 +285,13 @@ func checkTenantDescription(text string) []FieldError {
 func checkWorkers(n int) []FieldError {
 	if n < MinWorkers || n > MaxWorkers {
 		return []FieldError{{"/workers", fmt.Sprintf("must be between %d and %d", MinWorkers, MaxWorkers)}}
+	}
+	return nil
+}
+
+func checkRetention(days int) []FieldError {
+	if days < 0 || days > MaxRetentionDays {
+		return []FieldError{{"/retention_days", fmt.Sprintf("must be between 0 and %d", MaxRetentionDays)}}
 	}
 	return nil
 }

@@ -212,3 +212,38 @@ func TestTenantStaysValid(t *testing.T) {
 		})
 	})
 }
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	for _, status := range statuses() {
+		tenant := domain.Tenant{Status: status}
+		tenant.Pause()
+		require.True(t, tenant.Paused)
+		require.False(t, tenant.Consuming())
+		err := tenant.Resume()
+		require.Equal(t, status == domain.TenantInactive, err != nil, status)
+		require.Equal(t, err != nil, tenant.Paused, "an error changes nothing")
+		if err != nil {
+			require.ErrorIs(t, err, domain.ErrConflict)
+			require.Equal(t, "tenant_inactive", domain.CodeOf(err))
+		}
+	}
+}
+
+func TestRetentionDays(t *testing.T) {
+	t.Parallel()
+	for days, ok := range map[int]bool{-1: false, 0: true, 1: true, 3650: true, 3651: false} {
+		tenant, err := domain.NewTenant{Name: "a", RetentionDays: &days}.Build(uuid.New(), 3, time.Now())
+		changed := domain.Tenant{RetentionDays: 7}
+		changeErr := domain.TenantChange{RetentionDays: &days}.Apply(&changed)
+		if !ok {
+			require.Equal(t, []string{"/retention_days"}, pointers(t, err))
+			require.Equal(t, []string{"/retention_days"}, pointers(t, changeErr))
+			require.Equal(t, 7, changed.RetentionDays)
+			continue
+		}
+		require.NoError(t, errors.Join(err, changeErr))
+		require.Equal(t, days, tenant.RetentionDays)
+		require.Equal(t, days, changed.RetentionDays)
+	}
+}

@@ -61,6 +61,19 @@ func FromMessage(m *domain.Message) Message {
 	}
 }
 
+// Delivered is a stored message with what is known of its way to the endpoint.
+type Delivered struct {
+	Message
+	// Delivery is left out for a message that is only stored.
+	Delivery *Delivery `json:"delivery,omitempty"`
+} //@name Delivered
+
+// FromDelivered returns a stored message with its transmission, which may be
+// nil.
+func FromDelivered(m *domain.Message, t *domain.Transmission) Delivered {
+	return Delivered{Message: FromMessage(m), Delivery: fromTransmission(t)}
+}
+
 // MessagePage is a page of a tenant's history.
 type MessagePage struct {
 	Data []Message `json:"data" validate:"required"`

@@ -19,6 +19,9 @@ type CreateTenant struct {
 	// Workers is how many messages may be in processing at a time; the
 	// default is configured.
 	Workers *int `json:"workers" minimum:"1" maximum:"100" example:"3"`
+	// RetentionDays is for how many days messages are kept, 0 for ever; the
+	// default is configured.
+	RetentionDays *int `json:"retention_days" minimum:"0" maximum:"3650" example:"0"`
 } //@name CreateTenant
 
 // Domain returns what the caller asks for, or an ErrInvalid.
@@ -27,7 +30,7 @@ func (r *CreateTenant) Domain() (domain.NewTenant, error) {
 	if err != nil {
 		return domain.NewTenant{}, err
 	}
-	n := domain.NewTenant{Workers: r.Workers}
+	n := domain.NewTenant{Workers: r.Workers, RetentionDays: r.RetentionDays}
 	if name != nil {
 		n.Name = *name
 	}
@@ -54,6 +57,8 @@ type ChangeTenant struct {
 	Description *string `json:"description" example:"Orders of Acme Ltd"`
 	// Status inactive stops consuming and publishing; queue and history stay.
 	Status *string `json:"status" enums:"active,inactive" example:"inactive"`
+	// RetentionDays is for how many days messages are kept; 0 for ever.
+	RetentionDays *int `json:"retention_days" minimum:"0" maximum:"3650" example:"30"`
 } //@name ChangeTenant
 
 // Domain returns what the caller wants changed, or an ErrInvalid.
@@ -62,7 +67,7 @@ func (r *ChangeTenant) Domain() (domain.TenantChange, error) {
 	if err != nil {
 		return domain.TenantChange{}, err
 	}
-	return domain.TenantChange{Name: name, Description: r.Description, Status: r.Status}, nil
+	return domain.TenantChange{Name: name, Description: r.Description, Status: r.Status, RetentionDays: r.RetentionDays}, nil
 }
 
 func oneName(name, tenantName *string) (*string, error) {
@@ -111,6 +116,8 @@ type Tenant struct {
 	Workers     int    `json:"workers" validate:"required" example:"3"`
 	// Paused tells that the consumer was stopped on purpose.
 	Paused bool `json:"paused" validate:"required" example:"false"`
+	// RetentionDays is for how many days messages are kept; 0 for ever.
+	RetentionDays int `json:"retention_days" validate:"required" example:"0"`
 	// UserID is who created the tenant; null when nobody was logged in.
 	UserID    *string   `json:"user_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a2-0000-7000-8000-000000000001"`
 	CreatedAt time.Time `json:"created_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00Z"`
@@ -122,7 +129,7 @@ func FromTenant(t *domain.Tenant) Tenant {
 	return Tenant{
 		ID: t.ID.String(), TenantID: t.ID.String(),
 		Name: t.Name, Description: t.Description,
-		Status: string(t.Status), Workers: t.Workers, Paused: t.Paused,
+		Status: string(t.Status), Workers: t.Workers, Paused: t.Paused, RetentionDays: t.RetentionDays,
 		UserID:    optionalID(t.OwnerID),
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
 	}

@@ -114,6 +114,10 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 			"history, descending": {"_seq_tenant_id_key", historyDescendingSQL, []any{tenants[0], 100, 51, maxPageBytes}},
 			"find message":        {"_pkey", findMessageSQL, []any{tenants[0], known[0].ID}},
 			"start stream":        {"_seq_tenant_id_key", startStreamSQL, []any{tenants[0]}},
+			"raise first":         {"_seq_tenant_id_key", raiseFirstSQL, []any{tenants[0], 1, int64(100)}},
+			"find expired":        {"_seq_tenant_id_key", findExpiredSQL, []any{tenants[0]}},
+			"delete expired":      {"_seq_tenant_id_key", deleteExpiredSQL, []any{tenants[0], 1, 100}},
+			"record transmission": {"_pkey", recordTransmissionSQL, []any{tenants[0], known[0].ID, "failed", 1, 0}},
 			"find stored": {"_pkey", findStoredSQL, []any{
 				postgres.UUIDs(rows.tenantIDs), postgres.UUIDs(rows.ids), rows.payloads, postgres.UUIDs(rows.tenants),
 			}},
@@ -125,6 +129,9 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 			scans := 0
 			for _, line := range plan {
 				require.NotContains(t, line, "Sort", "%s, %s", name, stage)
+				if strings.Contains(line, "Delete on ") {
+					continue // how the rows are found is said below
+				}
 				// For an empty partition either index will do.
 				if strings.Contains(line, " on "+partitionName(tenants[0])) || strings.Contains(line, " on "+partitionName(tenants[1])) {
 					scans++

@@ -28,7 +28,7 @@ FROM (
     FROM (
         SELECT id, seq, payload, created_at
         FROM messages
-        WHERE tenant_id = $1 AND seq > $2
+        WHERE tenant_id = $1 AND seq > greatest($2, (SELECT first_seq - 1 FROM tenant_streams WHERE tenant_id = $1))
         ORDER BY seq
         LIMIT $3
     ) AS page
@@ -44,13 +44,15 @@ FROM (
     FROM (
         SELECT id, seq, payload, created_at
         FROM messages
-        WHERE tenant_id = $1 AND seq < $2
+        WHERE tenant_id = $1 AND seq < $2 AND seq >= coalesce((SELECT first_seq FROM tenant_streams WHERE tenant_id = $1), 1)
         ORDER BY seq DESC
         LIMIT $3
     ) AS page
 ) AS sized
 WHERE before IS NULL OR before < $4
 ORDER BY seq DESC`
+
+const firstSeqSQL = `SELECT first_seq FROM tenant_streams WHERE tenant_id = $1`
 
 // History implements domain.MessageRepository. The payloads of a page have 8
 // MiB at most, or are those of a single message.
@@ -67,17 +69,42 @@ func (s *Store) History(ctx context.Context, q domain.HistoryQuery) (domain.Hist
 	}
 	var page domain.HistoryPage
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
-		rows, err := on.Query(ctx, query, q.TenantID, cursor, q.Limit+1, maxPageBytes)
+		var batch pgx.Batch
+		batch.Queue(query, q.TenantID, cursor, q.Limit+1, maxPageBytes)
+		batch.Queue(firstSeqSQL, q.TenantID)
+		results := on.SendBatch(ctx, &batch)
+		defer results.Close()
+		rows, err := results.Query()
 		if err != nil {
 			return fmt.Errorf("query messages: %w", err)
 		}
-		page, err = collectPage(rows, q)
-		return err
+		if page, err = collectPage(rows, q); err != nil {
+			return err
+		}
+		return checkCursor(results.QueryRow(), q)
 	})
 	if err != nil {
 		return domain.HistoryPage{}, translate(err, "read history")
 	}
 	return page, nil
+}
+
+// checkCursor returns an ErrGone when messages that follow the cursor are not
+// kept any longer. The row tells where the history began after the page was
+// read, so nothing that is missing in the page escapes it. Going backwards,
+// that beginning is just where the history ends.
+func checkCursor(row pgx.Row, q domain.HistoryQuery) error {
+	var first int64
+	err := row.Scan(&first)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil // no stream, no messages
+	case err != nil:
+		return fmt.Errorf("read the beginning of the history: %w", err)
+	case !q.Descending && q.Cursor > 0 && q.Cursor < first-1:
+		return domain.CursorExpired()
+	}
+	return nil
 }
 
 // collectPage keeps the rows up to the limits and drops the rest.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
 )
 
@@ -55,8 +56,10 @@ func standsInTheWay(err error) bool {
 }
 
 const startStreamSQL = `
-INSERT INTO tenant_streams (tenant_id, last_seq)
-SELECT $1::uuid, coalesce(max(seq), 0) FROM messages WHERE tenant_id = $1::uuid
+INSERT INTO tenant_streams (tenant_id, last_seq, first_seq)
+SELECT $1::uuid,
+       coalesce((SELECT max(seq) FROM messages WHERE tenant_id = $1::uuid), 0),
+       coalesce((SELECT min(seq) FROM messages WHERE tenant_id = $1::uuid), 1)
 ON CONFLICT (tenant_id) DO UPDATE SET last_seq = excluded.last_seq WHERE tenant_streams.last_seq < excluded.last_seq`
 
 // tryCreatePartition does it all in one transaction, so a crash leaves either
@@ -137,4 +140,30 @@ func (p partition) state(ctx context.Context, on session) (partitionState, error
 		return partitionAttached, nil
 	}
 	return partitionDetached, nil
+}
+
+const listPartitionsSQL = `
+SELECT c.relname, EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND i.inhparent = 'messages'::regclass)
+FROM pg_class c
+WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'messages'::regclass)
+  AND c.relkind = 'r' AND c.relname LIKE 'messages\_%'`
+
+// ListPartitions implements domain.PartitionInspector. Tables whose name is
+// not that of a partition are left out.
+func (s *Store) ListPartitions(ctx context.Context) (map[uuid.UUID]bool, error) {
+	rows, err := s.general.Query(ctx, listPartitionsSQL)
+	if err != nil {
+		return nil, translate(err, "list partitions")
+	}
+	found := make(map[uuid.UUID]bool)
+	var name string
+	var attached bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &attached}, func() error {
+		text := strings.ReplaceAll(strings.TrimPrefix(name, "messages_"), "_", "-")
+		if id, err := domain.ParseID(text); err == nil {
+			found[id] = attached
+		}
+		return nil
+	})
+	return found, translate(err, "list partitions")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,12 @@ var errBlocked = errors.New("other transactions use the messages")
 // most, plus the time for deleting the rows when the partition has to stay.
 func (s *Store) ErasePartition(ctx context.Context, tenantID uuid.UUID) error {
 	if err := s.deleteStream(ctx, tenantID); err != nil {
+		return s.eraseError(ctx, err)
+	}
+	if err := s.deleteTenantTables(ctx, tenantID); err != nil {
+		return s.eraseError(ctx, err)
+	}
+	if _, err := s.deleteDeadLetters(ctx, tenantID, math.MaxInt64); err != nil {
 		return s.eraseError(ctx, err)
 	}
 	p := partitionOf(tenantID)

@@ -83,8 +83,11 @@ var (
 	_ domain.PartitionRepository   = (*Store)(nil)
 	_ domain.MessageRepository     = (*Store)(nil)
 	_ domain.IdempotencyRepository = (*Store)(nil)
+	_ domain.EndpointRepository    = (*Store)(nil)
+	_ domain.RetentionRepository   = (*Store)(nil)
 	_ domain.UserRepository        = (*Store)(nil)
 	_ domain.SecretRepository      = (*Store)(nil)
+	_ domain.DeadLetterRepository  = (*Store)(nil)
 )
 
 // Open returns a Store. It does not connect, so it fails only on an invalid

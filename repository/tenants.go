@@ -11,21 +11,29 @@ import (
 	"lanekeeper/domain"
 )
 
-const tenantColumns = `id, name, description, status, target, workers, paused, user_id, discarded, created_at, updated_at, deleted_at`
+// tenantColumns are those of a tenant t and of its endpoint e.
+const (
+	tenantColumns = `
+    t.id, t.name, t.description, t.status, t.target, t.workers, t.paused, t.user_id, t.retention_days, t.discarded,
+    t.created_at, t.updated_at, t.deleted_at,
+    e.tenant_id, e.url, e.timeout_ms, e.secret, e.paused_reason, e.version, e.created_at, e.updated_at`
+
+	joinEndpoint = ` LEFT JOIN endpoints e ON e.tenant_id = t.id`
+)
 
 const insertTenantSQL = `
-INSERT INTO tenants (id, name, description, status, target, workers, paused, user_id, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), coalesce($10, now()))
+INSERT INTO tenants (id, name, description, status, target, workers, paused, user_id, retention_days, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now()), coalesce($11, now()))
 ON CONFLICT (id) DO NOTHING`
 
 // InsertTenant implements domain.TenantRepository.
 func (s *Store) InsertTenant(ctx context.Context, t domain.Tenant) error {
 	_, err := s.general.Exec(ctx, insertTenantSQL, t.ID, t.Name, t.Description, string(t.Status), string(t.Target),
-		t.Workers, t.Paused, nullID(t.OwnerID), nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
+		t.Workers, t.Paused, nullID(t.OwnerID), t.RetentionDays, nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
 	return translate(err, "insert tenant")
 }
 
-const findTenantSQL = `SELECT ` + tenantColumns + ` FROM tenants WHERE id = $1`
+const findTenantSQL = `SELECT ` + tenantColumns + ` FROM tenants t` + joinEndpoint + ` WHERE t.id = $1`
 
 // FindTenant implements domain.TenantRepository.
 func (s *Store) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
@@ -38,9 +46,9 @@ func (s *Store) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, er
 
 const listTenantsSQL = `
 SELECT ` + tenantColumns + `
-FROM tenants
-WHERE id > $1 AND status = ANY($2::text[]) AND ($3::boolean OR user_id = $4 OR id = $5)
-ORDER BY id
+FROM tenants t` + joinEndpoint + `
+WHERE t.id > $1 AND t.status = ANY($2::text[]) AND ($3::boolean OR t.user_id = $4 OR t.id = $5)
+ORDER BY t.id
 LIMIT $6`
 
 // ListTenants implements domain.TenantRepository.
@@ -72,15 +80,19 @@ func (s *Store) ListTenants(ctx context.Context, q domain.TenantQuery) ([]domain
 	return tenants, nil
 }
 
-const lockTenantRowSQL = `SELECT ` + tenantColumns + ` FROM tenants WHERE id = $1 AND status <> 'deleted' FOR UPDATE`
+const lockTenantRowSQL = `
+SELECT ` + tenantColumns + ` FROM tenants t` + joinEndpoint + ` WHERE t.id = $1 AND t.status <> 'deleted' FOR UPDATE OF t`
 
 const updateTenantSQL = `
-UPDATE tenants
-SET name = $2, description = $3, status = $4, target = $5, workers = $6, paused = $7, discarded = $8,
-    updated_at = statement_timestamp(),
-    deleted_at = CASE WHEN $4 = 'deleted' THEN coalesce(deleted_at, statement_timestamp()) END
-WHERE id = $1
-RETURNING ` + tenantColumns
+WITH changed AS (
+    UPDATE tenants
+    SET name = $2, description = $3, status = $4, target = $5, workers = $6, paused = $7, retention_days = $8, discarded = $9,
+        updated_at = statement_timestamp(),
+        deleted_at = CASE WHEN $4 = 'deleted' THEN coalesce(deleted_at, statement_timestamp()) END
+    WHERE id = $1
+    RETURNING *
+)
+SELECT ` + tenantColumns + ` FROM changed t` + joinEndpoint
 
 // ChangeTenant implements domain.TenantRepository.
 func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*domain.Tenant) error) (domain.Tenant, error) {
@@ -95,7 +107,7 @@ func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*dom
 			return refused
 		}
 		t, err = scanTenant(tx.QueryRow(ctx, updateTenantSQL, id, t.Name, t.Description, string(t.Status), string(t.Target),
-			t.Workers, t.Paused, t.Discarded))
+			t.Workers, t.Paused, t.RetentionDays, t.Discarded))
 		return err
 	})
 	switch {
@@ -109,18 +121,43 @@ func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*dom
 	return t, nil
 }
 
+// Whoever sets many rows locks them in the order of their ids.
+const pauseTenantsSQL = `
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM tenants WHERE paused <> $1 AND status IN ('provisioning', 'active', 'inactive') ORDER BY id FOR UPDATE
+)
+UPDATE tenants t SET paused = $1, updated_at = statement_timestamp()
+FROM chosen WHERE t.id = chosen.id AND t.paused <> $1
+RETURNING t.id`
+
+// PauseTenants implements domain.TenantRepository.
+func (s *Store) PauseTenants(ctx context.Context, paused bool) ([]uuid.UUID, error) {
+	rows, err := s.general.Query(ctx, pauseTenantsSQL, paused)
+	if err != nil {
+		return nil, translate(err, "pause tenants")
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, translate(err, "pause tenants")
+	}
+	return ids, nil
+}
+
 func scanTenant(row pgx.Row) (domain.Tenant, error) {
 	var t domain.Tenant
 	var status, target string
 	var owner uuid.NullUUID
 	var deletedAt *time.Time
-	err := row.Scan(&t.ID, &t.Name, &t.Description, &status, &target, &t.Workers, &t.Paused, &owner, &t.Discarded,
-		&t.CreatedAt, &t.UpdatedAt, &deletedAt)
+	var endpoint endpointRow
+	err := row.Scan(append([]any{
+		&t.ID, &t.Name, &t.Description, &status, &target, &t.Workers, &t.Paused, &owner, &t.RetentionDays, &t.Discarded,
+		&t.CreatedAt, &t.UpdatedAt, &deletedAt,
+	}, endpoint.targets()...)...)
 	if err != nil {
 		return domain.Tenant{}, err
 	}
 	t.Status, t.Target = domain.TenantStatus(status), domain.TenantStatus(target)
-	t.OwnerID = owner.UUID
+	t.OwnerID, t.Endpoint = owner.UUID, endpoint.endpoint()
 	t.CreatedAt, t.UpdatedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC()
 	if deletedAt != nil {
 		t.DeletedAt = deletedAt.UTC()

@@ -98,6 +98,8 @@ func statusOf(kind domain.Kind) int {
 		return http.StatusForbidden
 	case domain.ErrNotFound:
 		return http.StatusNotFound
+	case domain.ErrGone:
+		return http.StatusGone
 	case domain.ErrConflict:
 		return http.StatusConflict
 	case domain.ErrTooLarge:

@@ -104,13 +104,15 @@ func refineRequest(operation *openapi3.Operation) {
 	content[ndjsonType] = openapi3.NewMediaType().WithSchema(lines)
 }
 
-// refineSchema lets payloads be any JSON value.
+// refineSchema lets payloads, and bodies of dead letters, be any JSON value.
 func refineSchema(name string, schema *openapi3.Schema) {
-	if payload := schema.Properties["payload"]; payload != nil {
-		payload.Value = &openapi3.Schema{
-			Description: payload.Value.Description,
-			Nullable:    true,
-			Example:     map[string]any{"text": "hello"},
+	for _, anything := range []string{"payload", "body"} {
+		if property := schema.Properties[anything]; property != nil {
+			property.Value = &openapi3.Schema{
+				Description: property.Value.Description,
+				Nullable:    true,
+				Example:     map[string]any{"text": "hello"},
+			}
 		}
 	}
 	// The two bodies that take tenant_name for name do not say so.

@@ -18,6 +18,9 @@ type ConsumerStats struct {
 	// messages wait in it or are held by the consumer; -1 when not known.
 	Queue      string
 	QueueDepth int64
+	// DeadLetters is how many recorded dead letters wait to be looked at; -1
+	// when not known.
+	DeadLetters int64
 }
 
 // consumers collects the gauges of all consumers at scrape time, so that they
@@ -32,7 +35,7 @@ func (c *consumers) set(stats func() []ConsumerStats) { c.stats.Store(&stats) }
 // Describe implements prometheus.Collector.
 func (c *consumers) Describe(ch chan<- *prometheus.Desc) {
 	d := describe()
-	for _, desc := range []*prometheus.Desc{d.depth, d.workers, d.busy, d.states} {
+	for _, desc := range []*prometheus.Desc{d.depth, d.workers, d.busy, d.states, d.letters} {
 		ch <- desc
 	}
 }
@@ -46,12 +49,15 @@ func (c *consumers) Collect(ch chan<- prometheus.Metric) {
 	}
 	type queue struct{ tenant, name string }
 	workers, busy, states := make(map[string]int), make(map[string]int), make(map[string]int)
-	depth := make(map[queue]int64)
+	depth, letters := make(map[queue]int64), make(map[string]int64)
 	for _, s := range (*stats)() {
 		label := c.tenants.label(s.TenantID)
 		workers[label] += s.Workers
 		busy[label] += s.Busy
 		states[s.State]++
+		if s.DeadLetters >= 0 {
+			letters[label] += s.DeadLetters
+		}
 		if s.QueueDepth >= 0 {
 			q := queue{label, s.Queue}
 			if label == otherTenant || label == "" {
@@ -73,12 +79,15 @@ func (c *consumers) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range states {
 		gauge(d.states, float64(n), state)
 	}
+	for label, n := range letters {
+		gauge(d.letters, float64(n), label)
+	}
 	for q, n := range depth {
 		gauge(d.depth, float64(n), q.tenant, q.name)
 	}
 }
 
-type descriptions struct{ depth, workers, busy, states *prometheus.Desc }
+type descriptions struct{ depth, workers, busy, states, letters *prometheus.Desc }
 
 func describe() descriptions {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
@@ -88,6 +97,7 @@ func describe() descriptions {
 		depth:   desc("queue_depth", "Messages that wait in the tenant's queue or are held by its consumer.", tenantLabel, "queue"),
 		workers: desc("workers", "Workers of the tenant's consumer.", tenantLabel),
 		busy:    desc("workers_busy", "Workers of the tenant's consumer that have a message in hand.", tenantLabel),
+		letters: desc("dead_letters", "Recorded dead letters of the tenant that were not replayed.", tenantLabel),
 		states:  desc("consumers", "Consumers in this process, by state.", "state"),
 	}
 }

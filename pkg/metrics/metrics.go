@@ -36,6 +36,8 @@ type Metrics struct {
 	consumers *consumers
 
 	messages     *prometheus.CounterVec
+	transmitted  *prometheus.CounterVec
+	retries      *prometheus.CounterVec
 	published    *prometheus.CounterVec
 	publish      prometheus.Histogram
 	batchRows    prometheus.Histogram
@@ -65,6 +67,14 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "messages_total",
 			Help: "Messages that consumers are done with, by what became of them.",
 		}, []string{tenantLabel, "outcome"}),
+		transmitted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "transmit_total",
+			Help: "Attempts to transmit a message to its tenant's endpoint, by what became of them.",
+		}, []string{tenantLabel, "outcome"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "retries_total",
+			Help: "Messages that went to a retry tier.",
+		}, []string{tenantLabel}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "publish_total",
 			Help: "Messages that callers wanted published, by the answer they got.",
@@ -92,7 +102,7 @@ func New(o Options) *Metrics {
 	}
 	m.consumers = &consumers{tenants: m.tenants}
 	m.registry.MustRegister(
-		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers,
+		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handlerCache = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
@@ -134,6 +144,17 @@ func (m *Metrics) AddMessages(tenant uuid.UUID, outcome string, n int) {
 	}).Add(float64(n))
 }
 
+// AddTransmissions counts n attempts of a tenant's to transmit: "succeeded",
+// "retried", "failed" or "gone". It is not on a hot path: each attempt is an
+// HTTP request.
+func (m *Metrics) AddTransmissions(tenant uuid.UUID, outcome string, n int) {
+	label := m.tenants.label(tenant)
+	m.transmitted.WithLabelValues(label, outcome).Add(float64(n))
+	if outcome == "retried" {
+		m.retries.WithLabelValues(label).Add(float64(n))
+	}
+}
+
 // ObserveRequest records one HTTP request. Route is the pattern that matched,
 // "" for none; it is never the path, which callers could make up.
 func (m *Metrics) ObserveRequest(route, method string, status int, seconds float64) {
@@ -158,7 +179,9 @@ func (m *Metrics) Forget(tenant uuid.UUID) {
 		return
 	}
 	m.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
-	m.messages.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+	for _, vec := range []*prometheus.CounterVec{m.messages, m.transmitted, m.retries} {
+		vec.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+	}
 }
 
 // knownMethod keeps callers from making up label values.

@@ -29,7 +29,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	tenant := uuid.New()
 	observeEverything(m, tenant)
 	m.RegisterConsumers(func() []metrics.ConsumerStats {
-		return []metrics.ConsumerStats{{TenantID: tenant, State: "running", Workers: 3, Busy: 1, Queue: "q", QueueDepth: 7}}
+		return []metrics.ConsumerStats{{TenantID: tenant, State: "running", Workers: 3, Busy: 1, Queue: "q", QueueDepth: 7, DeadLetters: 2}}
 	})
 	problems, err := testutil.GatherAndLint(m.Gatherer())
 	require.NoError(t, err)
@@ -40,6 +40,9 @@ func TestNamesFollowTheConventions(t *testing.T) {
 # HELP lanekeeper_consumers Consumers in this process, by state.
 # TYPE lanekeeper_consumers gauge
 lanekeeper_consumers{state="running"} 1
+# HELP lanekeeper_dead_letters Recorded dead letters of the tenant that were not replayed.
+# TYPE lanekeeper_dead_letters gauge
+lanekeeper_dead_letters{tenant_id="`+id+`"} 2
 # HELP lanekeeper_messages_total Messages that consumers are done with, by what became of them.
 # TYPE lanekeeper_messages_total counter
 lanekeeper_messages_total{outcome="stored",tenant_id="`+id+`"} 2
@@ -55,7 +58,7 @@ lanekeeper_workers{tenant_id="`+id+`"} 3
 # HELP lanekeeper_workers_busy Workers of the tenant's consumer that have a message in hand.
 # TYPE lanekeeper_workers_busy gauge
 lanekeeper_workers_busy{tenant_id="`+id+`"} 1
-`), "lanekeeper_consumers", "lanekeeper_messages_total", "lanekeeper_publish_total",
+`), "lanekeeper_consumers", "lanekeeper_dead_letters", "lanekeeper_messages_total", "lanekeeper_publish_total",
 		"lanekeeper_queue_depth", "lanekeeper_workers", "lanekeeper_workers_busy"))
 }
 

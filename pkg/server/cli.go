@@ -41,6 +41,8 @@ func Command(ctx context.Context, c config.Config, log *slog.Logger, args []stri
 			return err //nolint:wrapcheck // says what is wrong
 		}
 		return IssueToken(ctx, c, log, *email, out)
+	case "doctor":
+		return doctor(ctx, c, log, rest, out)
 	case "healthcheck":
 		return CheckHealth(ctx, c)
 	case "version":

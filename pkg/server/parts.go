@@ -24,8 +24,10 @@ import (
 	"lanekeeper/service/auth"
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
+	"lanekeeper/service/deadletter"
 	"lanekeeper/service/message"
 	"lanekeeper/service/tenant"
+	"lanekeeper/service/transmit"
 )
 
 const (
@@ -53,13 +55,15 @@ type parts struct {
 	manager    *consumer.TenantManager
 	reconciler *tenant.Reconciler
 	messages   *message.Service
+	letters    *deadletter.Service
+	transmit   *transmit.Client
 	closeRedis func() error
 
 	stopReconciler, stopWriter, stopBroker func()
 }
 
 // assemble builds everything and starts nothing.
-func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, error) {
+func assemble(ctx context.Context, c config.Config, log *slog.Logger, d Decorators) (*parts, error) {
 	p := &parts{config: c, log: log}
 	var err error
 	if p.store, err = openStore(ctx, c); err != nil {
@@ -76,14 +80,20 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, e
 		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
 		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
 	})
+	publisher := decorated[domain.Publisher](p.broker, d.Publisher)
 	kick := func(id uuid.UUID) { p.reconciler.Kick(id) }
 	p.writer = consumer.NewWriter(consumer.WriterOptions{
-		Repository: p.store, Log: log, Linger: writerLinger, PartitionMissing: kick,
+		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: log, Linger: writerLinger, PartitionMissing: kick,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
 	})
+	p.transmit = transmit.NewClient(transmit.ClientOptions{
+		AllowPrivate: c.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + c.AppVersion,
+	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
-		Subscriber: p.broker, Publisher: p.broker, Depths: p.broker, Writer: p.writer,
+		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Depths: p.broker, Writer: p.writer,
+		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: c.Retry.MaxAttempts,
 		Metrics: p.metrics, Log: log, Replica: replica, QueueMissing: kick,
+		Collector: p.collector(replica, kick),
 	})
 	p.metrics.RegisterConsumers(p.consumerStats)
 	directory := tenant.NewDirectory(p.store)
@@ -93,8 +103,19 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, e
 	})
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{Tenants: p.store, Provisioner: provisioner, Consumers: p.manager, Log: log})
 	p.messages = message.NewService(message.Options{
-		Publisher: p.broker, Messages: p.store, Keys: p.store, Log: log, Observer: p.metrics,
+		Publisher: publisher, Messages: p.store, Keys: p.store, Log: log, Observer: p.metrics,
+		Transmissions: p.store, Retention: p.store,
 		MaxBacklog: int64(c.MaxBacklog), Depth: p.manager.Depth,
+	})
+	const day = 24 * time.Hour
+	p.letters = deadletter.NewService(deadletter.Options{
+		Letters: p.store, Publisher: publisher, Log: log,
+		KeepReplayed: time.Duration(c.DeadLetters.KeepReplayedDays) * day, KeepOthers: time.Duration(c.DeadLetters.KeepDays) * day,
+	})
+	tenants := tenant.NewService(tenant.ServiceOptions{
+		Tenants: p.store, Keys: p.store, Provisioner: provisioner, Reconciler: p.reconciler,
+		Directory: directory, DefaultWorkers: c.Workers, DefaultRetentionDays: c.Retention.DefaultDays,
+		Consumers: func() []domain.ConsumerStatus { return consumerStatuses(p.manager, replica) }, Log: log,
 	})
 	authenticator := newAuth(c, p.store, directory, log)
 	p.readiness = &readiness{broker: p.broker.State, pings: map[string]func(context.Context) error{"database": p.store.Ping}}
@@ -106,10 +127,11 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, e
 		metricsHandler = p.metrics.Handler()
 	}
 	p.handler, err = controller.New(controller.Options{ //nolint:contextcheck // requests have contexts of their own
-		Auth: authenticator, Login: authenticator, Users: authenticator, Directory: directory, Messages: p.messages,
-		Tenants: tenant.NewService(tenant.ServiceOptions{
-			Tenants: p.store, Keys: p.store, Provisioner: provisioner, Reconciler: p.reconciler,
-			Directory: directory, DefaultWorkers: c.Workers, Log: log,
+		Auth: authenticator, Login: authenticator, Users: authenticator, Directory: directory, Messages: p.messages, Letters: p.letters,
+		Tenants: tenants, Consumers: tenants,
+		Endpoints: transmit.NewService(transmit.ServiceOptions{
+			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: provisioner, Later: kick,
+			Directory: directory, Log: log,
 		}),
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
 		OpenMode: c.OpenMode(), TrustedProxies: c.TrustedProxies, Log: log,
@@ -118,6 +140,17 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*parts, e
 		return nil, fmt.Errorf("build routes: %w", err)
 	}
 	return p, nil
+}
+
+// collector returns what collects dead letters, or nil when they are to stay
+// in their queues.
+func (p *parts) collector(replica string, missing func(uuid.UUID)) *consumer.Collector {
+	if !p.config.DeadLetters.Collect {
+		return nil
+	}
+	return consumer.NewCollector(consumer.CollectorOptions{
+		Queues: p.broker, Store: p.store, Log: p.log, Replica: replica, QueueMissing: missing,
+	})
 }
 
 func openStore(ctx context.Context, c config.Config) (*repository.Store, error) {
@@ -171,6 +204,8 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		var wg sync.WaitGroup
 		wg.Go(func() { p.awaitBroker(ctx, ready) })
 		wg.Go(func() { p.messages.RunJanitor(ctx) })
+		wg.Go(func() { p.messages.RunRetention(ctx) })
+		wg.Go(func() { p.letters.RunJanitor(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}
@@ -185,6 +220,7 @@ func (p *parts) stop(ctx context.Context) error {
 	err := p.manager.Close(ctx)
 	p.stopWriter()
 	p.stopBroker()
+	p.transmit.Close()
 	p.store.Close()
 	return errors.Join(err, p.closeRedis())
 }
@@ -238,12 +274,34 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 		if s.Ready >= 0 {
 			depth = s.Ready + s.Held
 		}
+		letters, known := p.letters.Waiting(s.TenantID)
+		if !known {
+			letters = -1
+		}
 		stats[i] = metrics.ConsumerStats{
 			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy,
-			Queue: broker.QueueName(s.TenantID), QueueDepth: depth,
+			Queue: broker.QueueName(s.TenantID), QueueDepth: depth, DeadLetters: letters,
 		}
 	}
 	return stats
+}
+
+// consumerStatuses tells in the words of the domain what the manager says of
+// the consumers of this process.
+func consumerStatuses(m *consumer.TenantManager, replica string) []domain.ConsumerStatus {
+	running := m.Snapshot()
+	statuses := make([]domain.ConsumerStatus, len(running))
+	for i, s := range running {
+		depth := int64(-1)
+		if s.Ready >= 0 {
+			depth = s.Ready + s.Held
+		}
+		statuses[i] = domain.ConsumerStatus{
+			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy, Depth: depth,
+			Tag: s.Tag, Replica: replica, Since: s.Since, LastError: s.LastError,
+		}
+	}
+	return statuses
 }
 
 // background runs work in a goroutine and returns what ends it and waits.

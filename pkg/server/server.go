@@ -39,6 +39,8 @@ type Server struct {
 	listener net.Listener
 	admin    net.Listener // nil unless there is a port of its own for metrics
 	ready    chan struct{}
+
+	decorators Decorators
 }
 
 // New takes the ports, so that a second start fails before it touches
@@ -119,7 +121,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 }
 
 func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error {
-	parts, err := assemble(ctx, s.config, s.log)
+	parts, err := assemble(ctx, s.config, s.log, s.decorators)
 	if err != nil {
 		return errors.Join(err, s.listener.Close(), s.closeAdmin())
 	}

@@ -30,8 +30,8 @@ type Options struct {
 }
 
 // Broker implements domain.Publisher, domain.Topology and domain.Subscriber.
-// It owns three kinds of connections: one for topology, two for publishing,
-// and as many for consuming as 500 channels each ask for. It is safe for
+// It owns one connection for topology, one for trying queues out, two for
+// publishing, and as many for consuming as 500 channels each ask for. It is safe for
 // concurrent use.
 type Broker struct {
 	options     Options
@@ -40,12 +40,18 @@ type Broker struct {
 	publish     []*rabbitmq.Connection
 	lanes       []*lane
 	subscribers *subscribers
+	prober      *prober
+	// letters are the subscriptions to dead-letter queues. They are apart, so
+	// that a queue that hangs takes no tenant's consumer along.
+	letters *subscribers
 }
 
 var (
 	_ domain.Publisher  = (*Broker)(nil)
 	_ domain.Topology   = (*Broker)(nil)
 	_ domain.Subscriber = (*Broker)(nil)
+
+	_ domain.DeadLetterQueues = (*Broker)(nil)
 )
 
 const publishConnections = 2
@@ -53,7 +59,7 @@ const publishConnections = 2
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
 	b := &Broker{options: o, idle: make(chan idleChannel, idleChannels)}
-	b.control = b.connection("control", declareExchanges)
+	b.control = b.connection("control", b.declareShared)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
 	}
@@ -63,6 +69,10 @@ func New(o Options) *Broker {
 	b.subscribers = newSubscribers(func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("consume-%d", n), nil)
 	})
+	b.letters = newSubscribers(func(n int) *rabbitmq.Connection {
+		return b.connection(fmt.Sprintf("letters-%d", n), nil)
+	})
+	b.prober = newProber(b.connection("probe", nil))
 	return b
 }
 
@@ -79,6 +89,7 @@ func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.S
 func (b *Broker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.control.Run(ctx) })
+	wg.Go(func() { b.prober.connection.Run(ctx) })
 	for _, c := range b.publish {
 		wg.Go(func() { c.Run(ctx) })
 	}
@@ -86,6 +97,7 @@ func (b *Broker) Run(ctx context.Context) {
 		wg.Go(func() { l.run(ctx) })
 	}
 	wg.Go(func() { b.subscribers.run(ctx) })
+	wg.Go(func() { b.letters.run(ctx) })
 	wg.Wait()
 }
 

@@ -22,7 +22,7 @@ func start(t *testing.T, url string) *broker.Broker {
 	t.Helper()
 	b := broker.New(broker.Options{
 		URLs: []string{url}, Replica: "test", QueueType: broker.Quorum, DeadLetterQueueType: broker.Classic,
-		PublishChannels: 2, Log: slog.New(slog.DiscardHandler),
+		PublishChannels: 2, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxForeignHeaders is how much of a dead letter's own headers comes
-	// along, in bytes. All properties of a message have to fit into one frame
+	// maxForeignHeaders is how much of the headers that a message came with
+	// goes along, in bytes. All properties of a message have to fit into one frame
 	// of 128 KiB, or the broker closes the connection and would do so again at
 	// every retry.
 	maxForeignHeaders = 64 << 10
@@ -20,25 +20,37 @@ const (
 	fieldOverhead = 16
 )
 
-// deadLetterHeaders returns the headers of a dead letter: ours, and of those
-// it came with as many as fit, without what would send it elsewhere.
+// deadLetterHeaders returns the headers of a dead letter: ours, and those it
+// came with.
 func deadLetterHeaders(letter *domain.DeadLetter) amqp.Table {
 	headers := amqp.Table{
 		HeaderReason: string(letter.Reason), HeaderError: letter.Error,
 		HeaderAttempts: int64(letter.Attempts), HeaderDeadLetterID: letter.ID.String(),
 	}
+	carryOver(headers, letter.Headers)
+	return headers
+}
+
+// carryOver adds headers that a message came with, as many as fit, but for
+// those that are set already, those that the broker adds, and those that
+// would make it route the message by them.
+func carryOver(to amqp.Table, from map[string]any) {
 	left := maxForeignHeaders
-	for _, name := range slices.Sorted(maps.Keys(letter.Headers)) {
-		if _, ours := headers[name]; ours || name == "x-death" || name == "CC" || name == "BCC" {
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		switch name {
+		case "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason",
+			"x-last-death-exchange", "x-last-death-queue", "x-last-death-reason", "x-delivery-count", "CC", "BCC":
 			continue
 		}
-		value := letter.Headers[name]
+		if _, set := to[name]; set {
+			continue
+		}
+		value := from[name]
 		if size := len(name) + headerSize(value); size <= left {
 			left -= size
-			headers[name] = value
+			to[name] = value
 		}
 	}
-	return headers
 }
 
 // headerSize returns at least as many bytes as the value needs in a frame.

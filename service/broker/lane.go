@@ -39,6 +39,12 @@ type parcel struct {
 	message       amqp.Publishing
 }
 
+// label tells what was returned apart from what was not. Ids alone are not
+// enough: they may be the sender's own, and tenants may have the same.
+func (p *parcel) label() label { return label{p.exchange, p.key, p.message.MessageId} }
+
+type label struct{ exchange, key, messageID string }
+
 // request is a batch of parcels for one lane.
 type request struct {
 	ctx     context.Context //nolint:containedctx // a request is a call handed to the lane's goroutine
@@ -102,9 +108,9 @@ func (h handle) free() {
 	}
 }
 
-// wait returns nil once the broker confirmed the message with the given id in
-// an existing queue.
-func (h handle) wait(ctx context.Context, messageID string) error {
+// wait returns nil once the broker confirmed the message with the given label
+// in an existing queue.
+func (h handle) wait(ctx context.Context, of label) error {
 	if h.err != nil {
 		return h.err
 	}
@@ -113,7 +119,7 @@ func (h handle) wait(ctx context.Context, messageID string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait for the confirm: %w", err)
-	case acked && h.session.claimReturn(messageID):
+	case acked && h.session.claimReturn(of):
 		return errReturned
 	case acked:
 		return nil
@@ -224,7 +230,7 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 		session: session, channel: ch,
 		closed:   closing(ch),
 		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
-		returned: make(map[string]int),
+		returned: make(map[label]int),
 	}
 	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
 		rabbitmq.CloseChannel(ctx, ch)
@@ -306,7 +312,7 @@ type laneSession struct {
 	returns chan amqp.Return
 
 	mu       sync.Mutex
-	returned map[string]int // message id -> number of returns not yet claimed
+	returned map[label]int // number of returns not yet claimed
 }
 
 // closing returns what is closed when the channel is: by the broker, by the
@@ -325,18 +331,18 @@ func closing(ch *amqp.Channel) <-chan struct{} {
 // claimReturn reports whether the message was returned. The broker sends the
 // return before the confirm, and the library hands both over in that order,
 // so after the confirm the return is in the buffer or in the map.
-func (s *laneSession) claimReturn(messageID string) bool {
+func (s *laneSession) claimReturn(of label) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drainLocked()
-	n := s.returned[messageID]
+	n := s.returned[of]
 	switch n {
 	case 0:
 		return false
 	case 1:
-		delete(s.returned, messageID)
+		delete(s.returned, of)
 	default:
-		s.returned[messageID] = n - 1
+		s.returned[of] = n - 1
 	}
 	return true
 }
@@ -357,7 +363,7 @@ func (s *laneSession) drainLocked() {
 				s.returns = nil
 				return
 			}
-			s.returned[r.MessageId]++
+			s.returned[label{r.Exchange, r.RoutingKey, r.MessageId}]++
 		default:
 			return
 		}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -23,6 +24,9 @@ const (
 	HeaderError        = "x-error"
 	HeaderAttempts     = "x-attempts"
 	HeaderDeadLetterID = "x-dead-letter-id"
+	// HeaderAttempt counts the transmissions of a message that comes back
+	// from a retry tier.
+	HeaderAttempt = "x-attempt"
 )
 
 const contentTypeJSON = "application/json"
@@ -33,7 +37,7 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	parcels := make([]parcel, len(batch))
 	for i, m := range batch {
 		parcels[i] = parcel{key: QueueName(m.TenantID), message: amqp.Publishing{
-			MessageId: m.ID.String(), Body: m.Body, Timestamp: now,
+			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
 			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent,
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
@@ -53,7 +57,26 @@ func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
 	}}
 	if p.message.MessageId == "" {
-		p.message.MessageId = uuid.NewString() // returns are matched by it
+		p.message.MessageId = letter.ID.String() // returns are matched by it
+	}
+	return publishError(b.send(ctx, []parcel{p})[0])
+}
+
+// Retry publishes a delivery to the retry tier for its attempt; see
+// domain.Publisher.
+func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Delivery, attempt int) error {
+	tiers := retryTiers()
+	headers := amqp.Table{HeaderAttempt: int64(attempt)}
+	if !d.Published.IsZero() {
+		headers[HeaderPublished] = d.Published.UnixMilli()
+	}
+	carryOver(headers, d.Headers)
+	p := parcel{
+		exchange: tiers[max(0, min(attempt, len(tiers))-1)].name, key: QueueName(tenantID),
+		message: amqp.Publishing{
+			MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
+			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
+		},
 	}
 	return publishError(b.send(ctx, []parcel{p})[0])
 }
@@ -71,11 +94,11 @@ func (b *Broker) send(ctx context.Context, parcels []parcel) []error {
 	for i := range parcels {
 		select {
 		case h := <-r.handles:
-			errs[i] = h.wait(ctx, parcels[i].message.MessageId)
+			errs[i] = h.wait(ctx, parcels[i].label())
 		default:
 			select {
 			case h := <-r.handles:
-				errs[i] = h.wait(ctx, parcels[i].message.MessageId)
+				errs[i] = h.wait(ctx, parcels[i].label())
 			case <-ctx.Done():
 				r.abandon()
 				for ; i < len(errs); i++ {

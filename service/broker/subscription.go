@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,12 +17,11 @@ import (
 const (
 	// channelsPerConnection bounds how many tenants one lost connection hits.
 	channelsPerConnection = 500
-	// subscribeTimeout bounds a subscription: a broker that was killed right
-	// after a declare may have queues on which consuming hangs.
-	subscribeTimeout = 10 * time.Second
 	// endTimeout is how long a closed subscription is waited for. Where the
 	// broker has not answered the closing, it ends with its connection.
 	endTimeout = time.Second
+	// subscribeTimeout bounds a subscription, the probing included.
+	subscribeTimeout = probeTimeout + 10*time.Second
 )
 
 // subscribers spreads subscriptions over connections. Run owns the goroutines
@@ -101,6 +101,9 @@ func (s *subscribers) release(c *consumeConnection) {
 func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
+	if err := b.prober.probe(ctx, tenantID, probeTimeout); err != nil {
+		return nil, subscribeError(err)
+	}
 	c, err := b.subscribers.acquire(ctx)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("get connection: %w", err))
@@ -108,13 +111,26 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 	sub, err := subscribe(ctx, c.connection, QueueName(tenantID), tag, prefetch)
 	if err != nil {
 		b.subscribers.release(c)
-		if rabbitmq.IsNotFound(err) {
-			return nil, domain.Wrap(err, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
-		}
-		return nil, unavailable(err)
+		b.prober.doubt(tenantID)
+		return nil, subscribeError(err)
 	}
-	sub.release = sync.OnceFunc(func() { b.subscribers.release(c) })
+	sub.release = func() { b.subscribers.release(c) }
+	go func() {
+		<-sub.ended
+		if sub.err != nil {
+			b.prober.lost(tenantID)
+		}
+	}()
 	return sub, nil
+}
+
+// subscribeError says in the domain's words why there is no subscription. A
+// queue that is stuck is as good as none: it has to be made anew.
+func subscribeError(err error) error {
+	if rabbitmq.IsNotFound(err) || errors.Is(err, errStuck) {
+		return domain.Wrap(err, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist, or does not work.")
+	}
+	return unavailable(err)
 }
 
 func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, prefetch int) (*subscription, error) {
@@ -244,6 +260,12 @@ func delivery(d amqp.Delivery) domain.Delivery {
 	}
 	return domain.Delivery{
 		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Headers: d.Headers,
-		Redelivered: d.Redelivered, Published: published,
+		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers),
 	}
+}
+
+// attempt reads how often a message was transmitted. Whoever may publish to
+// the queue may have written anything there.
+func attempt(headers amqp.Table) int {
+	return count(headers[HeaderAttempt])
 }

@@ -12,18 +12,9 @@ import (
 	"lanekeeper/pkg/rabbitmq"
 )
 
-// declareExchanges declares what all tenants share.
-func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *amqp.Channel) error {
-		if err := ch.ExchangeDeclare(DeadExchange, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
-			return fmt.Errorf("declare exchange %s: %w", DeadExchange, err)
-		}
-		return nil
-	})
-}
-
-// DeclareQueues declares the tenant's queues and binds them. A queue that
-// exists with other arguments is used as it is.
+// DeclareQueues declares the tenant's queues, binds them and makes sure that
+// the main queue works; see domain.Topology. A queue that exists with other
+// arguments is used as it is.
 func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 	name := DeadLetterQueueName(tenantID)
 	if err := b.declareQueue(ctx, name, deadLetterQueueArguments(b.options.DeadLetterQueueType)); err != nil {
@@ -35,7 +26,29 @@ func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 	if err != nil {
 		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
 	}
-	return b.declareQueue(ctx, QueueName(tenantID), queueArguments(b.options.QueueType, tenantID))
+	if err := b.declareMain(ctx, tenantID); err != nil {
+		return err
+	}
+	if err := b.ensureUsable(ctx, tenantID); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// declareMain declares the tenant's main queue and binds it to where messages
+// come home from the retry tiers.
+func (b *Broker) declareMain(ctx context.Context, tenantID uuid.UUID) error {
+	name := QueueName(tenantID)
+	if err := b.declareQueue(ctx, name, queueArguments(b.options.QueueType, tenantID)); err != nil {
+		return err
+	}
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		return ch.QueueBind(name, name, ReturnExchange, false, nil)
+	})
+	if err != nil {
+		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
+	}
+	return nil
 }
 
 func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.Table) error {
@@ -56,6 +69,7 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 // DeleteQueues deletes the tenant's queues and returns how many messages were
 // dropped with its main queue. Queues that do not exist are no error.
 func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, error) {
+	b.prober.doubt(tenantID)
 	var discarded int64
 	for _, name := range []string{QueueName(tenantID), DeadLetterQueueName(tenantID)} {
 		err := b.topology(ctx, func(ch *amqp.Channel) error {
@@ -75,7 +89,10 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 // QueueDepth returns the number of ready messages in the tenant's main queue,
 // by a passive declare. A queue that does not exist is an ErrNotFound.
 func (b *Broker) QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
-	name := QueueName(tenantID)
+	return b.depth(ctx, QueueName(tenantID))
+}
+
+func (b *Broker) depth(ctx context.Context, name string) (int64, error) {
 	var depth int64
 	err := b.topology(ctx, func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)

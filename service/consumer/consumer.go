@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
-	"lanekeeper/pkg/workerpool"
 )
 
 const (
@@ -21,6 +20,8 @@ const (
 	// drainTimeout is how long a leaving consumer waits for what it began;
 	// what is not through by then goes back to the queue.
 	drainTimeout = 10 * time.Second
+	// endpointPrefetch is the prefetch of tenants with an endpoint.
+	endpointPrefetch = 32
 
 	minResubscribe = 200 * time.Millisecond
 	maxResubscribe = 5 * time.Second
@@ -65,7 +66,10 @@ type Status struct {
 type command struct {
 	stop    bool
 	workers int
-	done    chan struct{}
+	// assign tells that endpoint is meant; it may be nil.
+	assign   bool
+	endpoint *domain.Endpoint
+	done     chan struct{}
 }
 
 // consumer is the consumer of one tenant. The goroutine of run owns the
@@ -77,13 +81,18 @@ type consumer struct {
 	control chan command
 	done    chan struct{} // closed when run has returned
 	epoch   int
+	// endpoint is where messages go once they are stored, or nil.
+	endpoint *domain.Endpoint
+	// letters collects the tenant's dead letters; set before the first shift.
+	letters *collection
 
 	// ---
 	first    chan struct{} // closed after the first attempt to subscribe
 	firstErr error         // written before first is closed
 	stopping atomic.Bool
 	workers  atomic.Int32
-	pool     atomic.Pointer[workerpool.Pool[domain.Delivery]]
+	pool     atomic.Pointer[workers]
+	version  atomic.Int64 // of the endpoint; 0 for none
 	held     atomic.Int64
 	ready    atomic.Int64
 
@@ -100,13 +109,14 @@ type shared struct {
 	prefetch func() int
 }
 
-func newConsumer(s *shared, tenant uuid.UUID, workers int) *consumer {
+func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
-		shared: s, tenant: tenant,
+		shared: s, tenant: t.ID, endpoint: t.Endpoint,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
 		state: Starting, since: time.Now(),
 	}
-	c.workers.Store(int32(workers)) //nolint:gosec // between 1 and 100
+	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
+	c.version.Store(endpointVersion(t.Endpoint))
 	c.ready.Store(-1)
 	return c
 }
@@ -138,6 +148,8 @@ func (c *consumer) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.enter(Stopped, nil)
 	ctx = domain.WithTenantID(ctx, c.tenant) // for the log
+	c.letters = c.shared.Collector.start(ctx, c.tenant)
+	defer c.letters.stop()
 	wait := minResubscribe
 	for {
 		sub, goOn := c.subscribe(ctx)
@@ -146,12 +158,15 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		if sub != nil {
 			wait = minResubscribe
-			lost, err := c.consume(ctx, sub)
-			if !lost {
+			switch ending, err := c.newShift(ctx, sub, c.endpoint).run(ctx); ending {
+			case left:
 				return
+			case reassigned:
+				continue
+			case lost:
+				c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
+				c.enter(Reconnecting, err)
 			}
-			c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
-			c.enter(Reconnecting, err)
 		}
 		if !c.sleep(ctx, jitter(wait)) || !c.awaitStore(ctx) {
 			return
@@ -189,7 +204,7 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 	defer cancel()
 	results := make(chan result, 1)
 	go func() {
-		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, c.shared.prefetch())
+		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, c.prefetch())
 		results <- result{sub, err}
 	}()
 	for {
@@ -234,17 +249,37 @@ func (c *consumer) subscribed(tag string, err error) {
 }
 
 // obey carries out a command and reports whether the consumer goes on.
-func (c *consumer) obey(cmd command, pool *workerpool.Pool[domain.Delivery]) bool {
+func (c *consumer) obey(cmd command, pool workers) bool {
 	defer close(cmd.done)
 	if cmd.stop {
 		c.stopping.Store(true)
 		return false
+	}
+	if cmd.assign {
+		c.endpoint = cmd.endpoint
+		c.version.Store(endpointVersion(cmd.endpoint))
 	}
 	c.workers.Store(int32(cmd.workers)) //nolint:gosec // between 1 and 100
 	if pool != nil {
 		pool.Resize(cmd.workers)
 	}
 	return true
+}
+
+// prefetch returns the prefetch for a new subscription. Transmitting takes
+// long, so a tenant with an endpoint gets few deliveries at a time.
+func (c *consumer) prefetch() int {
+	if c.endpoint != nil {
+		return endpointPrefetch
+	}
+	return c.shared.prefetch()
+}
+
+func endpointVersion(e *domain.Endpoint) int64 {
+	if e == nil {
+		return 0
+	}
+	return e.Version
 }
 
 // sleep waits while it listens to the control channel; false means to end.
@@ -297,7 +332,7 @@ func (c *consumer) status() Status {
 	c.mu.Unlock()
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {
-		s.Busy = pool.Busy()
+		s.Busy = (*pool).Busy()
 	}
 	s.Held, s.Ready = c.held.Load(), c.ready.Load()
 	return s

@@ -39,6 +39,9 @@ type Metrics interface {
 	AddMessages(tenantID uuid.UUID, outcome string, n int)
 	// ObserveEndToEnd takes the seconds from publication to commit.
 	ObserveEndToEnd(seconds float64)
+	// AddTransmissions counts n attempts of a tenant's with an outcome:
+	// succeeded, retried, failed or gone.
+	AddTransmissions(tenantID uuid.UUID, outcome string, n int)
 }
 
 // DepthReader tells how many messages wait in a tenant's queue.
@@ -52,13 +55,22 @@ type Options struct {
 	Publisher  domain.Publisher
 	Depths     DepthReader
 	Writer     *Writer
-	Metrics    Metrics
-	Log        *slog.Logger
+	// Transmitter and Endpoints are used for tenants with an endpoint.
+	Transmitter domain.Transmitter
+	Endpoints   domain.EndpointRepository
+	// MaxAttempts is how often a message is transmitted before it becomes a
+	// dead letter, at least 1.
+	MaxAttempts int
+	Metrics     Metrics
+	Log         *slog.Logger
 	// Replica is part of every consumer tag.
 	Replica string
 	// QueueMissing is told of tenants whose queue does not exist; it must not
 	// block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
+	// Collector collects the dead letters of the tenants that have a consumer
+	// here; nil leaves them in their queues.
+	Collector *Collector
 }
 
 // TenantManager runs a consumer for each tenant it was told to start. The
@@ -87,7 +99,8 @@ func NewTenantManager(o Options) *TenantManager {
 	return m
 }
 
-// Start implements domain.ConsumerManager. The error is that of the first
+// Start implements domain.ConsumerManager. A change of the tenant's endpoint
+// makes the consumer drain and subscribe again. The error is that of the first
 // attempt to subscribe; the consumer goes on trying.
 func (m *TenantManager) Start(ctx context.Context, t domain.Tenant) error {
 	for {
@@ -103,8 +116,9 @@ func (m *TenantManager) Start(ctx context.Context, t domain.Tenant) error {
 				return fmt.Errorf("wait for the consumer to stop: %w", ctx.Err())
 			}
 		}
-		if int(c.workers.Load()) != t.Workers {
-			if err := c.send(ctx, command{workers: t.Workers}); err != nil {
+		assign := c.version.Load() != endpointVersion(t.Endpoint)
+		if assign || int(c.workers.Load()) != t.Workers {
+			if err := c.send(ctx, command{workers: t.Workers, assign: assign, endpoint: t.Endpoint}); err != nil {
 				return err
 			}
 		}
@@ -129,7 +143,7 @@ func (m *TenantManager) entry(t domain.Tenant) (*consumer, error) {
 	if c := m.entries[t.ID]; c != nil {
 		return c, nil
 	}
-	c := newConsumer(m.shared, t.ID, t.Workers)
+	c := newConsumer(m.shared, t)
 	m.entries[t.ID] = c
 	m.wg.Go(func() {
 		c.run(m.ctx)

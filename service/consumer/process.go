@@ -19,10 +19,11 @@ const (
 	maxErrorText = 500
 )
 
-// process stores a chunk of deliveries and buries what cannot be stored. It
-// calls finished with the tags of deliveries that are done; those it could
-// not finish before ctx ended are left to be delivered again.
-func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, finished func([]uint64)) {
+// process stores a chunk of deliveries and buries what cannot be stored. What
+// is stored is offered to next, which returns true when it takes care of the
+// delivery. It calls finished with the tags of the others that are done; those
+// it could not finish before ctx ended are left to be delivered again.
+func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, next func(stored) bool, finished func([]uint64)) {
 	messages := make([]domain.Message, 0, len(chunk))
 	sources := make([]int, 0, len(chunk))
 	var letters []domain.DeadLetter
@@ -61,6 +62,9 @@ func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, finishe
 				c.shared.Metrics.ObserveEndToEnd(now.Sub(d.Published).Seconds())
 			}
 			counts[r.Outcome]++
+			if r.Outcome != domain.AppendNoTenant && next(stored{*d, messages[i], r.Outcome == domain.AppendDuplicate}) {
+				continue
+			}
 			tags = append(tags, d.Tag)
 		}
 		c.count(counts)
@@ -113,6 +117,7 @@ func (c *consumer) bury(ctx context.Context, letter *domain.DeadLetter) bool {
 			c.shared.Metrics.AddMessages(c.tenant, "dead_lettered", 1)
 			c.shared.Log.WarnContext(ctx, "message dead-lettered",
 				slog.String("message_id", letter.MessageID), slog.String("reason", string(letter.Reason)))
+			c.letters.kick()
 			return true
 		}
 		if !errors.Is(err, context.Canceled) {

@@ -54,7 +54,7 @@ func outcomeOf(r *domain.Receipt) outcome {
 		return outcomeLimited
 	case domain.ErrInvalid, domain.ErrTooLarge, domain.ErrNotFound, domain.ErrConflict:
 		return outcomeRefused
-	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported,
+	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported, domain.ErrGone,
 		domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected:
 	}
 	return outcomeFailed

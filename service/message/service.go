@@ -42,6 +42,9 @@ type Options struct {
 	Publisher domain.Publisher
 	Messages  domain.MessageRepository
 	Keys      domain.IdempotencyRepository
+	// Transmissions is read for Get, and Retention used by RunRetention.
+	Transmissions transmissions
+	Retention     domain.RetentionRepository
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
@@ -152,7 +155,8 @@ func (s *Service) confirm(ctx context.Context, p *publication) error {
 }
 
 // History returns a page of a tenant's messages. Errors are ErrInvalid for a
-// query out of range, and ErrUnavailable.
+// query out of range, ErrGone for a cursor after which messages are not kept
+// any longer, and ErrUnavailable.
 func (s *Service) History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
 	var fields []domain.FieldError
 	if q.Limit < 1 || q.Limit > MaxPageSize {
@@ -169,13 +173,4 @@ func (s *Service) History(ctx context.Context, q domain.HistoryQuery) (domain.Hi
 		return domain.HistoryPage{}, fmt.Errorf("read history: %w", err)
 	}
 	return page, nil
-}
-
-// Get returns one message of a tenant, or ErrNotFound.
-func (s *Service) Get(ctx context.Context, tenantID, id uuid.UUID) (domain.Message, error) {
-	m, err := s.o.Messages.FindMessage(ctx, tenantID, id)
-	if err != nil {
-		return domain.Message{}, fmt.Errorf("read message: %w", err)
-	}
-	return m, nil
 }

@@ -45,6 +45,8 @@ func (b *broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	return errs
 }
 
+func (b *broker) Retry(context.Context, uuid.UUID, domain.Delivery, int) error { return nil }
+
 func (b *broker) Bury(context.Context, domain.DeadLetter) error { return nil }
 
 // keys is a domain.IdempotencyRepository in memory.
@@ -374,7 +376,7 @@ func TestReading(t *testing.T) {
 		require.Equal(t, domain.ErrInvalid, problem.Kind)
 		require.Len(t, problem.Fields, 2)
 	}
-	_, err = f.Get(t.Context(), f.tenant.ID, uuid.New())
+	_, _, err = f.Get(t.Context(), f.tenant, uuid.New())
 	require.ErrorIs(t, err, domain.ErrNotFound)
 }
 

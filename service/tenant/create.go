@@ -21,6 +21,9 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 	if !p.Role.Covers(domain.RoleMember) {
 		return domain.Tenant{}, false, forbidden()
 	}
+	if n.RetentionDays == nil {
+		n.RetentionDays = &s.o.DefaultRetentionDays
+	}
 	if t, err = n.Build(p.UserID, s.o.DefaultWorkers, s.o.Now().UTC()); err != nil {
 		return domain.Tenant{}, false, err
 	}

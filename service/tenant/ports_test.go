@@ -71,6 +71,20 @@ func (p *process) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*d
 	return t, nil
 }
 
+func (p *process) PauseTenants(ctx context.Context, paused bool) (ids []uuid.UUID, err error) {
+	err = p.step(ctx, &p.databaseAway, func() error {
+		for id, t := range p.rows {
+			if !t.Gone() && t.Paused != paused {
+				t.Paused = paused
+				p.rows[id] = t
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	return ids, err
+}
+
 func (p *process) LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error {
 	p.hook("lock")
 	var lock chan struct{}
@@ -191,6 +205,17 @@ func (p *process) Running() map[uuid.UUID]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.consumers)
+}
+
+// statuses are those of the consumers of this process.
+func (p *process) statuses() []domain.ConsumerStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []domain.ConsumerStatus
+	for id, workers := range p.consumers {
+		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: workers, Replica: "r"})
+	}
+	return all
 }
 
 func (p *process) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) (grants []domain.IdempotencyGrant, err error) {

@@ -53,6 +53,7 @@ type Reconciler struct {
 	o ReconcilerOptions
 
 	kicks    chan uuid.UUID
+	surveys  chan struct{}
 	requests chan request
 	ended    chan struct{} // closed when Run returns
 	settling chan struct{} // holds a value for each job that settles
@@ -110,7 +111,7 @@ type listing struct {
 // NewReconciler returns a Reconciler; Run starts it.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
 	return &Reconciler{
-		o: o, kicks: make(chan uuid.UUID, kicksKept), requests: make(chan request), ended: make(chan struct{}),
+		o: o, kicks: make(chan uuid.UUID, kicksKept), surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
 		settling: make(chan struct{}, settlingAtATime),
 		finished: make(chan finished), listed: make(chan listing), work: make(map[uuid.UUID]*work),
 	}
@@ -120,6 +121,14 @@ func NewReconciler(o ReconcilerOptions) *Reconciler {
 func (r *Reconciler) Kick(id uuid.UUID) {
 	select {
 	case r.kicks <- id:
+	default:
+	}
+}
+
+// Survey asks for all tenants to be looked at soon. It never blocks.
+func (r *Reconciler) Survey() {
+	select {
+	case r.surveys <- struct{}{}:
 	default:
 	}
 }
@@ -159,6 +168,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	defer retry.Stop()
 	failures := newPauses()
 	var list health
+	listing := false // whether a job is listing
+	surveys := r.surveys
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,9 +180,13 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.serve(ctx, q)
 		case f := <-r.finished:
 			r.finish(ctx, f)
+		case <-surveys:
+			round.Reset(0)
 		case <-round.C:
+			listing = true
 			r.jobs.Go(func() { r.list(ctx) })
 		case l := <-r.listed:
+			listing = false
 			if l.err == nil {
 				failures.Reset()
 				round.Reset(roundEvery + time.Duration((rand.Float64()-0.5)*0.4*float64(roundEvery))) //nolint:gosec // jitter
@@ -194,6 +209,10 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			}
 		}
 		r.schedule(retry)
+		surveys = r.surveys
+		if listing { // what it reads may be older than the wish
+			surveys = nil
+		}
 	}
 }
 

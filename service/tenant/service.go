@@ -34,9 +34,14 @@ type ServiceOptions struct {
 	Provisioner *Provisioner
 	Reconciler  *Reconciler
 	Directory   *Directory
+	// Consumers returns the consumers that run in this process.
+	Consumers func() []domain.ConsumerStatus
 	// DefaultWorkers is how many workers a tenant gets that asks for no
 	// number.
 	DefaultWorkers int
+	// DefaultRetentionDays is for how long a tenant keeps its messages that
+	// does not say; 0 for ever.
+	DefaultRetentionDays int
 	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger

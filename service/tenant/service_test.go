@@ -34,13 +34,15 @@ func TestCreate(t *testing.T) {
 	require.Equal(t, domain.TenantActive, created.Status)
 	require.Equal(t, who.UserID, created.OwnerID)
 	require.Equal(t, 3, created.Workers, "the default")
+	require.Equal(t, 9, created.RetentionDays, "the default")
 	require.Empty(t, p.there(created.ID))
 	known, err := p.directory.Lookup(t.Context(), created.ID)
 	require.NoError(t, err)
 	require.NoError(t, known.AcceptsMessages())
 
 	workers := 7
-	inactive := create(t, p, who, domain.NewTenant{Status: "inactive", Workers: &workers})
+	inactive := create(t, p, who, domain.NewTenant{Status: "inactive", Workers: &workers, RetentionDays: new(0)})
+	require.Zero(t, inactive.RetentionDays)
 	require.Equal(t, domain.TenantInactive, inactive.Status)
 	require.Equal(t, 7, inactive.Workers)
 	require.Empty(t, p.there(inactive.ID))

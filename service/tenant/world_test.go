@@ -87,7 +87,7 @@ func newProcess(w *world) *process {
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{Tenants: p, Provisioner: p.provisioner, Consumers: p, Log: log})
 	p.Service = tenant.NewService(tenant.ServiceOptions{
 		Tenants: p, Keys: p, Provisioner: p.provisioner, Reconciler: p.reconciler, Directory: p.directory,
-		DefaultWorkers: 3, Log: log,
+		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Log: log,
 	})
 	return p
 }

@@ -1,0 +1,109 @@
+package controller
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+func someLetter(seq int64, body string) domain.DeadLetter {
+	return domain.DeadLetter{
+		Seq: seq, TenantID: tenantID, MessageID: "order-1", Body: []byte(body), Reason: domain.ReasonInvalidPayload,
+		Error: "it is <not> JSON", Attempts: 1, CreatedAt: someTime,
+	}
+}
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	require.JSONEq(t, `{"data":[],"next_cursor":"","last_cursor":"0"}`, a.do("GET", "/api/dead-letters", "").body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, Limit: 50}, a.fakes.letterQuery)
+
+	a.fakes.letters = []domain.DeadLetter{someLetter(16, `{"text": "<hello>", "n": 1.0}`), someLetter(17, "not json \xff")}
+	a.fakes.letters[1].ReplayedAt = someTime
+	a.fakes.letters[1].Headers = map[string]any{"x": []any{"y", map[string]any{"base64": "/w=="}}, "n": 1}
+	a.fakes.more = true
+	got := a.do("GET", "/dead-letters?cursor=15&limit=2&replayed=true", "", "Authorization: lodger")
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, After: 15, Limit: 2, Replayed: true}, a.fakes.letterQuery)
+	common := `"tenant_id":"` + tenantID.String() + `","message_id":"order-1","reason":"invalid_payload","error":"it is <not> JSON","attempts":1,"created_at":"2026-11-21T10:00:00Z"`
+	first := `{"id":16,"body":{"text":"<hello>","n":1.0},"headers":{},"replayed_at":null,` + common + `}`
+	second := `{"id":17,"body_base64":"bm90IGpzb24g/w==","headers":{"x":["y",{"base64":"/w=="}],"n":1},"replayed_at":"2026-11-21T10:00:00Z",` + common + `}`
+	require.JSONEq(t, `{"data":[`+first+`,`+second+`],"next_cursor":"17","last_cursor":"17"}`, got.body)
+	require.Contains(t, got.body, `1.0`, "numbers stay as they are")
+
+	require.JSONEq(t, second, a.do("GET", "/api/dead-letters/17", "").body)
+	a.problem(a.do("GET", "/api/dead-letters/18", ""), http.StatusNotFound, "dead_letter_not_found")
+	for _, id := range []string{"x", "-1", "1.0", tenantID.String(), "99999999999999999999"} {
+		a.problem(a.do("GET", "/api/dead-letters/"+id, ""), http.StatusBadRequest, "invalid_id")
+	}
+	for _, query := range []string{"cursor=", "cursor=x", "cursor=-1", "limit=0", "limit=1001", "replayed=", "replayed=1", "replayed=true&replayed=true"} {
+		a.problem(a.do("GET", "/api/dead-letters?"+query, ""), http.StatusBadRequest, "invalid_query")
+	}
+}
+
+// Every body is shown as what it is.
+func TestDeadLetterBodies(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for body, want := range map[string]string{
+		`null`: `"body":null`, `"\u0000"`: `"body":"\u0000"`, ` [ 1 ] `: `"body":[1]`, `"\ud800"`: `"body":"\ud800"`,
+		``: `"body_base64":""`, `{} {}`: `"body_base64":"e30ge30="`, "\"\xff\"": `"body_base64":"Iv8i"`, "\x00": `"body_base64":"AA=="`,
+		strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001): `"body_base64":"W1t`,
+	} {
+		a.fakes.letters = []domain.DeadLetter{someLetter(1, body)}
+		got := a.do("GET", "/api/dead-letters/1", "")
+		require.Equal(t, http.StatusOK, got.status)
+		require.Contains(t, got.body, want)
+		require.Equal(t, strings.Contains(want, "base64"), !strings.Contains(got.body, `"body":`))
+	}
+}
+
+func TestReplayAndPurge(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, call := range []struct {
+		method, path string
+		status       int
+		answer       string
+	}{
+		{"POST", "/api/dead-letters/replay", http.StatusAccepted, `{"replayed":2,"skipped":1}`},
+		{"DELETE", "/api/dead-letters", http.StatusOK, `{"deleted":3}`},
+	} {
+		for body, want := range map[string]domain.DeadLetterSelection{
+			`{"ids":[17, 18,17]}`: {Seqs: []int64{17, 18, 17}},
+			`{"all":true}`:        {All: true},
+		} {
+			got := a.do(call.method, call.path, body, "Authorization: member")
+			require.Equal(t, call.status, got.status, got.body)
+			require.JSONEq(t, call.answer, got.body)
+			require.Equal(t, want, a.fakes.selection)
+		}
+		calls := a.fakes.called()
+		for body, pointer := range map[string]string{
+			`{}`: "/ids", `{"all":false}`: "/all", `{"all":null}`: "/all", `{"all":"true"}`: "/all", `{"all":true,"ids":[1]}`: "/all",
+			`{"ids":[]}`: "/ids", `{"ids":null}`: "/ids", `{"ids":"17"}`: "/ids", `{"ids":["17"]}`: "/ids", `{"ids":[1.5]}`: "/ids",
+			`{"ids":[99999999999999999999]}`: "/ids", `{"ids":[1,0]}`: "/ids/1", `{"ids":[-1]}`: "/ids/0", `{"ids":[null]}`: "/ids/0",
+			`{"ids":[1` + strings.Repeat(",1", 1000) + `]}`: "/ids", `{"id":1}`: "/id", `[1]`: "",
+		} {
+			p := a.problem(a.do(call.method, call.path, body), http.StatusUnprocessableEntity, "invalid_fields")
+			require.Equal(t, pointer, p.Errors[0].Pointer, body)
+		}
+		a.problem(a.do(call.method, call.path, ""), http.StatusBadRequest, "empty_body")
+		a.problem(a.do(call.method, call.path, `{"all":true}`, "Authorization: viewer"), http.StatusForbidden, "role_insufficient")
+		a.problem(a.do(call.method, call.path, `{"all":true}`, "Authorization: stranger"), http.StatusNotFound, "tenant_not_found")
+		a.problem(a.do(call.method, call.path, `{"all":true}`, "X-Tenant-ID:"), http.StatusBadRequest, "tenant_required")
+		require.Equal(t, calls, a.fakes.called())
+	}
+	require.Equal(t, http.StatusOK, a.do("GET", "/api/dead-letters", "", "Authorization: viewer").status)
+
+	a.fakes.tenant.Status = domain.TenantInactive
+	a.problem(a.do("POST", "/api/dead-letters/replay", `{"all":true}`), http.StatusConflict, "tenant_inactive")
+	require.Equal(t, http.StatusOK, a.do("DELETE", "/api/dead-letters", `{"all":true}`).status)
+	a.fakes.err = unavailable("broker_unavailable")
+	a.problem(a.do("POST", "/api/dead-letters/replay", `{"all":true}`), http.StatusServiceUnavailable, "broker_unavailable")
+}

@@ -1,0 +1,150 @@
+package domain
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DeadLetterReason is why a message was given up.
+type DeadLetterReason string
+
+// The reasons for dead letters.
+const (
+	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
+	ReasonIDConflict     DeadLetterReason = "id_conflict"
+	ReasonNotStorable    DeadLetterReason = "not_storable"
+	// ReasonTransmitFailed: stored, and the endpoint did not take it in the
+	// allowed number of attempts.
+	ReasonTransmitFailed DeadLetterReason = "transmit_failed"
+	// ReasonEndpointPaused: stored, and the endpoint takes no messages.
+	ReasonEndpointPaused DeadLetterReason = "endpoint_paused"
+	// ReasonUnknown: it was found in the dead-letter queue, and it was not
+	// Lanekeeper that put it there.
+	ReasonUnknown DeadLetterReason = "unknown"
+)
+
+// DeadLetterReasons returns the reasons for which Lanekeeper itself gives a
+// message up.
+func DeadLetterReasons() []DeadLetterReason {
+	return []DeadLetterReason{ReasonInvalidPayload, ReasonIDConflict, ReasonNotStorable, ReasonTransmitFailed, ReasonEndpointPaused}
+}
+
+// MaxDeadLetterIDs is how many dead letters one call may name.
+const MaxDeadLetterIDs = 1000
+
+// DeadLetter is a message that cannot be processed.
+type DeadLetter struct {
+	// Seq numbers the recorded dead letters of all tenants; zero until it is
+	// recorded. It is the id that callers use.
+	Seq int64
+	// ID identifies the burial, so that it is recorded once however often it
+	// is delivered.
+	ID        uuid.UUID
+	TenantID  uuid.UUID
+	MessageID string
+	Body      []byte
+	Headers   map[string]any
+	Reason    DeadLetterReason
+	// Error is the text of what went wrong, free of secrets.
+	Error    string
+	Attempts int
+	// CreatedAt is when it was recorded; ReplayedAt when it was last sent
+	// again, zero for never.
+	CreatedAt  time.Time
+	ReplayedAt time.Time
+}
+
+// Replayed tells whether the letter was sent again.
+func (l *DeadLetter) Replayed() bool { return !l.ReplayedAt.IsZero() }
+
+// DeadLetterNotFound is the answer for a dead letter the tenant does not have.
+func DeadLetterNotFound() error {
+	return New(ErrNotFound, "dead_letter_not_found", "There is no such dead letter.")
+}
+
+// DeadLetterQuery asks for a page of a tenant's dead letters, oldest first.
+type DeadLetterQuery struct {
+	TenantID uuid.UUID
+	After    int64
+	Limit    int
+	// UpTo is the highest Seq of the page; 0 for any.
+	UpTo int64
+	// Replayed includes those that were replayed.
+	Replayed bool
+}
+
+// DeadLetterSelection says which of a tenant's dead letters a call is about:
+// either All that are there when it begins, or those with the Seqs.
+type DeadLetterSelection struct {
+	All  bool
+	Seqs []int64
+}
+
+// ReplayResult tells what became of a call to replay dead letters.
+type ReplayResult struct {
+	// Replayed counts the letters the broker confirmed.
+	Replayed int
+	// Skipped counts the others that were asked for: those that the tenant
+	// does not have, that were replayed before, or that were not through in
+	// time and stay as they are.
+	Skipped int
+}
+
+// DeadLetterRepository keeps recorded dead letters. Methods are safe for
+// concurrent use.
+type DeadLetterRepository interface {
+	// RecordDeadLetters stores the letters, each once per ID. Those of tenants
+	// that are gone are dropped. It is safe to repeat after an error. A letter
+	// has a higher Seq than all that its tenant had before.
+	RecordDeadLetters(ctx context.Context, letters []DeadLetter) error
+	// ListDeadLetters returns at most q.Limit letters, fewer when they are
+	// large, and whether more follow.
+	ListDeadLetters(ctx context.Context, q DeadLetterQuery) (letters []DeadLetter, more bool, err error)
+	// FindDeadLetter returns ErrNotFound for none.
+	FindDeadLetter(ctx context.Context, tenantID uuid.UUID, seq int64) (DeadLetter, error)
+	// LastDeadLetter returns the highest Seq of the tenant, 0 for none: what
+	// dies afterwards has a higher one.
+	LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, error)
+	// CountDeadLetters returns how many of the tenant's letters up to seq last
+	// were not replayed yet.
+	CountDeadLetters(ctx context.Context, tenantID uuid.UUID, last int64) (int, error)
+	// PickDeadLetters returns those of seqs that the tenant has and that were
+	// not replayed yet, in the order of Seq; fewer when they are large: ask
+	// again for those after the last.
+	PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]DeadLetter, error)
+	// MarkReplayed notes the time for those letters.
+	MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error
+	// DeleteDeadLetters deletes these letters, or with nil all of the
+	// tenant's up to seq last, in chunks, and returns how many there were. An
+	// error may come with the number of those that are gone already.
+	DeleteDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, last int64) (int64, error)
+	// DeleteOldDeadLetters deletes at most limit letters, of any tenant, that
+	// were replayed longer ago than replayed, or recorded longer ago than
+	// others, and returns how many; zero keeps them for ever.
+	DeleteOldDeadLetters(ctx context.Context, replayed, others time.Duration, limit int) (int, error)
+	// WaitingDeadLetters returns how many letters each tenant has that were
+	// not replayed; tenants without one are left out.
+	WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error)
+}
+
+// DeadLetterQueues gives access to the tenants' dead-letter queues. Methods
+// are safe for concurrent use.
+type DeadLetterQueues interface {
+	// DeadLetterDepth returns how many letters are ready in the tenant's
+	// dead-letter queue. Errors are ErrUnavailable, or ErrNotFound when the
+	// queue does not exist.
+	DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+	// SubscribeDeadLetters subscribes to that queue, as Subscriber.Subscribe
+	// does to the main queue.
+	SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (Subscription, error)
+	// ReadDeadLetter makes a dead letter of a delivery from that queue. Of a
+	// message that nobody buried, but that the broker put there because it
+	// came back to the main queue too often, it returns true: nothing is
+	// wrong with it, and it is to be revived.
+	ReadDeadLetter(tenantID uuid.UUID, d Delivery) (letter DeadLetter, exhausted bool)
+	// Revive publishes a delivery from that queue to the tenant's main queue;
+	// nil once confirmed.
+	Revive(ctx context.Context, tenantID uuid.UUID, d Delivery) error
+}

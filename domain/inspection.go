@@ -1,0 +1,42 @@
+package domain
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// QueueState is what was found of a queue.
+type QueueState string
+
+// The states a queue may be found in.
+const (
+	QueueReady   QueueState = "ready"
+	QueueMissing QueueState = "missing"
+	// QueueDiffers: it exists with other arguments; it is used as it is.
+	QueueDiffers QueueState = "other arguments"
+	// QueueStuck: it exists and cannot be consumed.
+	QueueStuck QueueState = "stuck"
+)
+
+// QueueReport is what was found of a tenant's queues.
+type QueueReport struct {
+	Main       QueueState
+	DeadLetter QueueState
+}
+
+// QueueInspector looks at queues without changing them. Methods are safe for
+// concurrent use; errors are ErrUnavailable.
+type QueueInspector interface {
+	InspectQueues(ctx context.Context, tenantID uuid.UUID) (QueueReport, error)
+	// ReplaceQueue deletes the tenant's main queue with all that is in it, and
+	// declares it again.
+	ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error
+}
+
+// PartitionInspector tells which tenants have a partition.
+type PartitionInspector interface {
+	// ListPartitions returns the tenants for which there is a table, attached
+	// (true) or not.
+	ListPartitions(ctx context.Context) (map[uuid.UUID]bool, error)
+}

@@ -1,0 +1,141 @@
+package model
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"lanekeeper/domain"
+)
+
+// DeadLetter is a message that was given up.
+type DeadLetter struct {
+	// ID names the letter within its tenant; later ones have higher ids.
+	ID       int64  `json:"id" validate:"required" format:"int64" example:"17"`
+	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
+	// MessageID is the id the message had, which need not be a UUID; "" for
+	// none.
+	MessageID string `json:"message_id" validate:"required" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
+	// Reason is why it was given up; unknown for what came to the dead-letter
+	// queue from elsewhere.
+	Reason string `json:"reason" validate:"required" enums:"invalid_payload,id_conflict,not_storable,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
+	// Error says what went wrong.
+	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
+	Attempts int    `json:"attempts" validate:"required" example:"1"`
+	// Body is the body as it was received, when that is a JSON value.
+	Body json.RawMessage `json:"body,omitempty" swaggertype:"object,string" example:"text:hello"`
+	// BodyBase64 is the body, byte for byte, when it is not.
+	BodyBase64 *string `json:"body_base64,omitempty" example:"bm90IGpzb24="`
+	// Headers are the headers it came with. Text that is not UTF-8, and bytes,
+	// are objects with one member, base64.
+	Headers   map[string]any `json:"headers" validate:"required" swaggertype:"object"`
+	CreatedAt time.Time      `json:"created_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00.123456Z"`
+	// ReplayedAt is when it was last sent again; null for never.
+	ReplayedAt *time.Time `json:"replayed_at" validate:"required" format:"date-time" extensions:"x-nullable" example:"2026-11-21T11:00:00Z"`
+} //@name DeadLetter
+
+// FromDeadLetter returns a dead letter as callers see it.
+func FromDeadLetter(l *domain.DeadLetter) DeadLetter {
+	answer := DeadLetter{
+		ID: l.Seq, TenantID: l.TenantID.String(), MessageID: l.MessageID,
+		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
+		Headers: l.Headers, CreatedAt: l.CreatedAt.UTC(),
+	}
+	if answer.Headers == nil {
+		answer.Headers = map[string]any{}
+	}
+	if utf8.Valid(l.Body) && json.Valid(l.Body) {
+		answer.Body = l.Body
+	} else {
+		text := base64.StdEncoding.EncodeToString(l.Body)
+		answer.BodyBase64 = &text
+	}
+	if l.Replayed() {
+		at := l.ReplayedAt.UTC()
+		answer.ReplayedAt = &at
+	}
+	return answer
+}
+
+// DeadLetterPage is a page of a tenant's dead letters.
+type DeadLetterPage struct {
+	Data []DeadLetter `json:"data" validate:"required"`
+	// NextCursor begins the next page; "" at the end.
+	NextCursor string `json:"next_cursor" validate:"required" example:""`
+	// LastCursor says where to go on later.
+	LastCursor string `json:"last_cursor" validate:"required" example:"17"`
+} //@name DeadLetterPage
+
+// FromDeadLetters returns a page of dead letters; sent is the cursor of the
+// request.
+func FromDeadLetters(letters []domain.DeadLetter, more bool, sent string) DeadLetterPage {
+	page := DeadLetterPage{Data: make([]DeadLetter, len(letters))}
+	for i := range letters {
+		page.Data[i] = FromDeadLetter(&letters[i])
+	}
+	last := ""
+	if n := len(letters); n > 0 {
+		last = strconv.FormatInt(letters[n-1].Seq, 10)
+	}
+	page.NextCursor, page.LastCursor = cursors(last, more, sent)
+	return page
+}
+
+// SelectDeadLetters is the body of calls about several dead letters.
+type SelectDeadLetters struct {
+	// IDs has 1 to 1000 ids. Give either ids or all.
+	IDs json.RawMessage `json:"ids" swaggertype:"array,integer" example:"17,18"`
+	// All is true for all that there are when the call begins.
+	All *bool `json:"all" example:"true"`
+} //@name SelectDeadLetters
+
+// Domain returns which letters are meant, or an ErrInvalid.
+func (r *SelectDeadLetters) Domain() (domain.DeadLetterSelection, error) {
+	switch {
+	case r.IDs == nil && r.All == nil:
+		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/ids", Message: "is required, unless all is given"})
+	case r.IDs != nil && r.All != nil:
+		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be left out when ids is given"})
+	case r.All != nil && !*r.All:
+		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be true when it is given"})
+	case r.All != nil:
+		return domain.DeadLetterSelection{All: true}, nil
+	}
+	// Pointers tell null from 0.
+	var ids []*int64
+	if err := json.Unmarshal(r.IDs, &ids); err != nil || len(ids) < 1 || len(ids) > domain.MaxDeadLetterIDs {
+		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{
+			Pointer: "/ids", Message: fmt.Sprintf("must be a list of 1 to %d ids, which are numbers", domain.MaxDeadLetterIDs),
+		})
+	}
+	selection := domain.DeadLetterSelection{Seqs: make([]int64, len(ids))}
+	for i, id := range ids {
+		if id == nil || *id < 1 {
+			return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: fmt.Sprintf("/ids/%d", i), Message: "must be a number above 0"})
+		}
+		selection.Seqs[i] = *id
+	}
+	return selection, nil
+}
+
+// Replayed is the answer to POST /dead-letters/replay.
+type Replayed struct {
+	// Replayed is how many letters the broker has confirmed.
+	Replayed int `json:"replayed" validate:"required" example:"2"`
+	// Skipped is how many others were asked for: unknown, replayed before, or
+	// not through in time and left as they were.
+	Skipped int `json:"skipped" validate:"required" example:"0"`
+} //@name Replayed
+
+// FromReplay returns the answer to a replay.
+func FromReplay(r domain.ReplayResult) Replayed {
+	return Replayed{Replayed: r.Replayed, Skipped: r.Skipped}
+}
+
+// Deleted is the answer to DELETE /dead-letters.
+type Deleted struct {
+	Deleted int64 `json:"deleted" validate:"required" example:"2"`
+} //@name Deleted

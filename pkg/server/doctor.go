@@ -1,0 +1,95 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"lanekeeper/config"
+	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/service/broker"
+	"lanekeeper/service/tenant"
+)
+
+// doctorPatience is how long the doctor waits for the broker.
+const doctorPatience = 15 * time.Second
+
+// errFindings makes the doctor's exit status say that there are findings.
+var errFindings = errors.New("there are findings")
+
+// doctor runs "doctor [-fix]": it prints what differs between the database
+// and the broker, and an error when something does and was not repaired.
+func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("lanekeeper doctor", flag.ContinueOnError)
+	fix := flags.Bool("fix", false, "repair what can be repaired without losing messages")
+	if err := flags.Parse(args); err != nil {
+		return err //nolint:wrapcheck // says what is wrong
+	}
+	if c.Database.URL == "" || c.RabbitMQ.URL == "" {
+		return errors.New("database.url (DATABASE_URL) and rabbitmq.url (RABBITMQ_URL) must be set for this command; the private servers print theirs when they start")
+	}
+	store, err := openStore(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	urls, err := rabbitmq.SplitURLs(c.RabbitMQ.URL)
+	if err != nil {
+		return fmt.Errorf("rabbitmq.url: %w", err)
+	}
+	b := broker.New(broker.Options{
+		URLs: urls, Replica: "doctor", Log: log, PublishChannels: 1,
+		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
+		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
+	})
+	stop := background(ctx, b.Run)
+	defer stop()
+	if err := awaitReady(ctx, b); err != nil {
+		return err
+	}
+	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{Tenants: store, Partitions: store, Topology: b}), *fix, out)
+}
+
+func printFindings(ctx context.Context, d *tenant.Doctor, fix bool, out io.Writer) error {
+	open := 0
+	err := d.Examine(ctx, fix, func(f tenant.Finding) {
+		state := "found"
+		switch {
+		case f.Repaired:
+			state = "repaired"
+		case f.Err != nil:
+			state = fmt.Sprintf("not repaired (%v)", f.Err)
+		}
+		if !f.Repaired {
+			open++
+		}
+		fmt.Fprintf(out, "%s  %-12s  %s: %s\n", f.TenantID, f.Status, f.Problem, state)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("examine: %w", err)
+	case open > 0:
+		return fmt.Errorf("%w: %d", errFindings, open)
+	}
+	fmt.Fprintln(out, "nothing is amiss")
+	return nil
+}
+
+func awaitReady(ctx context.Context, b *broker.Broker) error {
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for b.State() != broker.Ready {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the broker cannot be reached: %w", ctx.Err())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/domain"
+)
+
+const (
+	// letterSubscribeTimeout bounds a subscription to a dead-letter queue.
+	letterSubscribeTimeout = 10 * time.Second
+	// maxLetterError bounds the error text of a letter, in bytes.
+	maxLetterError = 1000
+
+	// headerDeath is what the broker writes into messages that it
+	// dead-letters; see RabbitMQ's documentation on dead letter exchanges.
+	headerDeath = "x-death"
+	// deathByLimit is the reason there for a message that came back to its
+	// queue too often.
+	deathByLimit = "delivery_limit"
+)
+
+// DeadLetterDepth implements domain.DeadLetterQueues.
+func (b *Broker) DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
+	return b.depth(ctx, DeadLetterQueueName(tenantID))
+}
+
+// SubscribeDeadLetters implements domain.DeadLetterQueues.
+func (b *Broker) SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, letterSubscribeTimeout)
+	defer cancel()
+	c, err := b.letters.acquire(ctx)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("get connection: %w", err))
+	}
+	sub, err := subscribe(ctx, c.connection, DeadLetterQueueName(tenantID), tag, prefetch)
+	if err != nil {
+		b.letters.release(c)
+		return nil, subscribeError(err)
+	}
+	sub.release = func() { b.letters.release(c) }
+	return sub, nil
+}
+
+// ReadDeadLetter implements domain.DeadLetterQueues. What was buried here has
+// an id of its own and no x-death; a message that the broker put there may
+// carry forged headers, so that x-death goes first.
+func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.DeadLetter, bool) {
+	deaths, dead := d.Headers[headerDeath]
+	reason := domain.DeadLetterReason(text(d.Headers[HeaderReason]))
+	id, err := domain.ParseID(text(d.Headers[HeaderDeadLetterID]))
+	if dead || err != nil || !slices.Contains(domain.DeadLetterReasons(), reason) {
+		return foreignLetter(tenantID, &d), diedByLimit(deaths, QueueName(tenantID))
+	}
+	letter := domain.DeadLetter{
+		ID: id, TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
+		Headers: letterHeaders(&d), Reason: reason,
+		Error: bounded(text(d.Headers[HeaderError])), Attempts: count(d.Headers[HeaderAttempts]),
+	}
+	if d.MessageID == id.String() {
+		letter.MessageID = "" // it had none when it was buried
+	}
+	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID} {
+		delete(letter.Headers, ours)
+	}
+	return letter, false
+}
+
+// foreignLetter makes a letter of a message that somebody else put into the
+// dead-letter queue. Delivered again, it gets the same id.
+func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
+	body := sha256.Sum256(d.Body)
+	letter := domain.DeadLetter{
+		ID:       uuid.NewSHA1(tenantID, append(body[:], d.MessageID...)),
+		TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
+		Headers: letterHeaders(d), Reason: domain.ReasonUnknown,
+		Error: "it came to the dead-letter queue from elsewhere",
+	}
+	if why := firstDeath(d.Headers[headerDeath]); why != "" {
+		letter.Error = bounded("the broker dead-lettered it: " + why)
+	}
+	return letter
+}
+
+// Revive implements domain.DeadLetterQueues.
+func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
+	headers := amqp.Table{}
+	if !d.Published.IsZero() {
+		headers[HeaderPublished] = d.Published.UnixMilli()
+	}
+	carryOver(headers, d.Headers)
+	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
+		MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
+		ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
+	}}
+	if p.message.MessageId == "" {
+		p.message.MessageId = uuid.NewString() // returns are matched by it
+	}
+	return publishError(b.send(ctx, []parcel{p})[0])
+}
+
+// diedByLimit tells whether the broker put a message there because it came
+// back to the queue too often.
+func diedByLimit(deaths any, queue string) bool {
+	list, _ := deaths.([]any)
+	return slices.ContainsFunc(list, func(one any) bool {
+		death, _ := one.(amqp.Table)
+		return text(death["queue"]) == queue && text(death["reason"]) == deathByLimit
+	})
+}
+
+func firstDeath(deaths any) string {
+	list, _ := deaths.([]any)
+	if len(list) == 0 {
+		return ""
+	}
+	death, _ := list[0].(amqp.Table)
+	return text(death["reason"])
+}
+
+// messageID returns an id that text in a database can hold. Any other becomes
+// the UUID under which a message with that id is stored.
+func messageID(tenantID uuid.UUID, id string) string {
+	if utf8.ValidString(id) && !strings.Contains(id, "\x00") {
+		return id
+	}
+	return uuid.NewSHA1(tenantID, []byte(id)).String()
+}
+
+func text(value any) string {
+	s, _ := value.(string)
+	return s
+}
+
+func count(value any) int {
+	switch n := value.(type) {
+	case int64:
+		return int(max(0, min(n, math.MaxInt32)))
+	case int32:
+		return int(max(0, n))
+	}
+	return 0
+}
+
+func bounded(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxLetterError)], "")
+}
+
+// letterHeaders returns the headers of the message, without those that count
+// its deliveries.
+func letterHeaders(d *domain.Delivery) map[string]any {
+	headers := plainTable(d.Headers)
+	delete(headers, "x-delivery-count")
+	delete(headers, "x-acquired-count")
+	return headers
+}
+
+// plainTable copies a table without the library's own types.
+func plainTable(table map[string]any) map[string]any {
+	plain := make(map[string]any, len(table))
+	for name, value := range table {
+		plain[name] = plainValue(value)
+	}
+	return plain
+}
+
+func plainValue(value any) any {
+	switch v := value.(type) {
+	case amqp.Table:
+		return plainTable(v)
+	case []any:
+		items := make([]any, len(v))
+		for i := range v {
+			items[i] = plainValue(v[i])
+		}
+		return items
+	case amqp.Decimal:
+		return fmt.Sprintf("%de-%d", v.Value, v.Scale)
+	}
+	return value
+}

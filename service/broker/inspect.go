@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq"
+)
+
+var _ domain.QueueInspector = (*Broker)(nil)
+
+// InspectQueues implements domain.QueueInspector. A queue that exists is
+// declared once more, which changes nothing and tells whether its arguments
+// are the same.
+func (b *Broker) InspectQueues(ctx context.Context, tenantID uuid.UUID) (domain.QueueReport, error) {
+	var report domain.QueueReport
+	var err error
+	if report.DeadLetter, err = b.inspect(ctx, DeadLetterQueueName(tenantID), deadLetterQueueArguments(b.options.DeadLetterQueueType)); err != nil {
+		return report, err
+	}
+	if report.Main, err = b.inspect(ctx, QueueName(tenantID), queueArguments(b.options.QueueType, tenantID)); err != nil || report.Main == domain.QueueMissing {
+		return report, err
+	}
+	b.prober.doubt(tenantID)
+	switch err := b.prober.probe(ctx, tenantID, probeTimeout); {
+	case errors.Is(err, errStuck):
+		report.Main = domain.QueueStuck
+	case err != nil:
+		return report, unavailable(err)
+	}
+	return report, nil
+}
+
+func (b *Broker) inspect(ctx context.Context, name string, arguments amqp.Table) (domain.QueueState, error) {
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		return err
+	})
+	switch {
+	case rabbitmq.IsNotFound(err):
+		return domain.QueueMissing, nil
+	case err != nil:
+		return "", unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+	}
+	err = b.topology(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
+		return err
+	})
+	switch {
+	case rabbitmq.IsPreconditionFailed(err):
+		return domain.QueueDiffers, nil
+	case err != nil:
+		return "", unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+	}
+	return domain.QueueReady, nil
+}
+
+// ReplaceQueue implements domain.QueueInspector.
+func (b *Broker) ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error {
+	b.prober.doubt(tenantID)
+	name := QueueName(tenantID)
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(name, false, false, false)
+		return err
+	})
+	if err != nil && !rabbitmq.IsNotFound(err) {
+		return unavailable(fmt.Errorf("delete queue %s: %w", name, err))
+	}
+	return b.declareMain(ctx, tenantID)
+}

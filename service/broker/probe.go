@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/pkg/rabbitmq"
+)
+
+// A broker that is killed right after a declare can leave a quorum queue
+// behind that answers passive declares, but never confirms and cannot be
+// consumed: basic.consume hangs for 65 s and then closes the connection with
+// everybody on it. So a queue is consumed for the first time, and again after
+// a failure, on a connection of its own, under a limit.
+const (
+	probeTimeout = 10 * time.Second
+	// secondProbe is for making sure before a queue is deleted.
+	secondProbe = 3 * time.Second
+	// inspectTimeout bounds the passive declare that tells a stuck queue from
+	// a stuck broker.
+	inspectTimeout = 2 * time.Second
+	// youngQueue is how long a queue may be damaged by a kill of the broker;
+	// about a second was seen.
+	youngQueue = time.Minute
+	// youngTenant is how long after its creation a tenant's queue may be
+	// replaced. While its leader is not there a queue with messages looks
+	// empty, too, so one that may hold many is never replaced by itself.
+	youngTenant = 10 * time.Minute
+)
+
+// errStuck: the queue exists and cannot be consumed.
+var errStuck = errors.New("the queue cannot be consumed")
+
+// prober knows which queues were consumed since their last failure.
+type prober struct {
+	connection *rabbitmq.Connection
+
+	mu     sync.Mutex
+	proven map[uuid.UUID]time.Time // when it was consumed for the first time
+}
+
+func newProber(c *rabbitmq.Connection) *prober {
+	return &prober{connection: c, proven: make(map[uuid.UUID]time.Time)}
+}
+
+func (p *prober) known(id uuid.UUID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, known := p.proven[id]
+	return known
+}
+
+func (p *prober) prove(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.proven[id] = time.Now()
+}
+
+// doubt makes the next subscription probe the queue again.
+func (p *prober) doubt(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.proven, id)
+}
+
+// lost notes that a subscription ended with its session: if the broker was
+// killed, the youngest queues may not work any more.
+func (p *prober) lost(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.proven[id]) < youngQueue {
+		delete(p.proven, id)
+	}
+}
+
+// probe returns nil when the tenant's queue can be consumed, errStuck when
+// the broker answers and the queue does not, and another error when that
+// cannot be told.
+func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) error {
+	if p.known(id) {
+		return nil
+	}
+	session, err := p.connection.Await(ctx)
+	if err != nil {
+		return err
+	}
+	ch, err := session.Channel(ctx)
+	if err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err = rabbitmq.Call(limited, func() (struct{}, error) {
+		if err := ch.Qos(1, 0, false); err != nil {
+			return struct{}{}, fmt.Errorf("set prefetch: %w", err)
+		}
+		deliveries, err := ch.Consume(QueueName(id), "", false, false, false, false, nil)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("consume: %w", err)
+		}
+		go discard(deliveries) // until the channel is closed, a moment later
+		return struct{}{}, nil
+	}, nil)
+	switch {
+	case err == nil:
+		rabbitmq.CloseChannel(ctx, ch)
+		p.prove(id)
+		return nil
+	case limited.Err() != nil && ctx.Err() == nil && answers(ctx, session, id):
+		return errStuck // and so is the channel; the broker closes it in the end
+	}
+	rabbitmq.CloseChannel(ctx, ch)
+	return fmt.Errorf("probe queue: %w", err)
+}
+
+// answers tells whether the broker is alive on this connection and says that
+// the queue is there and empty. A queue with messages is never taken for one
+// that can be deleted.
+func answers(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	empty := false
+	err := onChannel(ctx, s, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(QueueName(id), true, false, false, false, nil)
+		empty = err == nil && q.Messages == 0
+		return err
+	})
+	return err == nil && empty
+}
+
+// createdAt returns when a tenant was created; its id tells (UUIDv7).
+func createdAt(id uuid.UUID) time.Time {
+	if id.Version() != 7 {
+		return time.Time{}
+	}
+	return time.Unix(id.Time().UnixTime())
+}
+
+func discard(deliveries <-chan amqp.Delivery) {
+	for range deliveries { //nolint:revive // they go back to the queue with the channel
+	}
+}
+
+// ensureUsable makes sure that the tenant's queue, which was just declared,
+// can be consumed, and replaces it when it cannot.
+func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID) error {
+	err := b.prober.probe(ctx, id, probeTimeout)
+	if !errors.Is(err, errStuck) {
+		return err
+	}
+	if err = b.prober.probe(ctx, id, secondProbe); !errors.Is(err, errStuck) {
+		return err
+	}
+	name := QueueName(id)
+	if age := time.Since(createdAt(id)); age > youngTenant {
+		b.options.Log.ErrorContext(ctx, "queue cannot be consumed, and its tenant is too old to replace it", slog.String("queue", name))
+		return err
+	}
+	b.options.Log.WarnContext(ctx, "queue cannot be consumed and is empty, replacing it", slog.String("queue", name))
+	err = b.topology(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(name, false, false, false)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete queue %s: %w", name, err)
+	}
+	if err := b.declareMain(ctx, id); err != nil {
+		return err
+	}
+	return b.prober.probe(ctx, id, secondProbe)
+}

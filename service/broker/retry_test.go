@@ -1,0 +1,118 @@
+package broker_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/service/broker"
+)
+
+// A retried message waits in its tier and comes home to its tenant's queue,
+// with its id, its body, its own headers and the count of its attempts.
+func TestRetriedMessagesComeHome(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	ctx, tenant, other := t.Context(), uuid.New(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	require.NoError(t, b.DeclareQueues(ctx, other))
+	d := domain.Delivery{
+		MessageID: "literal id", Body: []byte(`{"n":1}`), Published: time.UnixMilli(1_700_000_000_123),
+		Headers: map[string]any{"kept": "yes", "x-attempt": int64(77), "CC": []any{broker.QueueName(other)}, "x-death": "forged"},
+	}
+	sent := time.Now()
+	require.NoError(t, b.Retry(ctx, tenant, d, 1))
+	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
+	require.NoError(t, err)
+	got := <-sub.Deliveries()
+	require.GreaterOrEqual(t, time.Since(sent), 900*time.Millisecond, "it waited in the first tier")
+	require.Equal(t, "literal id", got.MessageID)
+	require.Equal(t, d.Body, got.Body)
+	require.Equal(t, 1, got.Attempt)
+	require.Equal(t, "yes", got.Headers["kept"])
+	require.Equal(t, d.Published.UnixMilli(), got.Published.UnixMilli())
+	require.NoError(t, sub.Ack(got.Tag, false))
+
+	// Once more, with the headers the broker added on the way.
+	require.NoError(t, b.Retry(ctx, tenant, got, 1))
+	again := <-sub.Deliveries()
+	require.Equal(t, d.Body, again.Body)
+	require.NoError(t, sub.Ack(again.Tag, false))
+	require.NoError(t, sub.Close())
+	depth, err := b.QueueDepth(ctx, other)
+	require.NoError(t, err)
+	require.Zero(t, depth, "a CC header sends it nowhere else")
+}
+
+// What comes home to a tenant that is gone ends among the orphans.
+func TestRetriedMessagesOfAGoneTenantBecomeOrphans(t *testing.T) {
+	t.Parallel()
+	url := devtest.RabbitMQ(t)
+	b := start(t, url)
+	tenant := uuid.New()
+	require.NoError(t, b.Retry(t.Context(), tenant, domain.Delivery{MessageID: "x", Body: []byte("1")}, 1))
+	conn, err := amqp.Dial(url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		d, ok, err := ch.Get(broker.OrphanQueue, true)
+		return err == nil && ok && d.RoutingKey == broker.QueueName(tenant)
+	}, 10*time.Second, 50*time.Millisecond)
+}
+
+// Queues that were declared in the moment before the broker was killed either
+// work afterwards or are replaced; none is left that hangs.
+func TestQueuesDeclaredAsTheBrokerIsKilledWorkAfterwards(t *testing.T) {
+	t.Parallel()
+	server := devtest.PrivateRabbitMQ(t)
+	b := start(t, server.URL())
+	var tenants []uuid.UUID
+	for range 12 {
+		tenants = append(tenants, uuid.Must(uuid.NewV7())) // whose time tells its age
+	}
+	var wg sync.WaitGroup
+	declared := make(chan struct{}, len(tenants))
+	for _, tenant := range tenants {
+		wg.Go(func() {
+			_ = b.DeclareQueues(t.Context(), tenant) // the kill makes some of them fail
+			declared <- struct{}{}
+		})
+	}
+	<-declared
+	server.Kill()
+	wg.Wait()
+	server.Start()
+	require.Eventually(t, func() bool { return b.State() == broker.Ready }, 30*time.Second, 50*time.Millisecond)
+	began := time.Now()
+	errs := make([]error, len(tenants))
+	for i, tenant := range tenants {
+		wg.Go(func() {
+			if errs[i] = b.DeclareQueues(t.Context(), tenant); errs[i] != nil {
+				errs[i] = b.DeclareQueues(t.Context(), tenant)
+			}
+			if errs[i] == nil {
+				errs[i] = b.Publish(t.Context(), outgoing(tenant, 1))[0]
+			}
+			if errs[i] != nil {
+				return
+			}
+			sub, err := b.Subscribe(t.Context(), tenant, fmt.Sprintf("tag-%d", i), 10)
+			if errs[i] = err; err == nil {
+				<-sub.Deliveries()
+				errs[i] = sub.Close()
+			}
+		})
+	}
+	wg.Wait()
+	requireNoErrors(t, errs)
+	require.Less(t, time.Since(began), 30*time.Second)
+}

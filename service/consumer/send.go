@@ -1,0 +1,154 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+// recordTimeout bounds one attempt to record a transmission.
+const recordTimeout = 5 * time.Second
+
+// stored is a delivery whose message has its row.
+type stored struct {
+	delivery domain.Delivery
+	message  domain.Message
+	// known tells that the row was there before, so that something may be
+	// recorded of an earlier transmission.
+	known bool
+}
+
+// sender transmits the stored messages of one tenant to its endpoint. Its
+// methods are safe for concurrent use by the workers.
+type sender struct {
+	c        *consumer
+	endpoint domain.Endpoint
+	paused   atomic.Bool
+}
+
+func newSender(c *consumer, endpoint *domain.Endpoint) *sender {
+	s := &sender{c: c, endpoint: *endpoint}
+	s.paused.Store(endpoint.Paused())
+	return s
+}
+
+// send brings one message a step further: transmitted, on its way to a retry
+// tier, or dead. It returns true when the delivery is done with; false means
+// that ctx ended first, and the message will be delivered again.
+func (s *sender) send(ctx context.Context, item *stored) bool {
+	if item.known {
+		done, err := s.succeeded(ctx, item.message.ID)
+		if err != nil || done {
+			return err == nil
+		}
+	}
+	most := s.c.shared.MaxAttempts
+	before := min(item.delivery.Attempt, most)
+	if s.paused.Load() {
+		return s.giveUp(ctx, item, domain.ReasonEndpointPaused, "the endpoint is paused", before, 0)
+	}
+	result := s.c.shared.Transmitter.Transmit(ctx, s.endpoint, item.message)
+	if result.Err != nil && ctx.Err() != nil {
+		return false
+	}
+	attempts := min(before+1, most)
+	switch {
+	case result.Err == nil:
+		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "succeeded", 1)
+		return s.record(ctx, item.message.ID, domain.TransmissionSucceeded, attempts, result.Status)
+	case result.Gone:
+		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "gone", 1)
+		s.pause(ctx)
+		return s.giveUp(ctx, item, domain.ReasonTransmitFailed, result.Err.Error(), attempts, result.Status)
+	case attempts >= most:
+		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "failed", 1)
+		return s.giveUp(ctx, item, domain.ReasonTransmitFailed, result.Err.Error(), attempts, result.Status)
+	}
+	s.c.shared.Metrics.AddTransmissions(s.c.tenant, "retried", 1)
+	return s.record(ctx, item.message.ID, domain.TransmissionRetrying, attempts, result.Status) && s.retry(ctx, item, attempts)
+}
+
+// succeeded tells whether a success was recorded: then it is not sent again.
+func (s *sender) succeeded(ctx context.Context, id uuid.UUID) (bool, error) {
+	done := false
+	err := s.insist(ctx, "read transmission", func(ctx context.Context) error {
+		found, err := s.c.shared.Endpoints.FindTransmissions(ctx, s.c.tenant, []uuid.UUID{id})
+		for _, t := range found {
+			done = done || t.State == domain.TransmissionSucceeded
+		}
+		return err
+	})
+	return done, err
+}
+
+func (s *sender) record(ctx context.Context, id uuid.UUID, state domain.TransmissionState, attempts, status int) bool {
+	return s.insist(ctx, "record transmission", func(ctx context.Context) error {
+		return s.c.shared.Endpoints.RecordTransmission(ctx, domain.Transmission{
+			TenantID: s.c.tenant, MessageID: id, State: state, Attempts: attempts, LastStatus: status,
+		})
+	}) == nil
+}
+
+// retry hands the message to the tier for its attempt.
+func (s *sender) retry(ctx context.Context, item *stored, attempts int) bool {
+	d := item.delivery
+	if d.MessageID == "" {
+		d.MessageID = item.message.ID.String() // under which it is stored
+	}
+	return s.insist(ctx, "publish to retry tier", func(ctx context.Context) error {
+		return s.c.shared.Publisher.Retry(ctx, s.c.tenant, d, attempts)
+	}) == nil
+}
+
+// giveUp makes a dead letter of a message that is stored.
+func (s *sender) giveUp(ctx context.Context, item *stored, reason domain.DeadLetterReason, text string, attempts, status int) bool {
+	letter := s.c.deadLetter(&item.delivery, reason, text)
+	letter.Attempts = attempts
+	if letter.MessageID == "" {
+		letter.MessageID = item.message.ID.String()
+	}
+	return s.record(ctx, item.message.ID, domain.TransmissionFailed, attempts, status) && s.c.bury(ctx, &letter)
+}
+
+// pause stops transmissions to an endpoint that wants no more.
+func (s *sender) pause(ctx context.Context) {
+	if s.paused.Swap(true) {
+		return
+	}
+	err := s.insist(ctx, "pause endpoint", func(ctx context.Context) error {
+		return s.c.shared.Endpoints.PauseEndpoint(ctx, s.c.tenant, s.endpoint.Version, "the endpoint answered 410 Gone")
+	})
+	s.c.shared.Log.WarnContext(ctx, "endpoint paused, it answered 410", slog.Any("error", err))
+}
+
+// insist tries until the operation succeeds or ctx ends: the delivery is held
+// meanwhile. Errors that trying again cannot mend are logged and passed over,
+// because a record must never stop a lane.
+func (s *sender) insist(ctx context.Context, what string, operation func(context.Context) error) error {
+	for wait := minResubscribe; ; wait = min(2*wait, maxResubscribe) {
+		limited, cancel := context.WithTimeout(ctx, recordTimeout)
+		err := operation(limited)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.Is(err, domain.ErrUnavailable) && !errors.Is(err, domain.ErrContended):
+			s.c.shared.Log.ErrorContext(ctx, "transmission step failed, going on without it", slog.String("step", what), slog.Any("error", err))
+			return nil
+		}
+		s.c.shared.Log.DebugContext(ctx, "transmission step failed, trying on", slog.String("step", what), slog.Any("error", err))
+		select {
+		case <-time.After(jitter(wait)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

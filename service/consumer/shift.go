@@ -1,0 +1,188 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/workerpool"
+)
+
+const (
+	// holdLimit is how long deliveries are held while the store is away.
+	// Then the channel is closed and they wait in the queue, because the
+	// broker closes a channel whose deliveries are not acknowledged in 30
+	// minutes and counts that towards the delivery limit.
+	holdLimit = 10 * time.Minute
+	holdCheck = 15 * time.Second
+)
+
+var errStoreAway = errors.New("the store has been unavailable for too long")
+
+// ending is why a shift ended.
+type ending uint8
+
+const (
+	lost       ending = iota + 1 // the subscription is gone
+	left                         // the consumer was told to stop
+	reassigned                   // the tenant's endpoint changed
+)
+
+// shift is the work on one subscription:
+//
+//	deliveries -> storing (chunks) -> [outbox -> sending (one by one)] -> finished -> acks
+//
+// Without an endpoint the tenant's workers store and there is no outbox. With
+// one, a single worker stores, and the tenant's workers send what is stored.
+// The goroutine of the consumer owns the shift and acknowledges.
+type shift struct {
+	c        *consumer
+	sub      domain.Subscription
+	endpoint *domain.Endpoint
+	acks     *acker
+	// finished carries the tags of deliveries that are done.
+	finished chan []uint64
+	// work is the context of everything that is begun; abort ends it.
+	work  context.Context //nolint:containedctx // lives as long as the shift
+	abort func()
+
+	storing *workerpool.Pool[domain.Delivery]
+	outbox  chan stored
+	sending *workerpool.Pool[stored] // nil without an endpoint
+	sender  *sender
+}
+
+// workers is the pool whose size is the tenant's number of workers.
+type workers interface {
+	Resize(n int)
+	Busy() int
+}
+
+func (c *consumer) newShift(ctx context.Context, sub domain.Subscription, endpoint *domain.Endpoint) *shift {
+	s := &shift{c: c, sub: sub, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(cap(sub.Deliveries()), sub.Ack)}
+	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
+	s.storing = workerpool.New(sub.Deliveries(), chunkSize, s.store)
+	if endpoint != nil {
+		s.outbox = make(chan stored, cap(sub.Deliveries()))
+		s.sender = newSender(c, endpoint)
+		s.sending = workerpool.New(s.outbox, 1, s.send)
+		s.storing.Resize(1)
+	}
+	return s
+}
+
+// workers returns the pool that the tenant's number of workers is for.
+func (s *shift) workers() workers {
+	if s.sending != nil {
+		return s.sending
+	}
+	return s.storing
+}
+
+// run works until the subscription is lost, the endpoint changes, or the
+// consumer is told to leave; in the latter cases it drains.
+func (s *shift) run(ctx context.Context) (ending, error) {
+	defer s.abort()
+	pool := s.workers()
+	pool.Resize(int(s.c.workers.Load()))
+	s.c.pool.Store(&pool)
+	defer s.c.pool.Store(nil)
+	hold := time.NewTicker(holdCheck)
+	defer hold.Stop()
+	for {
+		select {
+		case tags := <-s.finished:
+			if err := s.acks.done(tags); err != nil {
+				// The channel is gone; Done follows, and what is not
+				// acknowledged is delivered again.
+				s.c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
+			}
+		case cmd := <-s.c.control:
+			if !s.c.obey(cmd, pool) {
+				return left, s.drain()
+			}
+			if s.c.endpoint != s.endpoint {
+				return reassigned, s.drain()
+			}
+		case <-ctx.Done():
+			return left, s.drain()
+		case <-s.sub.Done():
+			return lost, errors.Join(s.sub.Err(), s.discard())
+		case <-hold.C:
+			if since, away := s.c.shared.Writer.UnavailableSince(); away && time.Since(since) > holdLimit {
+				return lost, errors.Join(errStoreAway, s.discard())
+			}
+		}
+	}
+}
+
+// store handles a chunk of deliveries.
+func (s *shift) store(chunk []domain.Delivery) {
+	s.c.held.Add(int64(len(chunk)))
+	defer s.c.held.Add(-int64(len(chunk)))
+	next := func(item stored) bool {
+		if s.outbox == nil {
+			return false
+		}
+		s.c.held.Add(1)
+		s.outbox <- item // as large as the prefetch, so it never waits
+		return true
+	}
+	s.c.process(s.work, chunk, next, func(tags []uint64) { s.finished <- tags })
+}
+
+// send transmits one stored message.
+func (s *shift) send(chunk []stored) {
+	for i := range chunk {
+		if s.sender.send(s.work, &chunk[i]) {
+			s.finished <- []uint64{chunk[i].delivery.Tag}
+		}
+		s.c.held.Add(-1)
+	}
+}
+
+// drain takes no more, finishes and acknowledges what was begun, and closes
+// the channel.
+func (s *shift) drain() error {
+	s.c.enter(Draining, nil)
+	timeout := time.AfterFunc(drainTimeout, s.abort)
+	defer timeout.Stop()
+	err := s.windDown(s.acks.done)
+	return errors.Join(err, s.acks.flush(), s.sub.Close())
+}
+
+// discard ends work on a subscription that is lost or given up: stale
+// acknowledgements are dropped, the broker delivers again.
+func (s *shift) discard() error {
+	s.abort()
+	return errors.Join(s.windDown(func([]uint64) error { return nil }), s.sub.Close())
+}
+
+// windDown stops the pools, first the one that fills the outbox, and passes
+// on what their workers finish until all of them have ended.
+func (s *shift) windDown(done func([]uint64) error) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.storing.Stop()
+		if s.sending != nil {
+			s.sending.Stop()
+		}
+		s.storing.Wait()
+		if s.sending != nil {
+			s.sending.Wait()
+			s.c.held.Add(-int64(len(s.outbox)))
+		}
+	}()
+	var errs error
+	for {
+		select {
+		case tags := <-s.finished:
+			errs = errors.Join(errs, done(tags))
+		case <-ended:
+			return errs
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package deadletter
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// janitorEvery is how often old letters are looked for, and janitorChunk
+	// how many are deleted in one statement.
+	janitorEvery = time.Minute
+	janitorChunk = 500
+	// countEvery is how often the letters are counted, for the metrics.
+	countEvery   = 15 * time.Second
+	countTimeout = 5 * time.Second
+)
+
+// RunJanitor deletes old letters, in chunks, and counts the others, until ctx
+// ends. Any number of replicas may run one.
+func (s *Service) RunJanitor(ctx context.Context) {
+	sweep, count := time.NewTicker(janitorEvery), time.NewTicker(countEvery)
+	defer sweep.Stop()
+	defer count.Stop()
+	s.count(ctx)
+	for {
+		select {
+		case <-sweep.C:
+			s.deleteOld(ctx)
+		case <-count.C:
+			s.count(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Waiting returns how many letters of the tenant were not replayed, as last
+// counted; false while that is not known.
+func (s *Service) Waiting(tenantID uuid.UUID) (int64, bool) {
+	counted := s.waiting.Load()
+	if counted == nil {
+		return 0, false
+	}
+	return (*counted)[tenantID], true
+}
+
+func (s *Service) deleteOld(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.o.Letters.DeleteOldDeadLetters(ctx, s.o.KeepReplayed, s.o.KeepOthers, janitorChunk)
+		if err != nil {
+			s.o.Log.DebugContext(ctx, "old dead letters not deleted, trying again later", slog.Any("error", err))
+			return
+		}
+		if n < janitorChunk {
+			return
+		}
+	}
+}
+
+func (s *Service) count(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	waiting, err := s.o.Letters.WaitingDeadLetters(ctx)
+	if err != nil {
+		s.o.Log.DebugContext(ctx, "dead letters not counted, trying again later", slog.Any("error", err))
+		s.waiting.Store(nil)
+		return
+	}
+	s.waiting.Store(&waiting)
+}

@@ -1,0 +1,443 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"lanekeeper/domain"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a repository in memory and a broker that does as it is told. Pages
+// have three letters at most, as if they were large.
+type world struct {
+	domain.Publisher
+
+	mu        sync.Mutex
+	letters   map[uuid.UUID][]domain.DeadLetter
+	next      int64
+	published []domain.Outgoing
+	// publish is asked for every message, read before every page, and mark
+	// before letters are marked.
+	publish func(ctx context.Context, m domain.Outgoing) error
+	read    func(ctx context.Context) error
+	mark    func() error
+	swept   []time.Duration
+}
+
+func newWorld() *world {
+	return &world{
+		letters: make(map[uuid.UUID][]domain.DeadLetter),
+		publish: func(context.Context, domain.Outgoing) error { return nil },
+		read:    func(context.Context) error { return nil },
+		mark:    func() error { return nil },
+	}
+}
+
+func (w *world) service() *Service {
+	return NewService(Options{Letters: w, Publisher: w, KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+}
+
+// die adds n letters and returns their seqs.
+func (w *world) die(tenant uuid.UUID, n int) []int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seqs := make([]int64, n)
+	for i := range seqs {
+		w.next++
+		seqs[i] = w.next
+		w.letters[tenant] = append(w.letters[tenant], domain.DeadLetter{
+			Seq: w.next, ID: uuid.New(), TenantID: tenant, MessageID: fmt.Sprint("order ", w.next), Body: fmt.Append(nil, w.next),
+		})
+	}
+	return seqs
+}
+
+func (w *world) replayed(tenant uuid.UUID) (seqs []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.letters[tenant] {
+		if l.Replayed() {
+			seqs = append(seqs, l.Seq)
+		}
+	}
+	return seqs
+}
+
+func (w *world) bodies() (bodies []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.published {
+		bodies = append(bodies, string(m.Body))
+	}
+	return bodies
+}
+
+func (w *world) Publish(ctx context.Context, batch []domain.Outgoing) []error {
+	errs := make([]error, len(batch))
+	for i, m := range batch {
+		if errs[i] = w.publish(ctx, m); errs[i] == nil {
+			w.mu.Lock()
+			w.published = append(w.published, m)
+			w.mu.Unlock()
+		}
+	}
+	return errs
+}
+
+func (w *world) RecordDeadLetters(context.Context, []domain.DeadLetter) error { panic("not called") }
+
+func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var page []domain.DeadLetter
+	for _, l := range w.letters[q.TenantID] {
+		if l.Seq <= q.After || q.UpTo > 0 && l.Seq > q.UpTo || l.Replayed() && !q.Replayed {
+			continue
+		}
+		if len(page) == min(q.Limit, 3) {
+			return page, true, nil
+		}
+		page = append(page, l)
+	}
+	return page, false, nil
+}
+
+func (w *world) FindDeadLetter(_ context.Context, tenantID uuid.UUID, seq int64) (domain.DeadLetter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.letters[tenantID] {
+		if l.Seq == seq {
+			return l, nil
+		}
+	}
+	return domain.DeadLetter{}, domain.DeadLetterNotFound()
+}
+
+func (w *world) LastDeadLetter(_ context.Context, tenantID uuid.UUID) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if letters := w.letters[tenantID]; len(letters) > 0 {
+		return letters[len(letters)-1].Seq, nil
+	}
+	return 0, nil
+}
+
+func (w *world) CountDeadLetters(_ context.Context, tenantID uuid.UUID, last int64) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, l := range w.letters[tenantID] {
+		if l.Seq <= last && !l.Replayed() {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (w *world) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]domain.DeadLetter, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var picked []domain.DeadLetter
+	for _, l := range w.letters[tenantID] {
+		if slices.Contains(seqs, l.Seq) && !l.Replayed() && len(picked) < 3 {
+			picked = append(picked, l)
+		}
+	}
+	return picked, nil
+}
+
+func (w *world) MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error {
+	if err := errors.Join(ctx.Err(), w.mark()); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.letters[tenantID] {
+		if l := &w.letters[tenantID][i]; slices.Contains(seqs, l.Seq) {
+			l.ReplayedAt = time.Now()
+		}
+	}
+	return nil
+}
+
+func (w *world) DeleteDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, last int64) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := len(w.letters[tenantID])
+	w.letters[tenantID] = slices.DeleteFunc(w.letters[tenantID], func(l domain.DeadLetter) bool {
+		return seqs == nil && l.Seq <= last || slices.Contains(seqs, l.Seq)
+	})
+	return int64(before - len(w.letters[tenantID])), w.read(ctx)
+}
+
+func (w *world) DeleteOldDeadLetters(_ context.Context, replayed, others time.Duration, limit int) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.swept = append(w.swept, replayed, others)
+	if len(w.swept) == 2 {
+		return limit, nil
+	}
+	return 0, nil
+}
+
+func (w *world) WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error) {
+	waiting := make(map[uuid.UUID]int64)
+	for id, letters := range w.letters {
+		waiting[id] = int64(len(letters))
+	}
+	return waiting, w.read(ctx)
+}
+
+func active() domain.Tenant { return domain.Tenant{ID: uuid.New(), Status: domain.TenantActive} }
+
+func away() error {
+	return domain.New(domain.ErrUnavailable, "broker_unavailable", "The broker is away.")
+}
+
+func TestReplayAll(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 10)
+	w.die(uuid.New(), 5)
+	w.letters[tenant.ID][3].MessageID = ""
+	once := sync.OnceFunc(func() { w.die(tenant.ID, 2) }) // while the call runs
+	w.publish = func(context.Context, domain.Outgoing) error { once(); return nil }
+	s := w.service()
+	result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 10}, result)
+	require.Equal(t, []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}, w.bodies())
+	require.Equal(t, domain.Outgoing{ID: w.letters[tenant.ID][0].ID, TenantID: tenant.ID, MessageID: "order 1", Body: []byte("1")}, w.published[0])
+	require.Empty(t, w.published[3].MessageID)
+	require.Equal(t, w.letters[tenant.ID][3].ID, w.published[3].ID, "the letter's own id stands in, the same every time")
+
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 2}, result, "those that died meanwhile")
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{}, result)
+	result, err = s.Replay(t.Context(), active(), domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{}, result)
+}
+
+func TestReplayByID(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	mine, other := w.die(tenant.ID, 8), w.die(uuid.New(), 2)
+	s := w.service()
+	result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: []int64{mine[5], 999, mine[1], mine[5], other[0], mine[0], mine[7], mine[2]}})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 5, Skipped: 2}, result)
+	require.Equal(t, []string{"1", "2", "3", "6", "8"}, w.bodies())
+	require.Equal(t, []int64{1, 2, 3, 6, 8}, w.replayed(tenant.ID))
+
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: mine[:4]})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 1, Skipped: 3}, result)
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: other})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Skipped: 2}, result)
+	require.Len(t, w.bodies(), 6)
+}
+
+// More ids than one batch has, most of which name nothing.
+func TestReplayManyIDs(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(uuid.New(), 700)
+	mine := w.die(tenant.ID, 2)
+	seqs := make([]int64, domain.MaxDeadLetterIDs)
+	for i := range seqs {
+		seqs[i] = int64(i + 1)
+	}
+	result, err := w.service().Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: seqs})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 2, Skipped: 998}, result)
+	require.Equal(t, mine, w.replayed(tenant.ID))
+}
+
+func TestReplayInPart(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 10)
+	w.publish = func(_ context.Context, m domain.Outgoing) error {
+		if b := string(m.Body); b == "2" || b >= "4" {
+			return away()
+		}
+		return nil
+	}
+	s := w.service()
+	result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 2, Skipped: 8}, result)
+	require.Equal(t, []int64{1, 3}, w.replayed(tenant.ID))
+
+	w.publish = func(context.Context, domain.Outgoing) error { return nil }
+	w.mark = away
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 3, Skipped: 5}, result, "what the broker has is counted, and nothing more begun")
+	w.mark = func() error { return nil }
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 8}, result, "what was not marked is published again, under the same ids")
+	require.Equal(t, w.published[2].MessageID, w.published[5].MessageID)
+}
+
+func TestReplayRefused(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 3)
+	s := w.service()
+	for status, kind := range map[domain.TenantStatus]domain.Kind{
+		domain.TenantInactive: domain.ErrConflict, domain.TenantProvisioning: domain.ErrUnavailable, domain.TenantDeleting: domain.ErrNotFound,
+	} {
+		refused := tenant
+		refused.Status = status
+		_, err := s.Replay(t.Context(), refused, domain.DeadLetterSelection{All: true})
+		require.ErrorIs(t, err, kind)
+	}
+	w.publish = func(context.Context, domain.Outgoing) error { return away() }
+	for _, selection := range []domain.DeadLetterSelection{{All: true}, {Seqs: []int64{1, 2}}} {
+		_, err := s.Replay(t.Context(), tenant, selection)
+		require.ErrorIs(t, err, domain.ErrUnavailable)
+		require.Equal(t, "broker_unavailable", domain.CodeOf(err))
+	}
+	w.read = func(context.Context) error {
+		return domain.New(domain.ErrUnavailable, "database_unavailable", "It is away.")
+	}
+	_, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.Equal(t, "database_unavailable", domain.CodeOf(err))
+	require.Empty(t, w.bodies())
+	require.Empty(t, w.replayed(tenant.ID))
+}
+
+// A call answers in time, and tells how far it came.
+func TestReplayEndsInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, tenant := newWorld(), active()
+		w.die(tenant.ID, 30)
+		w.publish = func(ctx context.Context, _ domain.Outgoing) error {
+			select {
+			case <-time.After(time.Second):
+				return nil
+			case <-ctx.Done():
+				return away()
+			}
+		}
+		begun := time.Now()
+		result, err := w.service().Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+		require.NoError(t, err)
+		require.Equal(t, domain.ReplayResult{Replayed: 4, Skipped: 26}, result)
+		require.Equal(t, callTimeout, time.Since(begun))
+		require.Equal(t, []int64{1, 2, 3, 4}, w.replayed(tenant.ID), "marked although the time was over")
+
+		w.read = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		_, err = w.service().Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+		require.ErrorIs(t, err, domain.ErrUnavailable)
+		require.Equal(t, "dead_letters_unavailable", domain.CodeOf(err))
+	})
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	mine, other := w.die(tenant.ID, 5), w.die(uuid.New(), 2)
+	s := w.service()
+	n, err := s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{Seqs: []int64{mine[0], mine[0], other[0], 99}})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	n, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{})
+	require.NoError(t, err)
+	require.Zero(t, n, "nothing is not everything")
+	w.read = func(context.Context) error { return context.DeadlineExceeded }
+	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
+	require.Equal(t, "purge_incomplete", domain.CodeOf(err))
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
+	require.Equal(t, "dead_letters_unavailable", domain.CodeOf(err))
+}
+
+func TestListAndGet(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	mine := w.die(tenant.ID, 5)
+	s := w.service()
+	page, more, err := s.List(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 2, After: mine[0]})
+	require.NoError(t, err)
+	require.True(t, more)
+	require.Equal(t, w.letters[tenant.ID][1:3], page)
+	for _, q := range []domain.DeadLetterQuery{{Limit: 0}, {Limit: MaxPageSize + 1}, {Limit: 1, After: -1}} {
+		_, _, err := s.List(t.Context(), q)
+		require.ErrorIs(t, err, domain.ErrInvalid)
+	}
+	letter, err := s.Get(t.Context(), tenant.ID, mine[4])
+	require.NoError(t, err)
+	require.Equal(t, w.letters[tenant.ID][4], letter)
+	_, err = s.Get(t.Context(), uuid.New(), mine[4])
+	require.ErrorIs(t, err, domain.ErrNotFound)
+	w.read = func(context.Context) error { return away() }
+	_, _, err = s.List(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 2})
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+}
+
+func TestJanitor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, tenant := newWorld(), active()
+		w.die(tenant.ID, 5)
+		var gone atomic.Bool
+		w.read = func(context.Context) error {
+			if gone.Load() {
+				return away()
+			}
+			return nil
+		}
+		s := w.service()
+		_, known := s.Waiting(tenant.ID)
+		require.False(t, known)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.RunJanitor(ctx) }()
+		synctest.Wait()
+		n, known := s.Waiting(tenant.ID)
+		require.True(t, known)
+		require.EqualValues(t, 5, n)
+		n, known = s.Waiting(uuid.New())
+		require.True(t, known)
+		require.Zero(t, n)
+		<-time.After(janitorEvery + time.Second)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour, time.Hour, 2 * time.Hour}, w.swept, "again when a chunk was full")
+		gone.Store(true)
+		<-time.After(countEvery)
+		synctest.Wait()
+		_, known = s.Waiting(tenant.ID)
+		require.False(t, known)
+		cancel()
+		<-done
+	})
+}

@@ -1,0 +1,151 @@
+package message_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/message"
+)
+
+// keeper is a domain.RetentionRepository in memory: it counts the expired
+// messages that each tenant has left.
+type keeper struct {
+	mu         sync.Mutex // guards the rest
+	retentions []domain.Retention
+	expired    map[uuid.UUID]int
+	broken     map[uuid.UUID]bool
+	busy       bool
+	turns      []uuid.UUID
+}
+
+func (k *keeper) set(change func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change()
+}
+
+func (k *keeper) Alone(ctx context.Context, purpose string, fn func(context.Context) error) (bool, error) {
+	k.mu.Lock()
+	busy := k.busy
+	k.mu.Unlock()
+	if busy || purpose != "retention" {
+		return false, nil
+	}
+	return true, fn(ctx)
+}
+
+func (k *keeper) ListRetentions(context.Context) ([]domain.Retention, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.retentions, nil
+}
+
+func (k *keeper) ExpireMessages(_ context.Context, r domain.Retention, limit int) (int, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.turns = append(k.turns, r.TenantID)
+	if k.broken[r.TenantID] {
+		return 0, false, errors.New("broken")
+	}
+	n := min(limit, k.expired[r.TenantID])
+	k.expired[r.TenantID] -= n
+	return n, k.expired[r.TenantID] > 0, nil
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := uuid.New(), uuid.New(), uuid.New()
+		k := &keeper{
+			retentions: []domain.Retention{{TenantID: a, Days: 1}, {TenantID: b, Days: 2}, {TenantID: c, Days: 3}},
+			expired:    map[uuid.UUID]int{a: 2500, b: 10, c: 5}, broken: map[uuid.UUID]bool{b: true},
+		}
+		f := newFixture(func(o *message.Options) { o.Retention = k })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			f.RunRetention(ctx)
+		}()
+		rounds := func(n int) {
+			<-time.After(time.Duration(n)*time.Minute + time.Second)
+			synctest.Wait()
+		}
+		rounds(1)
+		require.Equal(t, []uuid.UUID{a, b, c, a, a}, k.turns, "they take turns, and one that fails stops nobody")
+		require.Zero(t, k.expired[a]+k.expired[c])
+
+		k.set(func() { k.broken = nil })
+		rounds(1)
+		require.Zero(t, k.expired[b])
+
+		// When everything fails the round ends early.
+		k.set(func() {
+			k.turns, k.broken = nil, map[uuid.UUID]bool{a: true, b: true, c: true}
+			k.retentions = append(k.retentions, k.retentions...)
+		})
+		rounds(1)
+		require.Len(t, k.turns, 3)
+
+		k.set(func() { k.turns, k.busy = nil, true })
+		rounds(2)
+		require.Empty(t, k.turns, "another replica does it")
+		cancel()
+		<-ended
+	})
+}
+
+// delivered is what is recorded of transmissions, and of messages.
+type delivered struct {
+	domain.MessageRepository
+
+	found   []domain.Transmission
+	err     error
+	created time.Time
+}
+
+func (d *delivered) FindTransmissions(context.Context, uuid.UUID, []uuid.UUID) ([]domain.Transmission, error) {
+	return d.found, d.err
+}
+
+func (d *delivered) FindMessage(_ context.Context, tenantID, id uuid.UUID) (domain.Message, error) {
+	return domain.Message{ID: id, TenantID: tenantID, CreatedAt: d.created}, nil
+}
+
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	d := &delivered{created: now}
+	f := newFixture(func(o *message.Options) { o.Messages, o.Transmissions = d, d })
+	id := uuid.New()
+	tenant := f.tenant
+	get := func() *domain.Transmission {
+		m, delivery, err := f.Get(t.Context(), tenant, id)
+		require.NoError(t, err)
+		require.Equal(t, id, m.ID)
+		return delivery
+	}
+	require.Nil(t, get(), "no endpoint, no delivery")
+
+	tenant.Endpoint = &domain.Endpoint{CreatedAt: now}
+	require.Equal(t, &domain.Transmission{TenantID: tenant.ID, MessageID: id, State: domain.TransmissionPending}, get())
+	tenant.Endpoint.CreatedAt = now.Add(time.Microsecond)
+	require.Nil(t, get(), "stored before there was an endpoint")
+
+	d.found = []domain.Transmission{{MessageID: id, State: domain.TransmissionRetrying, Attempts: 2, LastStatus: 500}}
+	require.Equal(t, &d.found[0], get())
+	tenant.Endpoint = nil
+	require.Equal(t, &d.found[0], get(), "what was recorded stays when the endpoint goes")
+
+	d.err = domain.New(domain.ErrUnavailable, "away", "Away.")
+	_, _, err := f.Get(t.Context(), tenant, id)
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+}
