@@ -221,5 +221,5 @@ func TestBadMessages(t *testing.T) {
 	}
 	app.Publish(tenant, `"only this"`)
 	require.JSONEq(t, `"only this"`, string(app.Stored(tenant, 1)[0].Payload))
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Ready)
+	app.RequireNoDeadLetters(tenant)
 }

@@ -57,7 +57,7 @@ func TestDatabaseAway(t *testing.T) {
 		sent = append(sent, app.Publish(tenant, `1`, apptest.WithKey(outage.name)))
 		app.Stored(tenant, len(sent))
 	}
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Ready)
+	app.RequireNoDeadLetters(tenant)
 	app.Stop()
 	requireAllAcknowledged(t, app.Backstage, []string{tenant})
 }

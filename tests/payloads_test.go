@@ -51,7 +51,7 @@ func TestPayloadsComeBackAsSent(t *testing.T) {
 		app.Want(http.StatusOK, &one, "GET", "/api/messages/"+m.ID, nil, apptest.ForTenant(tenant))
 		require.Equal(t, m, one)
 	}
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Ready)
+	app.RequireNoDeadLetters(tenant)
 }
 
 // The same through the queue, where no HTTP has looked at them.

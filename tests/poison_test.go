@@ -15,7 +15,7 @@ import (
 // what comes after it is stored.
 func TestPoisonOnTheQueue(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.Boot(t, apptest.LeaveDeadLetters())
 	tenant := app.CreateTenant("poisoned", 1).ID
 	queue := apptest.QueueName(tenant)
 	poison := []string{
@@ -52,7 +52,7 @@ func TestPoisonOnTheQueue(t *testing.T) {
 // holds up nobody.
 func TestPoisonWithStrangeHeaders(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.Boot(t, apptest.LeaveDeadLetters())
 	tenant, other := app.CreateTenant("strange", 1).ID, app.CreateTenant("other", 1).ID
 	many := amqp.Table{}
 	for i := range 2000 {
@@ -97,7 +97,7 @@ func TestPoisonWithStrangeHeaders(t *testing.T) {
 // A flood of poison for one tenant keeps nobody from being served.
 func TestPoisonInFloods(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.Boot(t, apptest.LeaveDeadLetters())
 	tenant, other := app.CreateTenant("flooded", 2).ID, app.CreateTenant("other", 2).ID
 	var flood []amqp.Publishing
 	for i := range 1000 {

@@ -53,7 +53,7 @@ func TestSameIDIsOneRow(t *testing.T) {
 	app.Put(queue, "", `"the very last"`)
 	app.Stored(tenant, messages+2)
 	app.RequireDense(tenant)
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Ready)
+	app.RequireNoDeadLetters(tenant)
 	app.Stop()
 	requireAllAcknowledged(t, app.Backstage, []string{tenant})
 }
@@ -61,7 +61,7 @@ func TestSameIDIsOneRow(t *testing.T) {
 // An id that comes with another body is no repetition.
 func TestSameIDWithAnotherBody(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.Boot(t, apptest.LeaveDeadLetters())
 	tenant := app.CreateTenant("conflict", 1).ID
 	queue, dead := apptest.QueueName(tenant), apptest.DeadLetterQueueName(tenant)
 	id := app.Publish(tenant, `{"first":true}`)

@@ -35,7 +35,7 @@ func TestQueueDeletedByHand(t *testing.T) {
 
 func TestDeadLetterQueueDeletedByHand(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.Boot(t, apptest.LeaveDeadLetters())
 	tenant := app.CreateTenant("robbed", 1).ID
 	app.DeleteQueue(apptest.DeadLetterQueueName(tenant))
 	app.Put(apptest.QueueName(tenant), "", "poison")
@@ -67,7 +67,7 @@ func TestPartitionDroppedByHand(t *testing.T) {
 		}
 		return nil
 	})
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Ready)
+	app.RequireNoDeadLetters(tenant)
 }
 
 // A tenant whose rows somebody keeps locked waits; nobody else does.
@@ -90,5 +90,5 @@ func TestLockedTenantHoldsUpNobody(t *testing.T) {
 	app.Stored(locked, 0)
 	require.NoError(t, tx.Rollback(t.Context()))
 	app.Stored(locked, len(sent)+30)
-	require.Zero(t, app.Queue(apptest.DeadLetterQueueName(locked)).Ready)
+	app.RequireNoDeadLetters(locked)
 }

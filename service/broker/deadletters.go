@@ -39,7 +39,7 @@ func (b *Broker) DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64
 func (b *Broker) SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, letterSubscribeTimeout)
 	defer cancel()
-	c, err := b.letters.acquire(ctx)
+	c, err := b.letters.acquire(ctx, false)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("get connection: %w", err))
 	}

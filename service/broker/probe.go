@@ -33,6 +33,12 @@ const (
 	// replaced. While its leader is not there a queue with messages looks
 	// empty, too, so one that may hold many is never replaced by itself.
 	youngTenant = 10 * time.Minute
+	// A subscription that ends with its connection within atOnce is a strike;
+	// one that lives longEnough wipes them out. With maxStrikes the next
+	// subscription gets a connection of its own.
+	atOnce     = 50 * time.Millisecond
+	longEnough = 2 * time.Second
+	maxStrikes = 2
 )
 
 // errStuck: the queue exists and cannot be consumed.
@@ -44,10 +50,13 @@ type prober struct {
 
 	mu     sync.Mutex
 	proven map[uuid.UUID]time.Time // when it was consumed for the first time
+	// strikes counts how often in a row consuming ended the connection at
+	// once.
+	strikes map[uuid.UUID]int
 }
 
 func newProber(c *rabbitmq.Connection) *prober {
-	return &prober{connection: c, proven: make(map[uuid.UUID]time.Time)}
+	return &prober{connection: c, proven: make(map[uuid.UUID]time.Time), strikes: make(map[uuid.UUID]int)}
 }
 
 func (p *prober) known(id uuid.UUID) bool {
@@ -70,11 +79,28 @@ func (p *prober) doubt(id uuid.UUID) {
 	delete(p.proven, id)
 }
 
-// lost notes that a subscription ended with its session: if the broker was
-// killed, the youngest queues may not work any more.
-func (p *prober) lost(id uuid.UUID) {
+// suspect tells whether what is in the tenant's queue seems to end every
+// connection it is delivered on. The library gives up a connection when it
+// cannot read a frame, for instance for headers that are nested too deep, and
+// does not say on which channel.
+func (p *prober) suspect(id uuid.UUID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.strikes[id] >= maxStrikes
+}
+
+// lost notes that a subscription ended with its session after some time. At
+// once: it is a suspect. Otherwise, if the broker was killed, the youngest
+// queues may not work any more.
+func (p *prober) lost(id uuid.UUID, after time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case after < atOnce:
+		p.strikes[id]++
+	case after > longEnough:
+		delete(p.strikes, id)
+	}
 	if time.Since(p.proven[id]) < youngQueue {
 		delete(p.proven, id)
 	}
@@ -101,7 +127,7 @@ func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) e
 		if err := ch.Qos(1, 0, false); err != nil {
 			return struct{}{}, fmt.Errorf("set prefetch: %w", err)
 		}
-		deliveries, err := ch.Consume(QueueName(id), "", false, false, false, false, nil)
+		deliveries, err := ch.Consume(QueueName(id), "probe_"+id.String(), false, false, false, false, nil)
 		if err != nil {
 			return struct{}{}, fmt.Errorf("consume: %w", err)
 		}
@@ -116,7 +142,12 @@ func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) e
 	case limited.Err() != nil && ctx.Err() == nil && answers(ctx, session, id):
 		return errStuck // and so is the channel; the broker closes it in the end
 	}
-	rabbitmq.CloseChannel(ctx, ch)
+	select {
+	case <-session.Done():
+		p.lost(id, 0)
+	default:
+		rabbitmq.CloseChannel(ctx, ch)
+	}
 	return fmt.Errorf("probe queue: %w", err)
 }
 

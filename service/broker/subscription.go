@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// channelsPerConnection bounds how many tenants one lost connection hits.
-	channelsPerConnection = 500
 	// endTimeout is how long a closed subscription is waited for. Where the
 	// broker has not answered the closing, it ends with its connection.
 	endTimeout = time.Second
@@ -24,87 +22,18 @@ const (
 	subscribeTimeout = probeTimeout + 10*time.Second
 )
 
-// subscribers spreads subscriptions over connections. Run owns the goroutines
-// of the connections; the lock guards the list and the counts only.
-type subscribers struct {
-	connect func(n int) *rabbitmq.Connection
-	added   chan *rabbitmq.Connection
-
-	mu   sync.Mutex
-	load []*consumeConnection
-}
-
-type consumeConnection struct {
-	connection *rabbitmq.Connection
-	channels   int // guarded by subscribers.mu
-}
-
-func newSubscribers(connect func(n int) *rabbitmq.Connection) *subscribers {
-	return &subscribers{connect: connect, added: make(chan *rabbitmq.Connection)}
-}
-
-// run runs the connections as they are added, until ctx ends.
-func (s *subscribers) run(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		select {
-		case c := <-s.added:
-			wg.Go(func() { c.Run(ctx) })
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// acquire returns a connection with room for one more channel.
-func (s *subscribers) acquire(ctx context.Context) (*consumeConnection, error) {
-	s.mu.Lock()
-	for _, c := range s.load {
-		if c.channels < channelsPerConnection {
-			c.channels++
-			s.mu.Unlock()
-			return c, nil
-		}
-	}
-	c := &consumeConnection{connection: s.connect(len(s.load) + 1), channels: 1}
-	s.load = append(s.load, c)
-	s.mu.Unlock()
-	select {
-	case s.added <- c.connection:
-		return c, nil
-	case <-ctx.Done():
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.remove(c)
-		return nil, ctx.Err()
-	}
-}
-
-// remove takes out a connection that never ran; the lock is held.
-func (s *subscribers) remove(gone *consumeConnection) {
-	for i, c := range s.load {
-		if c == gone {
-			s.load = append(s.load[:i], s.load[i+1:]...)
-			return
-		}
-	}
-}
-
-func (s *subscribers) release(c *consumeConnection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.channels--
-}
-
-// Subscribe subscribes to the tenant's main queue; see domain.Subscriber.
+// Subscribe subscribes to the tenant's main queue; see domain.Subscriber. A
+// tenant whose deliveries seem to end the connection gets one of its own.
 func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
-	if err := b.prober.probe(ctx, tenantID, probeTimeout); err != nil {
-		return nil, subscribeError(err)
+	alone := b.prober.suspect(tenantID)
+	if !alone {
+		if err := b.prober.probe(ctx, tenantID, probeTimeout); err != nil {
+			return nil, subscribeError(err)
+		}
 	}
-	c, err := b.subscribers.acquire(ctx)
+	c, err := b.subscribers.acquire(ctx, alone)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("get connection: %w", err))
 	}
@@ -114,11 +43,12 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 		b.prober.doubt(tenantID)
 		return nil, subscribeError(err)
 	}
+	began := time.Now()
 	sub.release = func() { b.subscribers.release(c) }
 	go func() {
 		<-sub.ended
 		if sub.err != nil {
-			b.prober.lost(tenantID)
+			b.prober.lost(tenantID, time.Since(began))
 		}
 	}()
 	return sub, nil

@@ -157,7 +157,7 @@ func (c *consumer) run(ctx context.Context) {
 			return
 		}
 		if sub != nil {
-			wait = minResubscribe
+			began := time.Now()
 			switch ending, err := c.newShift(ctx, sub, c.endpoint).run(ctx); ending {
 			case left:
 				return
@@ -166,6 +166,9 @@ func (c *consumer) run(ctx context.Context) {
 			case lost:
 				c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
 				c.enter(Reconnecting, err)
+				if time.Since(began) > maxResubscribe {
+					wait = minResubscribe
+				}
 			}
 		}
 		if !c.sleep(ctx, jitter(wait)) || !c.awaitStore(ctx) {

@@ -55,6 +55,11 @@ func WithSecret() Option {
 	return func(c *config.Config) { c.JWTSecret = Secret }
 }
 
+// LeaveDeadLetters makes the service leave dead letters in their queues.
+func LeaveDeadLetters() Option {
+	return func(c *config.Config) { c.DeadLetters.Collect = false }
+}
+
 // Boot starts the service, waits until it is ready, and stops it when the test
 // ends. The test fails when the service does not end in good order, or says
 // that something went wrong that should never.

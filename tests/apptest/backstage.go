@@ -196,6 +196,17 @@ func (b *Backstage) Take(queue string, n int) []amqp.Delivery {
 	return taken
 }
 
+// RequireNoDeadLetters fails the test when the tenant has dead letters, in its
+// queue or recorded.
+func (b *Backstage) RequireNoDeadLetters(tenant string) {
+	b.t.Helper()
+	require.Zero(b.t, b.Queue(DeadLetterQueueName(tenant)).Ready, "dead letters in the queue")
+	var recorded int
+	err := b.Database().QueryRow(b.t.Context(), `SELECT count(*) FROM dead_letters WHERE tenant_id = $1`, tenant).Scan(&recorded)
+	require.NoError(b.t, err)
+	require.Zero(b.t, recorded, "recorded dead letters")
+}
+
 // Settled stops nothing and takes nothing: it waits until a queue has nothing
 // ready. Whether everything was acknowledged shows only without a consumer.
 func (b *Backstage) Settled(queue string) {

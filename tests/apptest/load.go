@@ -149,7 +149,7 @@ func (l *Load) RequireStored(b *Backstage) {
 		b.RequireDense(tenant)
 		const query = `SELECT count(*) - count(DISTINCT payload) FROM messages WHERE tenant_id = $1`
 		require.Zero(l.t, QueryRow[int](b, query, tenant), "payloads that are stored twice")
-		require.Zero(l.t, b.Queue(DeadLetterQueueName(tenant)).Ready, "dead letters")
+		b.RequireNoDeadLetters(tenant)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,7 +234,9 @@ func (p *Tap) count(frame []byte, fromBroker bool) {
 	case method == basicConsume:
 		_, rest := shortString(arguments[reserved:])
 		tag, _ := shortString(rest)
-		p.tags = append(p.tags, tag)
+		if !strings.HasPrefix(tag, "probe_") { // these try out whether a queue works
+			p.tags = append(p.tags, tag)
+		}
 	case method == queueDelete:
 		name, _ := shortString(arguments[reserved:])
 		p.deleted[name] = true
