@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,7 +55,7 @@ func TestStopFinishesWhatHasBegun(t *testing.T) {
 	app := apptest.Boot(t)
 	tenant := app.CreateTenant("tenant", 1).ID
 	session := app.NewSession()
-	defer session.Close(t.Context()) //nolint:errcheck // ends with its database
+	defer session.Close(t.Context())
 	tx, err := session.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `SELECT 1 FROM tenant_streams WHERE tenant_id = $1 FOR UPDATE`, tenant)
@@ -71,11 +72,12 @@ func TestStopFinishesWhatHasBegun(t *testing.T) {
 		}
 		return nil
 	})
-	select {
-	case <-stopped:
-		require.FailNow(t, "it did not wait")
-	default:
-	}
+	apptest.Throughout(t, time.Second, func() error {
+		if q := app.Queue(apptest.QueueName(tenant)); q.Consumers != 1 {
+			return apptest.NotYet("waiting, with its consumer: %+v", q)
+		}
+		return nil
+	})
 	require.NoError(t, tx.Rollback(t.Context()))
 	apptest.AwaitClosed(t, stopped)
 	require.Equal(t, []string{id}, apptest.Query[string](app.Backstage, `SELECT id::text FROM messages`))

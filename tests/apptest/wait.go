@@ -45,6 +45,24 @@ func NotYet(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNotYet, fmt.Sprintf(format, args...))
 }
 
+// Throughout ends the test when condition returns an error within this time:
+// for what should not happen.
+func Throughout(t testing.TB, span time.Duration, condition func() error) {
+	t.Helper()
+	timeout := time.NewTimer(span)
+	defer timeout.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		require.NoError(t, condition())
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
 // AwaitClosed returns once the channel is closed, and ends the test when that
 // takes too long.
 func AwaitClosed(t testing.TB, c <-chan struct{}) {
