@@ -7,7 +7,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 LINT := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench lint format generate up down clean
+.PHONY: help run build test bench chaos lint format generate up down clean
 
 help: ## list the targets
 	@echo "Lanekeeper:"
@@ -31,6 +31,10 @@ test: ## run the tests against real servers; ARGS='-run X ./tests/...' picks som
 bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the page
 	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
 	go run ./tests/bench $(ARGS)
+
+chaos: ## break everything under load and prove that nothing is lost (half an hour); ARGS='-short' in minutes, '-run X' picks
+	@scripts/install-servers.sh postgresql rabbitmq-server
+	go run ./tests/chaos $(ARGS)
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)
 	$(LINT) run

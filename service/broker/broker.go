@@ -41,6 +41,7 @@ type Broker struct {
 	lanes       []*lane
 	subscribers *subscribers
 	prober      *prober
+	traffic     *traffic
 	// letters are the subscriptions to dead-letter queues. They are apart, so
 	// that a queue that hangs takes no tenant's consumer along.
 	letters *subscribers
@@ -58,7 +59,7 @@ const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o, idle: make(chan idleChannel, idleChannels)}
+	b := &Broker{options: o, traffic: newTraffic(), idle: make(chan idleChannel, idleChannels)}
 	b.control = b.connection("control", b.declareShared)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
@@ -72,7 +73,9 @@ func New(o Options) *Broker {
 	b.letters = newSubscribers(func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("letters-%d", n), nil)
 	})
-	b.prober = newProber(b.connection("probe", nil))
+	b.prober = newProber(newSubscribers(func(n int) *rabbitmq.Connection {
+		return b.connection(fmt.Sprintf("probe-%d", n), nil)
+	}))
 	return b
 }
 
@@ -89,7 +92,7 @@ func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.S
 func (b *Broker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.control.Run(ctx) })
-	wg.Go(func() { b.prober.connection.Run(ctx) })
+	wg.Go(func() { b.prober.pool.run(ctx) })
 	for _, c := range b.publish {
 		wg.Go(func() { c.Run(ctx) })
 	}

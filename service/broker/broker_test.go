@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,4 +253,45 @@ func TestEverythingComesBackAfterTheBrokerWasKilled(t *testing.T) {
 		<-sub.Deliveries()
 	}
 	require.NoError(t, sub.Close())
+}
+
+// Deleting counts what is ready, what a consumer gives back, and what is being
+// published at that moment.
+func TestDeletingCountsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := start(t, devtest.RabbitMQ(t))
+	for range 5 {
+		ctx, tenant := t.Context(), uuid.New()
+		require.NoError(t, b.DeclareQueues(ctx, tenant))
+		requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 300)))
+		sub, err := b.Subscribe(ctx, tenant, "tag", 100)
+		require.NoError(t, err)
+		acked := 0
+		for range 60 {
+			d := <-sub.Deliveries()
+			if d.Tag%2 == 0 {
+				require.NoError(t, sub.Ack(d.Tag, false))
+				acked++
+			}
+		}
+		var wg sync.WaitGroup
+		var accepted atomic.Int64
+		for range 8 {
+			wg.Go(func() {
+				for range 50 {
+					for _, err := range b.Publish(ctx, outgoing(tenant, 3)) {
+						if err != nil {
+							return
+						}
+						accepted.Add(1)
+					}
+				}
+			})
+		}
+		require.NoError(t, sub.Close())
+		discarded, err := b.DeleteQueues(ctx, tenant)
+		require.NoError(t, err)
+		wg.Wait()
+		require.EqualValues(t, int64(300-acked)+accepted.Load(), discarded)
+	}
 }

@@ -46,17 +46,26 @@ var errStuck = errors.New("the queue cannot be consumed")
 
 // prober knows which queues were consumed since their last failure.
 type prober struct {
-	connection *rabbitmq.Connection
+	pool *subscribers // runs the connections
 
 	mu     sync.Mutex
+	line   *probeLine              // for new probes; nil until the next one
 	proven map[uuid.UUID]time.Time // when it was consumed for the first time
 	// strikes counts how often in a row consuming ended the connection at
 	// once.
 	strikes map[uuid.UUID]int
 }
 
-func newProber(c *rabbitmq.Connection) *prober {
-	return &prober{connection: c, proven: make(map[uuid.UUID]time.Time), strikes: make(map[uuid.UUID]int)}
+// probeLine is a connection that probes share. One on which a queue turned
+// out to be stuck gets no more of them, and ends with the last it has.
+type probeLine struct {
+	connection *consumeConnection
+	users      int  // guarded by prober.mu
+	retired    bool // guarded by prober.mu
+}
+
+func newProber(pool *subscribers) *prober {
+	return &prober{pool: pool, proven: make(map[uuid.UUID]time.Time), strikes: make(map[uuid.UUID]int)}
 }
 
 func (p *prober) known(id uuid.UUID) bool {
@@ -113,7 +122,57 @@ func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) e
 	if p.known(id) {
 		return nil
 	}
-	session, err := p.connection.Await(ctx)
+	line, err := p.take(ctx)
+	if err != nil {
+		return fmt.Errorf("get connection: %w", err)
+	}
+	err = p.try(ctx, line.connection.connection, id, limit)
+	p.give(line, errors.Is(err, errStuck))
+	return err
+}
+
+// take returns the connection for a probe; give it back afterwards.
+func (p *prober) take(ctx context.Context) (*probeLine, error) {
+	line, fresh := p.join()
+	if !fresh {
+		return line, nil
+	}
+	if err := p.pool.add(ctx, line.connection); err != nil {
+		p.give(line, true)
+		return nil, err
+	}
+	return line, nil
+}
+
+func (p *prober) join() (line *probeLine, fresh bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line == nil {
+		c, _ := p.pool.pick(true)
+		p.line, fresh = &probeLine{connection: c}, true
+	}
+	p.line.users++
+	return p.line, fresh
+}
+
+func (p *prober) give(line *probeLine, retire bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line.users--
+	if retire {
+		line.retired = true
+		if p.line == line {
+			p.line = nil
+		}
+	}
+	if line.retired && line.users == 0 {
+		p.pool.release(line.connection)
+	}
+}
+
+// try is one probe on a connection.
+func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, limit time.Duration) error {
+	session, err := c.Await(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,11 +199,13 @@ func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) e
 		p.prove(id)
 		return nil
 	case limited.Err() != nil && ctx.Err() == nil && answers(ctx, session, id):
-		return errStuck // and so is the channel; the broker closes it in the end
+		return errStuck // and so is the channel; it ends with its connection
 	}
 	select {
 	case <-session.Done():
-		p.lost(id, 0)
+		if session.Err() != nil {
+			p.lost(id, 0)
+		}
 	default:
 		rabbitmq.CloseChannel(ctx, ch)
 	}

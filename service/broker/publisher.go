@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,11 +43,42 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
 	}
+	leave, open := b.enter(batch)
+	if !open {
+		errs := make([]error, len(batch))
+		for i := range errs {
+			errs[i] = publishError(errReturned)
+		}
+		return errs
+	}
+	defer leave()
 	errs := b.send(ctx, parcels)
 	for i, err := range errs {
 		errs[i] = publishError(err)
 	}
 	return errs
+}
+
+// enter notes the batch as under way for each of its tenants. It refuses the
+// whole batch when the queue of one of them is being deleted.
+func (b *Broker) enter(batch []domain.Outgoing) (leave func(), open bool) {
+	var entered []uuid.UUID
+	leave = func() {
+		for _, id := range entered {
+			b.traffic.leave(id)
+		}
+	}
+	for _, m := range batch {
+		if slices.Contains(entered, m.TenantID) {
+			continue
+		}
+		if !b.traffic.enter(m.TenantID) {
+			leave()
+			return nil, false
+		}
+		entered = append(entered, m.TenantID)
+	}
+	return leave, true
 }
 
 // Bury publishes a dead letter to its tenant's dead-letter queue; see

@@ -73,14 +73,22 @@ func (s *subscribers) acquire(ctx context.Context, alone bool) (*consumeConnecti
 	if !fresh {
 		return c, nil
 	}
+	if err := s.add(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// add hands a fresh connection to run.
+func (s *subscribers) add(ctx context.Context, c *consumeConnection) error {
 	select {
 	case s.added <- c:
-		return c, nil
+		return nil
 	case <-ctx.Done():
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.load = slices.DeleteFunc(s.load, func(other *consumeConnection) bool { return other == c })
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 

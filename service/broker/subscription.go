@@ -44,7 +44,11 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 		return nil, subscribeError(err)
 	}
 	began := time.Now()
-	sub.release = func() { b.subscribers.release(c) }
+	b.traffic.returned(tenantID, 0)
+	sub.release = func() {
+		b.traffic.returned(tenantID, sub.outstanding())
+		b.subscribers.release(c)
+	}
 	go func() {
 		<-sub.ended
 		if sub.err != nil {
@@ -91,6 +95,7 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 		failed:    ch.NotifyClose(make(chan *amqp.Error, 1)),
 		cancelled: ch.NotifyCancel(make(chan string, 1)),
 		out:       make(chan domain.Delivery, prefetch),
+		acked:     make(map[uint64]struct{}),
 		closing:   make(chan struct{}), ended: make(chan struct{}),
 	}
 	go s.pump(deliveries)
@@ -111,6 +116,11 @@ type subscription struct {
 	err       error // written by the pump before ended is closed
 	once      sync.Once
 	release   func()
+
+	mu        sync.Mutex
+	delivered uint64              // the highest tag; tags count from 1
+	ackedTo   uint64              // all up to here are acknowledged
+	acked     map[uint64]struct{} // and these above it
 }
 
 func (s *subscription) pump(in <-chan amqp.Delivery) {
@@ -118,6 +128,9 @@ func (s *subscription) pump(in <-chan amqp.Delivery) {
 	defer close(s.out)
 	defer func() { s.err = s.reason() }()
 	for d := range in { // always ranged to its end, as the library asks
+		s.mu.Lock()
+		s.delivered = d.DeliveryTag
+		s.mu.Unlock()
 		select {
 		case s.out <- delivery(d):
 		case <-s.closing:
@@ -163,7 +176,26 @@ func (s *subscription) Ack(tag uint64, multiple bool) error {
 	if err := s.channel.Ack(tag, multiple); err != nil {
 		return fmt.Errorf("ack: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !multiple {
+		s.acked[tag] = struct{}{}
+		return nil
+	}
+	s.ackedTo = tag
+	for single := range s.acked {
+		if single <= tag {
+			delete(s.acked, single)
+		}
+	}
 	return nil
+}
+
+// outstanding returns how many deliveries are not acknowledged.
+func (s *subscription) outstanding() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(s.delivered) - int64(s.ackedTo) - int64(len(s.acked)) //nolint:gosec // counts messages
 }
 
 // Close implements domain.Subscription. The channel is closed without

@@ -67,15 +67,21 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 }
 
 // DeleteQueues deletes the tenant's queues and returns how many messages were
-// dropped with its main queue. Queues that do not exist are no error.
+// dropped with its main queue, those included that this process was still
+// publishing or giving back. Queues that do not exist are no error.
 func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	b.prober.doubt(tenantID)
-	var discarded int64
+	open := b.traffic.close(tenantID)
+	defer open()
+	discarded, err := b.empty(ctx, tenantID)
+	if err != nil && !rabbitmq.IsNotFound(err) {
+		return discarded, unavailable(err)
+	}
 	for _, name := range []string{QueueName(tenantID), DeadLetterQueueName(tenantID)} {
 		err := b.topology(ctx, func(ch *amqp.Channel) error {
 			n, err := ch.QueueDelete(name, false, false, false)
 			if err == nil && name == QueueName(tenantID) {
-				discarded = int64(n)
+				discarded += int64(n)
 			}
 			return err
 		})

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// drainLimit is how long it may take until all queues are empty after a
+// scenario.
+const drainLimit = 90 * time.Second
+
+// plantedLimit is the same where a bug was planted.
+const plantedLimit = 5 * time.Second
+
+// maxExamples is how many cases of one kind are told one by one.
+const maxExamples = 3
+
+// findings gather what does not hold, by kind.
+type findings struct {
+	counts   map[string]int
+	examples map[string][]string
+}
+
+func (f *findings) add(kind, format string, args ...any) {
+	f.counts[kind]++
+	if len(f.examples[kind]) < maxExamples {
+		f.examples[kind] = append(f.examples[kind], fmt.Sprintf(format, args...))
+	}
+}
+
+// The kinds of findings.
+const (
+	lost       = "lost"
+	twice      = "stored twice"
+	altered    = "altered"
+	invented   = "stored but never attempted"
+	misplaced  = "stored for another tenant"
+	renamed    = "stored under another id"
+	denied     = "refused but stored"
+	notDense   = "hole in seq"
+	buried     = "dead-lettered for no reason"
+	unfinished = "left in a queue"
+)
+
+// check waits until the queues are empty, ends the service, and compares what
+// is stored with the ledger. The lines of the table that every scenario has
+// come from here.
+func (st *stage) check(ctx context.Context) error {
+	begun := time.Now()
+	if err := st.awaitDrained(ctx); err != nil {
+		st.fail("%v", err)
+	}
+	st.show("drained", "%.1f s after the load", time.Since(begun).Seconds())
+	if _, err := st.service.terminate(ctx); err != nil {
+		st.fail("%v", err)
+	}
+	alarming, err := st.service.alarming()
+	if err != nil {
+		return err
+	}
+	for i, line := range alarming {
+		if i < maxExamples {
+			st.fail("the service logged: %s", line)
+		}
+	}
+	slowest, over := st.client.timing()
+	st.show("slowest request", "%.2f s", slowest.Seconds())
+	if over > 0 {
+		st.fail("%d requests took longer than %v, the slowest %v", over, requestLimit, slowest)
+	}
+	return st.compare(ctx)
+}
+
+// compare reads ledger, database and queues. The service must have ended, so
+// that nothing is in anybody's hands.
+func (st *stage) compare(ctx context.Context) error {
+	attempts, err := readLedger(st.ledger.path)
+	if err != nil {
+		return err
+	}
+	f := &findings{counts: make(map[string]int), examples: make(map[string][]string)}
+	stored, err := st.compareRows(ctx, attempts, f)
+	if err != nil {
+		return err
+	}
+	dead, err := st.deadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.compareQueues(ctx, f); err != nil {
+		return err
+	}
+	counts := make(map[state]int)
+	for _, a := range attempts {
+		counts[a.state]++
+		switch {
+		case a.why == "accepted under two ids":
+			f.add(renamed, "attempt %d was accepted under two ids", a.number)
+		case a.poison && a.state == accepted202 && !dead[a.id]:
+			f.add(lost, "poison %d (%s) is no dead letter", a.number, a.id)
+		case !a.poison && a.state == accepted202 && !stored[a.number] && !dead[a.id]:
+			f.add(lost, "attempt %d (%s) of tenant %s", a.number, a.id, a.tenant)
+		case !a.poison && dead[a.id]:
+			f.add(buried, "attempt %d (%s) of tenant %s", a.number, a.id, a.tenant)
+		case a.state == refused && stored[a.number]:
+			f.add(denied, "attempt %d of tenant %s: %s", a.number, a.tenant, a.why)
+		}
+	}
+	st.show("attempts", "%d", len(attempts))
+	st.show("accepted", "%d", counts[accepted202])
+	st.show("refused", "%d", counts[refused])
+	st.show("unknown", "%d", counts[unknown])
+	st.show("stored", "%d", len(stored))
+	st.show("dead letters", "%d", len(dead))
+	st.show(lost, "%d", f.counts[lost])
+	st.show(twice, "%d", f.counts[twice])
+	for kind, n := range f.counts {
+		st.fail("%s: %d; %s", kind, n, strings.Join(f.examples[kind], "; "))
+	}
+	return nil
+}
+
+// compareRows reads every stored message and returns which attempts they are.
+func (st *stage) compareRows(ctx context.Context, attempts map[int64]*attempt, f *findings) (map[int64]bool, error) {
+	const query = `SELECT tenant_id::text, id::text, seq, payload::text FROM messages ORDER BY tenant_id, seq`
+	stored := make(map[int64]bool)
+	next := make(map[string]int64)
+	err := st.inDatabase(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, query)
+		if err != nil {
+			return fmt.Errorf("read messages: %w", err)
+		}
+		var tenant, id, payload string
+		var seq int64
+		_, err = pgx.ForEachRow(rows, []any{&tenant, &id, &seq, &payload}, func() error {
+			next[tenant]++
+			if seq != next[tenant] {
+				f.add(notDense, "tenant %s: %d follows %d", tenant, seq, next[tenant]-1)
+				next[tenant] = seq
+			}
+			compareRow(attempts, stored, f, tenant, id, payload)
+			return nil
+		})
+		return err
+	})
+	return stored, err
+}
+
+func compareRow(attempts map[int64]*attempt, stored map[int64]bool, f *findings, tenant, id, payload string) {
+	var label struct{ Attempt int64 }
+	if err := json.Unmarshal([]byte(payload), &label); err != nil {
+		f.add(altered, "message %s of tenant %s", id, tenant)
+		return
+	}
+	a := attempts[label.Attempt]
+	switch {
+	case a == nil || a.poison:
+		f.add(invented, "message %s of tenant %s", id, tenant)
+		return
+	case stored[a.number]:
+		f.add(twice, "attempt %d of tenant %s, now as %s", a.number, tenant, id)
+	case a.tenant != tenant:
+		f.add(misplaced, "attempt %d of tenant %s is in %s", a.number, a.tenant, tenant)
+	case a.hash != hashOf([]byte(payload)):
+		f.add(altered, "attempt %d of tenant %s", a.number, tenant)
+	case a.state == accepted202 && a.id != id:
+		f.add(renamed, "attempt %d was accepted as %s and is stored as %s", a.number, a.id, id)
+	}
+	stored[a.number] = true
+}
+
+// deadLetters returns the message ids of all dead letters: those that still
+// are in the queues, and those that were moved to the table, if there is one.
+func (st *stage) deadLetters(ctx context.Context) (map[string]bool, error) {
+	dead := make(map[string]bool)
+	err := st.inDatabase(ctx, func(conn *pgx.Conn) error {
+		var there bool
+		if err := conn.QueryRow(ctx, `SELECT to_regclass('dead_letters') IS NOT NULL`).Scan(&there); err != nil || !there {
+			return err
+		}
+		rows, err := conn.Query(ctx, `SELECT message_id::text FROM dead_letters`)
+		if err != nil {
+			return fmt.Errorf("read dead letters: %w", err)
+		}
+		var id string
+		_, err = pgx.ForEachRow(rows, []any{&id}, func() error { dead[id] = true; return nil })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	names, err := st.servers.queueNames(ctx, st.name)
+	if err != nil {
+		return nil, err
+	}
+	return dead, st.onChannel(func(ch *amqp.Channel) error {
+		for _, name := range names {
+			if !isDeadLetterQueue(name) {
+				continue
+			}
+			for {
+				d, ok, err := ch.Get(name, false) // goes back with the channel
+				if err != nil {
+					return fmt.Errorf("read dead letters: %w", err)
+				}
+				if !ok {
+					break
+				}
+				dead[d.MessageId] = true
+			}
+		}
+		return nil
+	})
+}
+
+func isDeadLetterQueue(name string) bool { return strings.HasSuffix(name, "_dlq") }
+
+// awaitDrained waits until no tenant's queue and no retry tier holds anything,
+// and the service has nothing in its hands that was accepted.
+func (st *stage) awaitDrained(ctx context.Context) error {
+	limit := drainLimit
+	if st.scenario.planted != "" {
+		limit = plantedLimit // something will be missing for ever
+	}
+	return await(ctx, limit, "all queues are empty and everything is stored", func() error {
+		if err := st.empty(ctx); err != nil {
+			return err
+		}
+		return st.allStored(ctx)
+	})
+}
+
+// empty returns nil when all queues but those of dead letters are empty.
+func (st *stage) empty(ctx context.Context) error {
+	if !rest(ctx, 4*lookEvery) {
+		return ctx.Err()
+	}
+	depths, err := st.depths(ctx)
+	for name, n := range depths {
+		err = errors.Join(err, fmt.Errorf("%w: %s holds %d", errNotReady, name, n))
+	}
+	return err
+}
+
+// allStored returns nil when every accepted message is stored or a dead
+// letter.
+func (st *stage) allStored(ctx context.Context) error {
+	attempts, err := readLedger(st.ledger.path)
+	if err != nil {
+		return err
+	}
+	missing := make(map[string]bool)
+	for _, a := range attempts {
+		if a.state == accepted202 {
+			missing[a.id] = true
+		}
+	}
+	err = st.inDatabase(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT id::text FROM messages`)
+		if err != nil {
+			return fmt.Errorf("read messages: %w", err)
+		}
+		var id string
+		_, err = pgx.ForEachRow(rows, []any{&id}, func() error { delete(missing, id); return nil })
+		return err
+	})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	dead, err := st.deadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	for id := range dead {
+		delete(missing, id)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %d accepted messages are not stored", errNotReady, len(missing))
+	}
+	return nil
+}
+
+func (st *stage) compareQueues(ctx context.Context, f *findings) error {
+	depths, err := st.depths(ctx)
+	for name, n := range depths {
+		f.add(unfinished, "%s holds %d", name, n)
+	}
+	return err
+}
+
+// depths returns the number of ready messages of all queues that are not
+// empty, dead letters aside.
+func (st *stage) depths(ctx context.Context) (map[string]int, error) {
+	names, err := st.servers.queueNames(ctx, st.name)
+	if err != nil {
+		return nil, err
+	}
+	depths := make(map[string]int)
+	return depths, st.onChannel(func(ch *amqp.Channel) error {
+		for _, name := range names {
+			if isDeadLetterQueue(name) {
+				continue
+			}
+			q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+			if err != nil {
+				return fmt.Errorf("look at queue %s: %w", name, err)
+			}
+			if q.Messages > 0 {
+				depths[name] = q.Messages
+			}
+		}
+		return nil
+	})
+}
+
+// onChannel runs work on a connection to the broker of its own, past any
+// proxy. What it leaves unacknowledged goes back.
+func (st *stage) onChannel(work func(*amqp.Channel) error) error {
+	conn, err := amqp.Dial(st.brokerURL)
+	if err != nil {
+		return fmt.Errorf("connect to the broker: %w", err)
+	}
+	ch, err := conn.Channel()
+	if err == nil {
+		err = work(ch)
+	}
+	return errors.Join(err, conn.Close())
+}

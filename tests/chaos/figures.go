@@ -1,0 +1,59 @@
+package main
+
+import "time"
+
+// requestLimit is what the service promises for every request.
+const requestLimit = 6 * time.Second
+
+// figures are how much is done in each scenario.
+type figures struct {
+	limit time.Duration // for one scenario
+
+	tenants      int // that the load publishes to
+	publications int // of the load that is broken into
+	background   int // of the load that merely runs
+
+	brokerKills, postgresKills, serviceKills int
+
+	commitCuts, confirmCuts int
+
+	pause        time.Duration
+	alarmBacklog int
+	resizeDrops  int
+	races        int
+	terminations int
+	createRounds int
+	newTenants   int
+	crashes      int
+
+	others  int           // tenants that want to be left in peace
+	measure time.Duration // one phase of measuring them
+	locked  time.Duration
+	backlog int
+	// quantile is which one of the latencies is compared. A handful of
+	// samples has no 99th percentile worth the name.
+	quantile float64
+}
+
+// figuresFor returns those of the short form, or those of the long one, which
+// are those that are asked for.
+func figuresFor(short bool) figures {
+	if short {
+		return figures{
+			limit: 2 * time.Minute, tenants: 8, publications: 10_000, background: 1000,
+			brokerKills: 1, postgresKills: 3, serviceKills: 3,
+			commitCuts: 10, confirmCuts: 10,
+			pause: 8 * time.Second, alarmBacklog: 500, resizeDrops: 8, races: 60, terminations: 3,
+			createRounds: 1, newTenants: 15, crashes: 3,
+			others: 20, measure: 5 * time.Second, locked: 8 * time.Second, backlog: 3000, quantile: 0.95,
+		}
+	}
+	return figures{
+		limit: 20 * time.Minute, tenants: 20, publications: 100_000, background: 5000,
+		brokerKills: 5, postgresKills: 5, serviceKills: 10,
+		commitCuts: 100, confirmCuts: 100,
+		pause: 30 * time.Second, alarmBacklog: 5000, resizeDrops: 100, races: 2000, terminations: 10,
+		createRounds: 5, newTenants: 50, crashes: 20,
+		others: 50, measure: 30 * time.Second, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99,
+	}
+}

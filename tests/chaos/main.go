@@ -1,0 +1,133 @@
+// Command chaos breaks things under load and proves that nothing is lost. It
+// starts private servers which it may kill, builds the service, and runs it as
+// a process of its own.
+//
+// In every scenario clients write each of their attempts into a ledger on
+// disk before it is sent, and the outcome after it: accepted, refused or
+// unknown. Afterwards a checker reads Postgres and RabbitMQ directly and
+// compares. It exits with 1 when anything does not hold.
+//
+//	go run ./tests/chaos [-short] [-run NAMES] [-seed N] [-keep] [-out FILE]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	short bool
+	only  *regexp.Regexp
+	seed  uint64
+	keep  bool
+	race  bool
+	list  bool
+	out   string
+}
+
+var (
+	errUsage  = errors.New("wrong use")
+	errBroken = errors.New("does not hold")
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the scenarios, prints their figures to stdout as they come and the
+// table at the end, and tells stderr what goes on.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	chosen := choose(o)
+	if len(chosen) == 0 {
+		return fmt.Errorf("%w: -run matches no scenario", errUsage)
+	}
+	if o.list {
+		for _, sc := range chosen {
+			fmt.Fprintf(stdout, "%-28s %s\n", sc.name, sc.fault)
+		}
+		return nil
+	}
+	begun := time.Now()
+	s, err := newSuite(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	var results []*result
+	for _, sc := range chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		r := s.perform(ctx, sc)
+		results = append(results, r)
+		r.print(stdout)
+	}
+	facts := s.facts
+	if err := errors.Join(s.close(), ctx.Err()); err != nil {
+		return err
+	}
+	rep := &report{options: o, facts: facts, results: results, took: time.Since(begun)}
+	rep.print(stdout)
+	if o.out != "" {
+		if err := os.WriteFile(o.out, []byte(rep.page()), 0o644); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+	}
+	return rep.err()
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{seed: uint64(time.Now().UnixNano())}
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.BoolVar(&o.short, "short", false, "small figures: everything in some minutes")
+	only := flags.String("run", "", "only scenarios whose names match this regular `expression`")
+	flags.Uint64Var(&o.seed, "seed", o.seed, "`number` that the random moments are made of; chance of the machine remains")
+	flags.BoolVar(&o.keep, "keep", false, "keep ledgers and logs, also of scenarios that hold")
+	flags.BoolVar(&o.race, "race", false, "build the service with the race detector")
+	flags.BoolVar(&o.list, "list", false, "list the scenarios and do nothing")
+	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown")
+	if err := flags.Parse(args); err != nil {
+		return o, err //nolint:wrapcheck // says what is wrong
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("%w: unexpected %q", errUsage, flags.Arg(0))
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		return o, fmt.Errorf("%w: -run: %w", errUsage, err)
+	}
+	return o, nil
+}
+
+// choose returns the scenarios that -run asks for, in their order.
+func choose(o options) []scenario {
+	var chosen []scenario
+	for _, sc := range scenarios(figuresFor(o.short)) {
+		if o.only.MatchString(sc.name) {
+			chosen = append(chosen, sc)
+		}
+	}
+	return chosen
+}

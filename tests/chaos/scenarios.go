@@ -1,0 +1,90 @@
+package main
+
+import "fmt"
+
+// scenarios returns all of them, in the order in which they run.
+func scenarios(n figures) []scenario {
+	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f from POST to stored within 2x", n.others, 100*n.quantile)
+	return []scenario{
+		{
+			name: "broker-kill", fault: fmt.Sprintf("kill -9 the broker %d times during %d publications to %d tenants", n.brokerKills, n.publications, n.tenants),
+			must: "0 lost", run: brokerKill,
+		},
+		{
+			name: "postgres-kill", fault: fmt.Sprintf("kill -9 Postgres %d times, same load", n.postgresKills),
+			must: "0 lost, 0 dead letters", run: postgresKill,
+		},
+		{
+			name: "service-kill", fault: fmt.Sprintf("kill -9 the service %d times, same load", n.serviceKills),
+			must: "0 lost", run: serviceKill,
+		},
+		{
+			name: "commit-reply-cut", fault: fmt.Sprintf("cut the reply to COMMIT %d times", n.commitCuts),
+			must: "0 lost, 0 twice", run: commitReplyCut,
+		},
+		{
+			name: "confirm-cut", fault: fmt.Sprintf("cut the connection after publish and before the confirm %d times; the client retries with the key", n.confirmCuts),
+			must: "exactly one row each", run: confirmCut,
+		},
+		{
+			name: "broker-pause", fault: fmt.Sprintf("SIGSTOP the broker for %v", n.pause),
+			must: "no request over 6 s, then everything goes on", run: brokerPause,
+		},
+		{
+			name: "memory-alarm", fault: "memory alarm of the broker (high watermark 0)",
+			must: "503 with Retry-After at once, consuming goes on, recovers in 5 s", run: memoryAlarm,
+		},
+		{
+			name: "resize-drops", fault: fmt.Sprintf("drop all AMQP connections during resizes %d times", n.resizeDrops),
+			must: `0 lost, no "unknown delivery tag"`, run: resizeDrops,
+		},
+		{
+			name: "queue-deleted", fault: "a queue deleted behind the back of the service",
+			must: "0 lost, the queue is made again", run: queueDeleted,
+		},
+		{
+			name: "publish-delete-race", fault: fmt.Sprintf("publish racing delete of the tenant %d times", n.races),
+			must: "never 202 for a message that went nowhere", run: publishDeleteRace,
+		},
+		{
+			name: "sigterm", fault: fmt.Sprintf("SIGTERM under load %d times", n.terminations),
+			must: "exit within 20 s, 0 lost", run: sigterm,
+		},
+		{
+			name: "broker-kill-during-create", fault: fmt.Sprintf("kill -9 the broker while %d tenants are being created %d times", n.newTenants, n.createRounds),
+			must: "all converge within 30 s, no queue that hangs", run: brokerKillDuringCreate,
+		},
+		{
+			name: "create-delete-crash", fault: fmt.Sprintf("kill -9 the service during creates and deletes %d times", n.crashes),
+			must: "fully there or fully gone within 30 s of the next start", run: createDeleteCrash,
+		},
+		{
+			name: "partition-lock", fault: fmt.Sprintf("one partition locked for %v", n.locked),
+			must: p99, run: partitionLock,
+		},
+		{
+			name: "noisy-flood", fault: "one tenant flooding",
+			must: p99, run: noisyFlood,
+		},
+		{
+			name: "noisy-backlog", fault: fmt.Sprintf("one tenant with a backlog of %d", n.backlog),
+			must: p99, run: noisyBacklog,
+		},
+		{
+			name: "noisy-poison", fault: "one tenant whose messages are all poison",
+			must: p99, run: noisyPoison,
+		},
+		{
+			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
+			must: "the checker notices", run: plantedEarlyAck,
+		},
+		{
+			name: "planted-no-mandatory", planted: "no-mandatory", fault: "a queue deleted behind the back of the service, which publishes without mandatory",
+			must: "the checker notices", run: queueDeleted,
+		},
+		{
+			name: "planted-stale-acks", planted: "stale-acks", fault: "drop AMQP connections of the service, which sends acks of an old session",
+			must: "the checker notices", run: plantedStaleAcks,
+		},
+	}
+}
