@@ -44,7 +44,10 @@ type Config struct {
 	MaxBacklog int
 	// DataDir is where the private servers keep their data.
 	DataDir string
-	// ShutdownTimeout is how long stopping may take.
+	// ShutdownDelay is how long /readyz says draining before requests are
+	// refused, so that load balancers look elsewhere.
+	ShutdownDelay time.Duration
+	// ShutdownTimeout is how long stopping may take, the delay included.
 	ShutdownTimeout time.Duration
 
 	Log      Log
@@ -143,6 +146,7 @@ func Default() Config {
 		TrustedProxies:  []string{},
 		Workers:         3,
 		DataDir:         ".lanekeeper",
+		ShutdownDelay:   500 * time.Millisecond,
 		ShutdownTimeout: 20 * time.Second,
 		Log:             Log{Level: "info", Format: "text"},
 		RabbitMQ:        RabbitMQ{QueueType: "quorum", DeadLetterQueueType: "classic", PublishChannels: 2},

@@ -65,6 +65,7 @@ func (c *Config) settings() []setting {
 		{key: "metrics.tenant_labels", value: &c.Metrics.TenantLabels},
 		{key: "metrics.max_tenants", value: &c.Metrics.MaxTenants, check: between(&c.Metrics.MaxTenants, 1, 100_000)},
 		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
+		{key: "shutdown_delay", value: &c.ShutdownDelay, check: between(&c.ShutdownDelay, 0, time.Minute)},
 		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},
 	}
 }

@@ -39,6 +39,24 @@ func TestSIGTERMInMidLoad(t *testing.T) {
 	requireAllAcknowledged(t, app.Backstage, tenants)
 }
 
+// Load balancers see that the service is going before it refuses anything.
+func TestNotReadyBeforeItRefuses(t *testing.T) {
+	t.Parallel()
+	app := apptest.StartProcess(t, "SHUTDOWN_DELAY=3s")
+	tenant := createTenants(app.Client, 1)[0]
+	app.Signal(syscall.SIGTERM)
+	apptest.Await(t, apptest.Long, func() error {
+		if answer := app.Call("GET", "/readyz", nil); answer.Status != http.StatusServiceUnavailable || !containsStatus(answer, "draining") {
+			return apptest.NotYet("draining: %d %s", answer.Status, answer.Body)
+		}
+		return nil
+	})
+	app.Publish(tenant, `"in time"`)
+	require.NoError(t, app.Exited(shutdownLimit))
+	app.Start()
+	app.Stored(tenant, 1)
+}
+
 func TestSIGKILLInMidLoad(t *testing.T) {
 	t.Parallel()
 	app := apptest.StartProcess(t)

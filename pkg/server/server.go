@@ -148,6 +148,10 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
 	defer cancel()
 	parts.readiness.draining.Store(true)
+	select {
+	case <-time.After(s.config.ShutdownDelay):
+	case <-limit.Done():
+	}
 	err = errors.Join(s.shutdownHTTP(limit, servers), parts.stop(limit))
 	serving.Wait()
 	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
