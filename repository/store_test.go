@@ -110,9 +110,10 @@ func TestPoolsKeepTheirLimits(t *testing.T) {
 		require.NoError(t, on.QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&value))
 		return value
 	}
-	require.Equal(t, "force_generic_plan", read(d.store.writersSession(t), "plan_cache_mode"))
-	require.Equal(t, "10s", read(d.store.writersSession(t), "statement_timeout"))
-	require.Equal(t, "250ms", read(d.store.writersSession(t), "lock_timeout"))
+	writer := d.store.writersSession(t)
+	require.Equal(t, "force_generic_plan", read(writer, "plan_cache_mode"))
+	require.Equal(t, "10s", read(writer, "statement_timeout"))
+	require.Equal(t, "250ms", read(writer, "lock_timeout"))
 	err := d.store.WithTenant(t.Context(), queryAccess, []uuid.UUID{uuid.New()}, func(on session) error {
 		require.Equal(t, "force_custom_plan", read(on, "plan_cache_mode"))
 		require.Equal(t, "10s", read(on, "statement_timeout"))
