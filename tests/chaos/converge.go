@@ -128,7 +128,7 @@ func (st *stage) consumed(queues []string) error {
 }
 
 func (st *stage) awaitSettled(ctx context.Context) error {
-	return await(ctx, convergeLimit, "every tenant is fully there or fully gone", func() error {
+	return await(ctx, st.converging(), "every tenant is fully there or fully gone", func() error {
 		rest(ctx, 2*lookEvery)
 		return st.settled(ctx)
 	})
@@ -150,7 +150,7 @@ func brokerKillDuringCreate(ctx context.Context, st *stage) error {
 		if err := st.awaitSettled(ctx); err != nil {
 			st.fail("round %d: %v", round+1, err)
 		}
-		if err := st.acceptAndStore(ctx, wanted, convergeLimit-time.Since(back)); err != nil {
+		if err := st.acceptAndStore(ctx, wanted, st.converging()-time.Since(back)); err != nil {
 			st.fail("round %d: %v", round+1, err)
 		}
 		longest = max(longest, time.Since(back))
@@ -258,7 +258,7 @@ func createDeleteCrash(ctx context.Context, st *stage) error {
 		}
 	}
 	st.show("tenants", "%d, %d of them there at the end", len(states), active)
-	if err := st.acceptAndStore(ctx, st.tenants, convergeLimit); err != nil {
+	if err := st.acceptAndStore(ctx, st.tenants, st.converging()); err != nil {
 		st.fail("%v", err)
 	}
 	return st.check(ctx)
@@ -283,4 +283,9 @@ func (st *stage) storm(ctx context.Context, crash int, length time.Duration) {
 	st.service.kill()
 	cancel()
 	work.Wait()
+}
+
+// converging is how long creating and deleting may take to end.
+func (st *stage) converging() time.Duration {
+	return time.Duration(float64(convergeLimit) * st.slack)
 }

@@ -178,7 +178,7 @@ func (st *stage) undisturbed(ctx context.Context, p *probe, length time.Duration
 		ratio := float64(max(d, worthwhile)) / float64(max(a, worthwhile))
 		st.show(fmt.Sprintf("p%.0f alone, disturbed (%d)", 100*st.quantile, try), "%s, %s: %.2fx of %d and %d messages (p50 %s, %s)", millis(a), millis(d), ratio,
 			len(alone), len(disturbed), millis(quantile(alone, 0.5)), millis(quantile(disturbed, 0.5)))
-		if ratio <= maxRatio {
+		if ratio <= maxRatio*st.slack {
 			return nil
 		}
 		if try == tries {
