@@ -184,6 +184,22 @@ type Subscription interface {
 	Close() error
 }
 
+// Assignment is what a running consumer was told to do.
+type Assignment struct {
+	Workers int
+	// EndpointVersion is that of the endpoint it sends to; 0 for none.
+	EndpointVersion int64
+}
+
+// Assignment returns what the tenant's consumer should be told to do.
+func (t *Tenant) Assignment() Assignment {
+	a := Assignment{Workers: t.Workers}
+	if t.Endpoint != nil {
+		a.EndpointVersion = t.Endpoint.Version
+	}
+	return a
+}
+
 // ConsumerManager runs the tenants' consumers in this process. Methods are
 // safe for concurrent use.
 type ConsumerManager interface {

@@ -192,13 +192,13 @@ func (m *TenantManager) Snapshot() []Status {
 }
 
 // Running returns the tenants that have a consumer here, in whatever state it
-// is, with the number of workers it was told to have.
-func (m *TenantManager) Running() map[uuid.UUID]int {
+// is, with what it was told to do.
+func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	running := make(map[uuid.UUID]int, len(m.entries))
+	running := make(map[uuid.UUID]domain.Assignment, len(m.entries))
 	for id, c := range m.entries {
-		running[id] = int(c.workers.Load())
+		running[id] = domain.Assignment{Workers: int(c.workers.Load()), EndpointVersion: c.version.Load()}
 	}
 	return running
 }

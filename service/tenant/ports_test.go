@@ -175,7 +175,7 @@ func (p *process) Start(ctx context.Context, t domain.Tenant) error {
 	never := false
 	return p.step(ctx, &never, func() error {
 		p.starts++
-		p.consumers[t.ID] = t.Workers
+		p.consumers[t.ID] = t.Assignment()
 		if _, exists := p.queues[t.ID]; !exists && !p.brokerAway {
 			return domain.New(domain.ErrNotFound, "no_queue", "No queue.")
 		}
@@ -194,14 +194,15 @@ func (p *process) Stop(ctx context.Context, id uuid.UUID) error {
 func (p *process) Resize(ctx context.Context, id uuid.UUID, workers int) error {
 	never := false
 	return p.step(ctx, &never, func() error {
-		if _, running := p.consumers[id]; running {
-			p.consumers[id] = workers
+		if a, running := p.consumers[id]; running {
+			a.Workers = workers
+			p.consumers[id] = a
 		}
 		return nil
 	})
 }
 
-func (p *process) Running() map[uuid.UUID]int {
+func (p *process) Running() map[uuid.UUID]domain.Assignment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.consumers)
@@ -212,8 +213,8 @@ func (p *process) statuses() []domain.ConsumerStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []domain.ConsumerStatus
-	for id, workers := range p.consumers {
-		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: workers, Replica: "r"})
+	for id, a := range p.consumers {
+		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: "r"})
 	}
 	return all
 }

@@ -28,8 +28,8 @@ const (
 // Consumers is what the Reconciler needs to know of the running consumers.
 type Consumers interface {
 	// Running returns the tenants that have a consumer in this process, in
-	// whatever state it is, with the number of workers it was told to have.
-	Running() map[uuid.UUID]int
+	// whatever state it is, with what it was told to do.
+	Running() map[uuid.UUID]domain.Assignment
 }
 
 // ReconcilerOptions configure NewReconciler.

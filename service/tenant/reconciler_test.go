@@ -53,24 +53,27 @@ func TestRoundsRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())
 		defer p.run(t)()
-		ids := make([]uuid.UUID, 5)
+		ids := make([]uuid.UUID, 6)
 		for i := range ids {
 			ids[i] = create(t, p, admin(), domain.NewTenant{}).ID
 		}
 		unknown := uuid.New()
 		p.set(func() {
 			delete(p.consumers, ids[0])
-			p.consumers[ids[1]] = 99
+			p.consumers[ids[1]] = domain.Assignment{Workers: 99}
 			changed := p.rows[ids[2]]
 			changed.Status = domain.TenantInactive
 			p.rows[ids[2]] = changed
-			p.consumers[unknown] = 3
+			p.consumers[unknown] = domain.Assignment{Workers: 3}
 			// Without its queue the consumer cannot be started.
 			delete(p.consumers, ids[3])
 			delete(p.queues, ids[3])
 			paused := p.rows[ids[4]]
 			paused.Paused = true
 			p.rows[ids[4]] = paused
+			sending := p.rows[ids[5]]
+			sending.Endpoint = &domain.Endpoint{Version: 7}
+			p.rows[ids[5]] = sending
 		})
 		pass(convergence)
 		for _, id := range ids {

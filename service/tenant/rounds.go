@@ -38,12 +38,12 @@ func (r *Reconciler) survey(ctx context.Context) (map[uuid.UUID]task, error) {
 	running := r.o.Consumers.Running()
 	tasks := make(map[uuid.UUID]task)
 	for _, t := range tenants {
-		workers, runs := running[t.ID]
+		assigned, runs := running[t.ID]
 		delete(running, t.ID)
 		switch {
 		case t.Status == domain.TenantProvisioning || t.Status == domain.TenantDeleting:
 			tasks[t.ID] = converge
-		case runs != t.Consuming() || runs && workers != t.Workers:
+		case runs != t.Consuming() || runs && assigned != t.Assignment():
 			tasks[t.ID] = settle
 		}
 	}

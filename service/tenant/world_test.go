@@ -65,9 +65,9 @@ type process struct {
 	directory   *tenant.Directory
 	log         *recorder
 
-	consumers map[uuid.UUID]int // workers; guarded by world.mu
-	starts    int               // guarded by world.mu
-	deleted   []uuid.UUID       // guarded by world.mu
+	consumers map[uuid.UUID]domain.Assignment // guarded by world.mu
+	starts    int                             // guarded by world.mu
+	deleted   []uuid.UUID                     // guarded by world.mu
 	// crashAt is the step to crash at, or 0; half tells whether the step
 	// takes effect before. Guarded by world.mu.
 	steps, crashAt int
@@ -77,7 +77,7 @@ type process struct {
 }
 
 func newProcess(w *world) *process {
-	p := &process{world: w, consumers: map[uuid.UUID]int{}, log: &recorder{}}
+	p := &process{world: w, consumers: map[uuid.UUID]domain.Assignment{}, log: &recorder{}}
 	log := slog.New(p.log)
 	p.directory = tenant.NewDirectory(p)
 	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
@@ -164,7 +164,7 @@ func (p *process) there(id uuid.UUID) string {
 	defer p.mu.Unlock()
 	t, row := p.rows[id]
 	_, queue := p.queues[id]
-	workers, consumed := p.consumers[id]
+	assigned, consumed := p.consumers[id]
 	switch {
 	case !row || t.Status != domain.TenantActive && t.Status != domain.TenantInactive:
 		return "its row is " + string(t.Status)
@@ -174,8 +174,8 @@ func (p *process) there(id uuid.UUID) string {
 		return "no queue"
 	case consumed != t.Consuming():
 		return fmt.Sprintf("consumer: %v", consumed)
-	case consumed && workers != t.Workers:
-		return fmt.Sprintf("%d workers", workers)
+	case consumed && assigned != t.Assignment():
+		return fmt.Sprintf("assigned %+v", assigned)
 	}
 	return ""
 }
