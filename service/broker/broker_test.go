@@ -292,6 +292,6 @@ func TestDeletingCountsWhatIsUnderWay(t *testing.T) {
 		discarded, err := b.DeleteQueues(ctx, tenant)
 		require.NoError(t, err)
 		wg.Wait()
-		require.EqualValues(t, int64(300-acked)+accepted.Load(), discarded)
+		require.Equal(t, int64(300-acked)+accepted.Load(), discarded)
 	}
 }
