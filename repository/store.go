@@ -29,7 +29,7 @@ const (
 	lockTimeout   = 5 * time.Second
 	// appendLockTimeout is short: a blocked tenant is tried on its own, and must
 	// not hold up the batch of the others.
-	appendLockTimeout = 250 * time.Millisecond
+	appendLockTimeout = 100 * time.Millisecond
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second

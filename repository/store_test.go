@@ -113,7 +113,7 @@ func TestPoolsKeepTheirLimits(t *testing.T) {
 	writer := d.store.writersSession(t)
 	require.Equal(t, "force_generic_plan", read(writer, "plan_cache_mode"))
 	require.Equal(t, "10s", read(writer, "statement_timeout"))
-	require.Equal(t, "250ms", read(writer, "lock_timeout"))
+	require.Equal(t, "100ms", read(writer, "lock_timeout"))
 	err := d.store.WithTenant(t.Context(), queryAccess, []uuid.UUID{uuid.New()}, func(on session) error {
 		require.Equal(t, "force_custom_plan", read(on, "plan_cache_mode"))
 		require.Equal(t, "10s", read(on, "statement_timeout"))
