@@ -20,6 +20,8 @@ import (
 func TestAppendFaults(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
+	// Dropping a partition waits for a held SELECT, and everybody for that.
+	var parent sync.Mutex
 	for name, tt := range map[string]struct {
 		kind   domain.Kind
 		code   string // SQLSTATE
@@ -32,17 +34,20 @@ func TestAppendFaults(t *testing.T) {
 		"server is read-only": {domain.ErrUnavailable, "25006", []string{"default_transaction_read_only", "on"}, nil},
 		"partition was dropped": {domain.ErrPartitionMissing, "23514", nil, func(t *testing.T, id uuid.UUID, _ *domain.Message) func() {
 			t.Helper()
+			parent.Lock()
+			defer parent.Unlock()
 			return exec(t, d, `DROP TABLE `+partitionOf(id).table)
 		}},
 		"partition is being detached": {domain.ErrPartitionMissing, "23514", nil, func(t *testing.T, id uuid.UUID, _ *domain.Message) func() {
 			t.Helper()
+			parent.Lock()
 			release := d.holdSelect(t, false)
 			conn := d.connect(t)
 			_, err := conn.Exec(t.Context(), `SET statement_timeout = '100ms'`)
 			require.NoError(t, err)
 			_, err = conn.Exec(t.Context(), `ALTER TABLE messages DETACH PARTITION `+partitionOf(id).table+` CONCURRENTLY`)
 			require.True(t, postgres.IsQueryCanceled(err))
-			return release
+			return func() { release(); parent.Unlock() }
 		}},
 		"stream is behind": {domain.ErrPartitionMissing, "23505", nil, func(t *testing.T, id uuid.UUID, _ *domain.Message) func() {
 			t.Helper()
@@ -66,7 +71,9 @@ func TestAppendFaults(t *testing.T) {
 			tenants := d.newTenants(t, 2)
 			_, err := d.store.AppendMessages(t.Context(), messagesFor(t, tenants, 2))
 			require.NoError(t, err)
-			faulty := d.open(t, Options{URL: d.withParams(t, tt.params...)})
+			// The other faults lock tables for moments; that is not meant here.
+			patient := []string{"lock_timeout", "10000"}
+			faulty := d.open(t, Options{URL: d.withParams(t, append(patient, tt.params...)...)})
 			batch := messagesFor(t, []uuid.UUID{tenants[1], tenants[0], tenants[1]}, 3)
 			if tt.inject != nil {
 				end := tt.inject(t, tenants[0], &batch[1])

@@ -27,7 +27,7 @@ import (
 const (
 	finalizeWait    = time.Second
 	finalizeTimeout = 500 * time.Millisecond
-	plainTimeout    = 100 * time.Millisecond
+	plainTimeout    = 30 * time.Millisecond // well below the patience of appends
 	erasePause      = 50 * time.Millisecond
 	eraseChunk      = 5000
 )
