@@ -48,8 +48,10 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 	})
 	stop := background(ctx, b.Run)
 	defer stop()
-	if err := awaitReady(ctx, b); err != nil {
-		return err
+	patient, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	if err := b.AwaitReady(patient); err != nil {
+		return err //nolint:wrapcheck // says what is wrong
 	}
 	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{Tenants: store, Partitions: store, Topology: b}), *fix, out)
 }
@@ -76,20 +78,5 @@ func printFindings(ctx context.Context, d *tenant.Doctor, fix bool, out io.Write
 		return fmt.Errorf("%w: %d", errFindings, open)
 	}
 	fmt.Fprintln(out, "nothing is amiss")
-	return nil
-}
-
-func awaitReady(ctx context.Context, b *broker.Broker) error {
-	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for b.State() != broker.Ready {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("the broker cannot be reached: %w", ctx.Err())
-		}
-	}
 	return nil
 }

@@ -253,14 +253,8 @@ func (p *parts) tryMigrate(ctx context.Context) error {
 }
 
 func (p *parts) awaitBroker(ctx context.Context, ready func()) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for p.broker.State() != broker.Ready {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	if p.broker.AwaitReady(ctx) != nil {
+		return // it ends before it was ready
 	}
 	p.readiness.started.Store(true)
 	ready()

@@ -132,6 +132,24 @@ func (b *Broker) State() State {
 	return state
 }
 
+// awaitEvery is how often AwaitReady looks.
+const awaitEvery = 20 * time.Millisecond
+
+// AwaitReady returns nil once the broker is ready, or an error when ctx ends
+// before.
+func (b *Broker) AwaitReady(ctx context.Context) error {
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for b.State() != Ready {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the broker cannot be reached: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
 func unavailable(cause error) *domain.Error {
 	return domain.Wrap(cause, domain.ErrUnavailable, "broker_unavailable",
 		"The message broker cannot be reached; try again shortly.").After(retryAfter)
