@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"testing"
@@ -143,5 +144,16 @@ func requireDense(t testing.TB, history []domain.Message) {
 		require.EqualValues(t, i+1, m.Seq)
 		require.False(t, seen[m.ID], "message %s occurs twice", m.ID)
 		seen[m.ID] = true
+	}
+}
+
+// appendPatiently tries again while others hold the streams, as the writer
+// does, until ctx ends.
+func appendPatiently(ctx context.Context, s *Store, batch []domain.Message) ([]domain.AppendOutcome, error) {
+	for {
+		outcomes, err := s.AppendMessages(ctx, batch)
+		if !errors.Is(err, domain.ErrContended) || ctx.Err() != nil {
+			return outcomes, err
+		}
 	}
 }

@@ -157,7 +157,7 @@ func TestAppendConcurrently(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(i), 1))
 			random.Shuffle(len(mine), func(a, b int) { mine[a], mine[b] = mine[b], mine[a] })
 			for batch := range slices.Chunk(mine, 40) {
-				outcomes, err := stores[i%2].AppendMessages(ctx, batch)
+				outcomes, err := appendPatiently(ctx, stores[i%2], batch)
 				if err != nil {
 					return err
 				}

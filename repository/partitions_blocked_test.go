@@ -54,7 +54,7 @@ func testOpenTransactionDelaysNobody(t *testing.T, snapshot, plain bool) {
 			for work.Err() == nil {
 				ctx, cancel := context.WithTimeout(t.Context(), bound)
 				start := time.Now()
-				_, err := d.store.AppendMessages(ctx, messagesFor(t, living[2*i:2*i+2], 20))
+				_, err := appendPatiently(ctx, d.store, messagesFor(t, living[2*i:2*i+2], 20))
 				cancel()
 				if err != nil {
 					return fmt.Errorf("append: %w", err)
