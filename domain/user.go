@@ -146,6 +146,10 @@ type Principal struct {
 	UserID   uuid.UUID
 	Role     Role
 	TenantID uuid.UUID // the tenant the caller belongs to; zero for none
+	// TokenVersion is that of the token the call came with, and ExpiresAt when
+	// that ends; both zero for the built-in admin.
+	TokenVersion int
+	ExpiresAt    time.Time
 }
 
 // MayAccess tells whether the caller may see tenant t at all: as admin, as

@@ -1,0 +1,81 @@
+package domain
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Replica is one running process of the service. A process that is started
+// again is another replica.
+type Replica struct {
+	Name string
+	// Address is the host and port that the process listens on. As no two
+	// processes can, one that comes after another has taken its place.
+	Address string
+}
+
+// ReplicaRepository keeps the replicas of the fleet. Methods are safe for
+// concurrent use; the clock that counts is that of the database. Errors are
+// ErrUnavailable while it is away.
+type ReplicaRepository interface {
+	// Beat records that the replica is alive, forgets others with its
+	// address, and returns the names of all that were seen within ttl, in
+	// order, itself included.
+	Beat(ctx context.Context, r Replica, ttl time.Duration) ([]string, error)
+	// LiveReplicas returns the same without recording anything.
+	LiveReplicas(ctx context.Context, ttl time.Duration) ([]string, error)
+	// RemoveReplica forgets the replica at once, and what it reported.
+	RemoveReplica(ctx context.Context, name string) error
+	// DeleteDeadReplicas forgets replicas that were not seen for age, and what
+	// they reported. It returns how many there were.
+	DeleteDeadReplicas(ctx context.Context, age time.Duration) (int, error)
+}
+
+// ReportRepository keeps what replicas tell of their consumers. Methods are
+// safe for concurrent use.
+type ReportRepository interface {
+	// ReportConsumers stores the statuses of consumers that changed, and
+	// removes those of ended ones, unless another replica reported them since.
+	ReportConsumers(ctx context.Context, replica string, changed []ConsumerStatus, ended []uuid.UUID) error
+	// ConsumerReports returns what is known of the consumers of these tenants,
+	// by tenant; only of replicas that were seen within ttl.
+	ConsumerReports(ctx context.Context, tenantIDs []uuid.UUID, ttl time.Duration) (map[uuid.UUID]ConsumerStatus, error)
+	// ConsumerDepths returns all known depths of queues, by tenant, with the
+	// same restriction.
+	ConsumerDepths(ctx context.Context, ttl time.Duration) (map[uuid.UUID]int64, error)
+}
+
+// ChangeKind says what a Change is about.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	// TenantChanged: the row of the tenant ID, or its endpoint.
+	TenantChanged ChangeKind = "tenant"
+	// TenantsChanged: the rows of many tenants at once.
+	TenantsChanged ChangeKind = "tenants"
+	// UserChanged: the row of the user ID.
+	UserChanged ChangeKind = "user"
+	// ReplicasChanged: one has come or gone.
+	ReplicasChanged ChangeKind = "replicas"
+	// AnythingChanged: changes may have been missed.
+	AnythingChanged ChangeKind = "anything"
+)
+
+// Change tells that somebody, perhaps this process, changed something in the
+// database.
+type Change struct {
+	Kind ChangeKind
+	ID   uuid.UUID // zero where the kind does not say otherwise
+}
+
+// ChangeWatcher tells of changes.
+type ChangeWatcher interface {
+	// WatchChanges calls handle for every change until ctx ends, in order and
+	// one at a time; handle must not block. It connects again when the
+	// connection is lost, and calls handle with AnythingChanged whenever it
+	// has connected. It returns when ctx has ended.
+	WatchChanges(ctx context.Context, handle func(Change))
+}

@@ -1,0 +1,74 @@
+package domain
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// StreamBounds tells which part of a tenant's history exists.
+type StreamBounds struct {
+	// First is the lowest seq that is kept, and Last the highest that was ever
+	// given; Last is First-1 where nothing is kept.
+	First, Last int64
+}
+
+// StreamRepository reads histories for realtime streams, on connections of
+// its own. Methods are safe for concurrent use.
+type StreamRepository interface {
+	// StreamBounds returns ErrNotFound for a tenant without a history.
+	StreamBounds(ctx context.Context, tenantID uuid.UUID) (StreamBounds, error)
+	// ReadStream returns, oldest first, at most limit messages after cursor;
+	// fewer when they would exceed some MiB, and none only when there are
+	// none. When messages after the cursor are not kept any longer it is an
+	// ErrGone.
+	ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64, limit int) ([]Message, error)
+}
+
+// EventStream is one client's stream of events. It is not safe for concurrent
+// use, but for Close.
+type EventStream interface {
+	// Next waits for the messages that follow those it returned before, and
+	// returns them as they are to be sent. Errors are that of ctx, ErrGone
+	// when messages that should follow are not kept any longer, and
+	// ErrUnavailable when the service is shutting down.
+	Next(ctx context.Context) ([]byte, error)
+	// Close gives the stream back. It may be called more than once.
+	Close()
+}
+
+// Ticket lets a browser open a stream without a header.
+type Ticket struct {
+	// Hash is the SHA-256 of what the browser sends.
+	Hash     []byte
+	TenantID uuid.UUID
+	// Holder is who asked for the ticket. Its role and tenant count as they
+	// are when the ticket is used.
+	Holder Principal
+	// FirstUseBy is until when the ticket must have been used for the first
+	// time, and ExpiresAt until when it may be used at all.
+	FirstUseBy time.Time
+	ExpiresAt  time.Time
+}
+
+// TicketRepository keeps tickets. Methods are safe for concurrent use; the
+// clock that counts is that of the database.
+type TicketRepository interface {
+	// InsertTicket stores a ticket that may be used for the first time within
+	// firstUse, and again within lifetime. It returns when these end.
+	InsertTicket(ctx context.Context, t Ticket, firstUse, lifetime time.Duration) (Ticket, error)
+	// ClaimTicket takes the ticket for one stream, named by claim, until lease
+	// has passed. The first use must come in time; later ones need resume,
+	// which tells that the client says where it was. ErrNotFound is the one
+	// answer for a ticket that is unknown, expired, or must not be used
+	// (again); ErrConflict means that another stream is open on it.
+	ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (Ticket, error)
+	// RenewTicket prolongs a claim; ErrNotFound when it is lost.
+	RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error
+	// ReleaseTicket ends a claim, so that the ticket can be used again at once.
+	ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID) error
+	// DeleteExpiredTickets deletes at most limit tickets that nobody can use
+	// any more, and returns how many there were.
+	DeleteExpiredTickets(ctx context.Context, limit int) (int, error)
+}
