@@ -1,0 +1,213 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/config"
+	"lanekeeper/controller"
+	"lanekeeper/docs"
+	"lanekeeper/domain"
+	"lanekeeper/pkg/metrics"
+	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/repository"
+	"lanekeeper/service/auth"
+	"lanekeeper/service/broker"
+	"lanekeeper/service/consumer"
+	"lanekeeper/service/deadletter"
+	"lanekeeper/service/message"
+	"lanekeeper/service/tenant"
+	"lanekeeper/service/transmit"
+)
+
+// writerLinger is how long the writer waits for more rows when it has few.
+const writerLinger = time.Millisecond
+
+// assemble builds everything and starts nothing.
+func assemble(ctx context.Context, c config.Config, log *slog.Logger, d Decorators) (*parts, error) {
+	p := &parts{config: c, log: log, replica: replicaName()}
+	var err error
+	if p.store, err = openStore(ctx, c); err != nil {
+		return nil, err
+	}
+	p.metrics = metrics.New(metrics.Options{TenantLabels: c.Metrics.TenantLabels, MaxTenants: c.Metrics.MaxTenants})
+	if err := p.assembleBroker(); err != nil {
+		return nil, err
+	}
+	publisher := decorated[domain.Publisher](p.broker, d.Publisher)
+	p.assembleConsumers(publisher, d)
+	p.assembleTenants()
+	p.assembleMessages(publisher)
+	p.readiness = &readiness{broker: p.broker.State, pings: map[string]func(context.Context) error{"database": p.store.Ping}}
+	if err := p.watchRedis(); err != nil {
+		return nil, err
+	}
+	return p, p.assembleAPI()
+}
+
+func (p *parts) assembleBroker() error {
+	c := p.config.RabbitMQ
+	urls, err := rabbitmq.SplitURLs(c.URL)
+	if err != nil {
+		return fmt.Errorf("rabbitmq.url: %w", err)
+	}
+	p.broker = broker.New(broker.Options{
+		URLs: urls, Replica: p.replica, Log: p.log, PublishChannels: c.PublishChannels,
+		QueueType:           broker.QueueType(c.QueueType),
+		DeadLetterQueueType: broker.QueueType(c.DeadLetterQueueType),
+	})
+	return nil
+}
+
+// kick asks for a tenant to be looked at soon.
+func (p *parts) kick(id uuid.UUID) { p.reconciler.Kick(id) }
+
+// assembleConsumers builds what takes messages from the queues to where they
+// belong.
+func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
+	p.writer = consumer.NewWriter(consumer.WriterOptions{
+		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.kick,
+		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
+	})
+	p.transmit = transmit.NewClient(transmit.ClientOptions{
+		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion,
+	})
+	p.manager = consumer.NewTenantManager(consumer.Options{
+		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Depths: p.broker, Writer: p.writer,
+		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: p.config.Retry.MaxAttempts,
+		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
+		Collector: p.collector(),
+	})
+	p.metrics.RegisterConsumers(p.consumerStats)
+}
+
+// collector returns what collects dead letters, or nil when they are to stay
+// in their queues.
+func (p *parts) collector() *consumer.Collector {
+	if !p.config.DeadLetters.Collect {
+		return nil
+	}
+	return consumer.NewCollector(consumer.CollectorOptions{
+		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
+	})
+}
+
+// assembleTenants builds what keeps the tenants' lanes as they should be.
+func (p *parts) assembleTenants() {
+	p.directory = tenant.NewDirectory(p.store)
+	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
+		Tenants: p.store, Partitions: p.store, Topology: p.broker, Consumers: p.manager,
+		Directory: p.directory, Deleted: p.metrics.Forget, Log: p.log,
+	})
+	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{
+		Tenants: p.store, Provisioner: p.provisioner, Consumers: p.manager, Log: p.log,
+	})
+	p.tenants = tenant.NewService(tenant.ServiceOptions{
+		Tenants: p.store, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
+		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
+		Consumers: func() []domain.ConsumerStatus { return consumerStatuses(p.manager, p.replica) }, Log: p.log,
+	})
+}
+
+// assembleMessages builds what callers publish through and read from.
+func (p *parts) assembleMessages(publisher domain.Publisher) {
+	const day = 24 * time.Hour
+	p.messages = message.NewService(message.Options{
+		Publisher: publisher, Messages: p.store, Keys: p.store, Log: p.log, Observer: p.metrics,
+		Transmissions: p.store, Retention: p.store,
+		MaxBacklog: int64(p.config.MaxBacklog), Depth: p.manager.Depth,
+	})
+	p.letters = deadletter.NewService(deadletter.Options{
+		Letters: p.store, Publisher: publisher, Log: p.log,
+		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
+		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
+	})
+}
+
+// assembleAPI builds the routes.
+func (p *parts) assembleAPI() error {
+	p.auth = newAuth(p.config, p.store, p.directory, p.log)
+	var metricsHandler http.Handler
+	if p.config.AdminPort == 0 {
+		metricsHandler = p.metrics.Handler()
+	}
+	var err error
+	p.handler, err = controller.New(controller.Options{
+		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
+		Tenants: p.tenants, Consumers: p.tenants,
+		Endpoints: transmit.NewService(transmit.ServiceOptions{
+			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.kick,
+			Directory: p.directory, Log: p.log,
+		}),
+		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
+		OpenMode: p.config.OpenMode(), TrustedProxies: p.config.TrustedProxies, Log: p.log,
+	})
+	if err != nil {
+		return fmt.Errorf("build routes: %w", err)
+	}
+	return nil
+}
+
+func openStore(ctx context.Context, c config.Config) (*repository.Store, error) {
+	store, err := repository.Open(ctx, repository.Options{
+		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return store, nil
+}
+
+func newAuth(c config.Config, store *repository.Store, directory *tenant.Directory, log *slog.Logger) *auth.Service {
+	return auth.NewService(auth.Options{
+		Users: store, Tenants: directory, Secrets: tokenSecrets(c, store), Issuer: c.AppName, Audience: c.AppName,
+		Lifetime: c.JWTLifetime, OpenMode: c.OpenMode(), Log: log,
+	})
+}
+
+// tokenSecrets returns the configured secrets, or in open mode one that is
+// made once and kept in the database.
+func tokenSecrets(c config.Config, store domain.SecretRepository) func(context.Context) ([][]byte, error) {
+	var configured [][]byte
+	for _, s := range c.Secrets() {
+		configured = append(configured, []byte(s))
+	}
+	if len(configured) > 0 {
+		return auth.Fixed(configured...)
+	}
+	return func(ctx context.Context) ([][]byte, error) {
+		fresh := make([]byte, auth.MinSecretLength)
+		_, _ = rand.Read(fresh) // never fails, see its documentation
+		secret, err := store.EnsureSecret(ctx, "open-mode-tokens", fresh)
+		if err != nil {
+			return nil, fmt.Errorf("read the secret of open mode: %w", err)
+		}
+		return [][]byte{secret}, nil
+	}
+}
+
+func adminURL(c config.Config) string {
+	if c.Database.AdminURL != "" {
+		return c.Database.AdminURL
+	}
+	return c.Database.URL
+}
+
+// replicaName names this process: the host, as far as it fits into a consumer
+// tag, and a random part, because a restarted process is another replica.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "host"
+	}
+	host, _, _ = strings.Cut(host, ".")
+	return host[:min(len(host), 40)] + "-" + uuid.NewString()[:8]
+}
