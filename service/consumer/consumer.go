@@ -20,7 +20,7 @@ const (
 	// drainTimeout is how long a leaving consumer waits for what it began;
 	// what is not through by then goes back to the queue.
 	drainTimeout = 10 * time.Second
-	// endpointPrefetch is the prefetch of tenants with an endpoint.
+	// endpointPrefetch is the least prefetch of tenants with an endpoint.
 	endpointPrefetch = 32
 
 	minResubscribe = 200 * time.Millisecond
@@ -270,12 +270,15 @@ func (c *consumer) obey(cmd command, pool workers) bool {
 }
 
 // prefetch returns the prefetch for a new subscription. Transmitting takes
-// long, so a tenant with an endpoint gets few deliveries at a time.
+// long, so a tenant with an endpoint gets few deliveries at a time: enough for
+// its workers, and where there is room for that, for as many as it may be
+// resized to.
 func (c *consumer) prefetch() int {
+	share := c.shared.prefetch()
 	if c.endpoint != nil {
-		return endpointPrefetch
+		return max(endpointPrefetch, int(c.workers.Load()), min(share, domain.MaxWorkers))
 	}
-	return c.shared.prefetch()
+	return share
 }
 
 func endpointVersion(e *domain.Endpoint) int64 {

@@ -251,6 +251,45 @@ func TestResizingChangesHowManyAreSentAtATime(t *testing.T) {
 	l.eventually(func() bool { return len(l.acked) == 30 })
 }
 
+// What is delivered and not acknowledged counts against the prefetch, and what
+// keeps workers busy has to fit into it.
+func TestASlowTransmissionLeavesItsPlacesToOthers(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 30)
+	first, release := uuid.MustParse(l.queue[0].MessageID), make(chan struct{})
+	l.transmit = func(ctx context.Context, m domain.Message) domain.TransmitResult {
+		if m.ID == first {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return domain.TransmitResult{Status: 200}
+	}
+	l.start(2, endpoint(1))
+	l.eventually(func() bool { return len(l.acked) == 29 })
+	close(release)
+	l.eventually(func() bool { return len(l.acked) == 30 })
+}
+
+func TestEnoughIsDeliveredForAllWorkers(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 0)
+	m, tenant := l.start(2, nil)
+	m.shared.prefetch = func() int { return minPrefetch } // as with thousands of tenants
+	tenant.Endpoint = endpoint(1)
+	require.NoError(t, m.Start(t.Context(), tenant))
+	prefetch := func(subs int) (last int) {
+		l.eventually(func() bool { last = cap(l.subs[len(l.subs)-1].out); return len(l.subs) == subs })
+		return last
+	}
+	require.Equal(t, endpointPrefetch, prefetch(2))
+	for _, workers := range []int{endpointPrefetch, endpointPrefetch + 1} {
+		require.NoError(t, m.Resize(t.Context(), tenant.ID, workers))
+	}
+	require.Equal(t, endpointPrefetch+1, prefetch(3))
+}
+
 func TestFailuresGoThroughTheTiersAndThenDie(t *testing.T) {
 	t.Parallel()
 	l := newLane(t, 1)
@@ -337,7 +376,7 @@ func TestChangingTheEndpointSubscribesAgain(t *testing.T) {
 	l.eventually(func() bool { return len(l.acked) == 6 && len(l.sent) == 1 })
 	l.with(func() {
 		require.Len(t, l.subs, 2)
-		require.Equal(t, endpointPrefetch, cap(l.subs[1].out))
+		require.Equal(t, domain.MaxWorkers, cap(l.subs[1].out))
 	})
 	again := *tenant.Endpoint
 	tenant.Endpoint = &again

@@ -27,7 +27,7 @@ type ending uint8
 const (
 	lost       ending = iota + 1 // the subscription is gone
 	left                         // the consumer was told to stop
-	reassigned                   // the tenant's endpoint changed
+	reassigned                   // the tenant's endpoint changed, or needs more at a time
 )
 
 // shift is the work on one subscription:
@@ -61,7 +61,11 @@ type workers interface {
 }
 
 func (c *consumer) newShift(ctx context.Context, sub domain.Subscription, endpoint *domain.Endpoint) *shift {
-	s := &shift{c: c, sub: sub, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(cap(sub.Deliveries()), sub.Ack)}
+	prefetch := cap(sub.Deliveries())
+	if endpoint != nil {
+		prefetch = 0 // what waits for its acknowledgement keeps a worker idle
+	}
+	s := &shift{c: c, sub: sub, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(prefetch, sub.Ack)}
 	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
 	s.storing = workerpool.New(sub.Deliveries(), chunkSize, s.store)
 	if endpoint != nil {
@@ -91,7 +95,7 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 	defer s.c.pool.Store(nil)
 	hold := time.NewTicker(holdCheck)
 	defer hold.Stop()
-	for {
+	for !s.short() {
 		select {
 		case tags := <-s.finished:
 			if err := s.acks.done(tags); err != nil {
@@ -116,6 +120,13 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 			}
 		}
 	}
+	return reassigned, s.drain()
+}
+
+// short tells whether there are more workers that send than the subscription
+// gets deliveries for.
+func (s *shift) short() bool {
+	return s.sending != nil && int(s.c.workers.Load()) > cap(s.sub.Deliveries())
 }
 
 // store handles a chunk of deliveries.
