@@ -59,6 +59,7 @@ type Config struct {
 	Transmit  Transmit
 	Retry     Retry
 	Retention Retention
+	Streams   Streams
 
 	DeadLetters DeadLetters
 }
@@ -76,6 +77,8 @@ type RabbitMQ struct {
 	// QueueType and DeadLetterQueueType are quorum or classic.
 	QueueType           string
 	DeadLetterQueueType string
+	// FileLimit is how many open files the broker may have; 0 for unknown.
+	FileLimit int
 	// PublishChannels is how many channels are used for publishing.
 	PublishChannels int
 }
@@ -122,6 +125,12 @@ type Retention struct {
 	DefaultDays int
 }
 
+// Streams configures realtime streams.
+type Streams struct {
+	// MaxClients is how many may be open in one replica.
+	MaxClients int
+}
+
 // DeadLetters configures what becomes of messages that are given up.
 type DeadLetters struct {
 	// Collect tells whether they are moved from their queues into the
@@ -153,6 +162,7 @@ func Default() Config {
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
 		Retry:           Retry{MaxAttempts: 5},
+		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},
 	}
 }

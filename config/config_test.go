@@ -86,12 +86,12 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5,
 		DataDir: "d", ShutdownTimeout: 5 * time.Second,
 		Log:      Log{"debug", "json"},
-		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "classic", "quorum", 3},
+		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "classic", "quorum", 13, 3},
 		Database: Database{"postgres://c/d", "postgresql:///d?host=/run", 6, false},
 		Redis:    Redis{"rediss://e/0"},
 		Metrics:  Metrics{false, 8},
 
-		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10},
+		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10}, Streams: Streams{14},
 		DeadLetters: DeadLetters{false, 11, 12},
 	}
 	for _, s := range want.settings() {
@@ -198,6 +198,8 @@ func TestRefusedFiles(t *testing.T) {
 		"dead_letters: {keep_days: 3651}":          "dead_letters.keep_days",
 		"metrics: {tenant_labels: 'yes'}":          "metrics.tenant_labels",
 		"metrics: {max_tenants: 0}":                "metrics.max_tenants",
+		"streams: {max_clients: 0}":                "streams.max_clients",
+		"streams: {max_clients: 1000001}":          "streams.max_clients",
 	} {
 		_, err := Load(file(t, text))
 		require.ErrorContains(t, err, key, text)

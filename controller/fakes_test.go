@@ -51,6 +51,10 @@ func (f fakeAuth) Authenticate(_ context.Context, header string) (domain.Princip
 	return domain.Principal{}, domain.New(domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
 }
 
+func (fakeAuth) Recheck(_ context.Context, p domain.Principal) (domain.Principal, error) {
+	return p, nil
+}
+
 // fakeServices answers every call, and records what it was called with. An
 // err is the answer to all of them.
 type fakeServices struct {

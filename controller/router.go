@@ -32,6 +32,8 @@ const anyone domain.Role = ""
 // authService tells who calls.
 type authService interface {
 	Authenticate(ctx context.Context, authorization string) (domain.Principal, error)
+	// Recheck returns the caller as it is now, or an ErrUnauthenticated.
+	Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error)
 }
 
 // tenantDirectory knows the tenants.
@@ -51,6 +53,8 @@ type Options struct {
 	Endpoints endpointService
 	Consumers consumerService
 	Letters   deadLetterService
+	Streams   streamService
+	Tickets   ticketService
 
 	// Ready answers /readyz: in a word, whether requests should come, and how
 	// each server that is needed does.
@@ -59,6 +63,9 @@ type Options struct {
 	Metrics http.Handler
 	// Observe is told of every request; may be nil.
 	Observe func(route, method string, status int, seconds float64)
+	// StreamDropped is told of every stream whose client did not read; may be
+	// nil.
+	StreamDropped func()
 	// OpenAPI is the document to be served at /openapi.json.
 	OpenAPI []byte
 
@@ -69,20 +76,34 @@ type Options struct {
 	TrustedProxies []string
 	// Timeout is how long a request may take; zero is DefaultTimeout.
 	Timeout time.Duration
-	Log     *slog.Logger
+	// Streaming is how streams are kept; zero values mean the defaults.
+	Streaming StreamTiming
+	Log       *slog.Logger
 }
 
 // handler answers a request, or returns the error that is to be the answer.
 type handler func(c *gin.Context) error
+
+// scope is what a route works on.
+type scope uint8
+
+const (
+	// general: no tenant, or one that the path names.
+	general scope = iota
+	// oneTenant: the tenant that X-Tenant-ID selects.
+	oneTenant
+	// ticketed: the same, where ?ticket= may stand for the token and the
+	// tenant.
+	ticketed
+)
 
 // route is a line of the route table.
 type route struct {
 	method string
 	path   string
 	// role is what the caller must be at least.
-	role domain.Role
-	// tenant tells that the route works on a tenant that X-Tenant-ID selects.
-	tenant bool
+	role  domain.Role
+	scope scope
 	// body is how many bytes the body may have.
 	body   int64
 	handle handler
@@ -97,43 +118,46 @@ func routes(o *Options) []route {
 	endpoints := &endpointController{o.Endpoints}
 	consumers := &consumerController{o.Consumers}
 	letters := &deadLetterController{o.Letters}
+	streams := &streamController{o.Streams, o.Tickets, o.Auth, o.Directory, o.Streaming.orDefaults(), o.StreamDropped}
 	return []route{
-		{"POST", "/login", anyone, false, controlBody, login.create},
+		{"POST", "/login", anyone, general, controlBody, login.create},
 
-		{"POST", "/users", domain.RoleAdmin, false, controlBody, users.create},
-		{"GET", "/users", domain.RoleAdmin, false, controlBody, users.list},
-		{"GET", "/users/{id}", domain.RoleAdmin, false, controlBody, users.get},
-		{"PATCH", "/users/{id}", domain.RoleAdmin, false, controlBody, users.change},
-		{"DELETE", "/users/{id}", domain.RoleAdmin, false, controlBody, users.remove},
+		{"POST", "/users", domain.RoleAdmin, general, controlBody, users.create},
+		{"GET", "/users", domain.RoleAdmin, general, controlBody, users.list},
+		{"GET", "/users/{id}", domain.RoleAdmin, general, controlBody, users.get},
+		{"PATCH", "/users/{id}", domain.RoleAdmin, general, controlBody, users.change},
+		{"DELETE", "/users/{id}", domain.RoleAdmin, general, controlBody, users.remove},
 
-		{"POST", "/tenants", domain.RoleMember, false, controlBody, tenants.create},
-		{"GET", "/tenants", domain.RoleViewer, false, controlBody, tenants.list},
-		{"GET", "/tenants/{id}", domain.RoleViewer, false, controlBody, tenants.get},
-		{"PATCH", "/tenants/{id}", domain.RoleMember, false, controlBody, tenants.change},
-		{"DELETE", "/tenants/{id}", domain.RoleMember, false, controlBody, tenants.remove},
-		{"PUT", "/tenants/{id}/config/concurrency", domain.RoleMember, false, controlBody, tenants.setConcurrency},
+		{"POST", "/tenants", domain.RoleMember, general, controlBody, tenants.create},
+		{"GET", "/tenants", domain.RoleViewer, general, controlBody, tenants.list},
+		{"GET", "/tenants/{id}", domain.RoleViewer, general, controlBody, tenants.get},
+		{"PATCH", "/tenants/{id}", domain.RoleMember, general, controlBody, tenants.change},
+		{"DELETE", "/tenants/{id}", domain.RoleMember, general, controlBody, tenants.remove},
+		{"PUT", "/tenants/{id}/config/concurrency", domain.RoleMember, general, controlBody, tenants.setConcurrency},
 
-		{"PUT", "/tenants/{id}/endpoint", domain.RoleMember, false, controlBody, endpoints.put},
-		{"GET", "/tenants/{id}/endpoint", domain.RoleViewer, false, controlBody, endpoints.get},
-		{"DELETE", "/tenants/{id}/endpoint", domain.RoleMember, false, controlBody, endpoints.remove},
-		{"POST", "/tenants/{id}/endpoint/test", domain.RoleMember, false, controlBody, endpoints.test},
+		{"PUT", "/tenants/{id}/endpoint", domain.RoleMember, general, controlBody, endpoints.put},
+		{"GET", "/tenants/{id}/endpoint", domain.RoleViewer, general, controlBody, endpoints.get},
+		{"DELETE", "/tenants/{id}/endpoint", domain.RoleMember, general, controlBody, endpoints.remove},
+		{"POST", "/tenants/{id}/endpoint/test", domain.RoleMember, general, controlBody, endpoints.test},
 
-		{"GET", "/consumers", domain.RoleViewer, false, controlBody, consumers.list},
-		{"DELETE", "/consumers", domain.RoleAdmin, false, controlBody, consumers.stopAll},
-		{"POST", "/consumers", domain.RoleAdmin, false, controlBody, consumers.startAll},
-		{"GET", "/consumers/{tenant_id}", domain.RoleViewer, false, controlBody, consumers.get},
-		{"DELETE", "/consumers/{tenant_id}", domain.RoleMember, false, controlBody, consumers.stop},
-		{"POST", "/consumers/{tenant_id}", domain.RoleMember, false, controlBody, consumers.start},
+		{"GET", "/consumers", domain.RoleViewer, general, controlBody, consumers.list},
+		{"DELETE", "/consumers", domain.RoleAdmin, general, controlBody, consumers.stopAll},
+		{"POST", "/consumers", domain.RoleAdmin, general, controlBody, consumers.startAll},
+		{"GET", "/consumers/{tenant_id}", domain.RoleViewer, general, controlBody, consumers.get},
+		{"DELETE", "/consumers/{tenant_id}", domain.RoleMember, general, controlBody, consumers.stop},
+		{"POST", "/consumers/{tenant_id}", domain.RoleMember, general, controlBody, consumers.start},
 
-		{"POST", "/messages", domain.RoleMember, true, messageBody, messages.publish},
-		{"POST", "/messages/batch", domain.RoleMember, true, messageBody, messages.publishBatch},
-		{"GET", "/messages", domain.RoleViewer, true, controlBody, messages.history},
-		{"GET", "/messages/{id}", domain.RoleViewer, true, controlBody, messages.get},
+		{"POST", "/messages", domain.RoleMember, oneTenant, messageBody, messages.publish},
+		{"POST", "/messages/batch", domain.RoleMember, oneTenant, messageBody, messages.publishBatch},
+		{"GET", "/messages", domain.RoleViewer, oneTenant, controlBody, messages.history},
+		{"GET", "/messages/stream", domain.RoleViewer, ticketed, controlBody, streams.open},
+		{"POST", "/messages/stream/tickets", domain.RoleViewer, oneTenant, controlBody, streams.issueTicket},
+		{"GET", "/messages/{id}", domain.RoleViewer, oneTenant, controlBody, messages.get},
 
-		{"GET", "/dead-letters", domain.RoleViewer, true, controlBody, letters.list},
-		{"GET", "/dead-letters/{id}", domain.RoleViewer, true, controlBody, letters.get},
-		{"POST", "/dead-letters/replay", domain.RoleMember, true, controlBody, letters.replay},
-		{"DELETE", "/dead-letters", domain.RoleMember, true, controlBody, letters.remove},
+		{"GET", "/dead-letters", domain.RoleViewer, oneTenant, controlBody, letters.list},
+		{"GET", "/dead-letters/{id}", domain.RoleViewer, oneTenant, controlBody, letters.get},
+		{"POST", "/dead-letters/replay", domain.RoleMember, oneTenant, controlBody, letters.replay},
+		{"DELETE", "/dead-letters", domain.RoleMember, oneTenant, controlBody, letters.remove},
 	}
 }
 
@@ -190,10 +214,14 @@ func (r *route) chain(o *Options) []gin.HandlerFunc {
 		middleware.Route(r.path),
 		middleware.Deadline(cmp.Or(o.Timeout, DefaultTimeout)),
 	}
-	if r.role != anyone {
+	switch {
+	case r.role == anyone:
+	case r.scope == ticketed:
+		chain = append(chain, middleware.AuthenticateOrTicket(o.Auth, o.Tickets, r.role))
+	default:
 		chain = append(chain, middleware.Authenticate(o.Auth, r.role))
 	}
-	if r.tenant {
+	if r.scope != general {
 		chain = append(chain, middleware.SelectTenant(o.Directory))
 	}
 	return append(chain, middleware.BodyLimit(r.body), answer(r.handle))

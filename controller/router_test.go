@@ -72,7 +72,7 @@ func TestEveryRoute(t *testing.T) {
 		operation := item.GetOperation(r.method)
 		require.NotNil(t, operation, name)
 		require.Equal(t, r.role != anyone, operation.Security != nil, name)
-		require.Equal(t, r.tenant, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
+		require.Equal(t, r.scope != general, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
 	}
 }
 
@@ -110,6 +110,8 @@ func TestWrongMethods(t *testing.T) {
 		"/healthz":                              "GET HEAD",
 		"/api/users/" + userID.String():         "DELETE GET HEAD PATCH",
 		"/api/messages/" + userID.String():      "GET HEAD",
+		"/api/messages/stream":                  "GET HEAD",
+		"/api/messages/stream/tickets":          "POST",
 		"/api/tenants/x/config/concurrency":     "PUT",
 		"/api/tenants/x/endpoint":               "DELETE GET HEAD PUT",
 		"/api/tenants/x/endpoint/test":          "POST",
@@ -130,7 +132,7 @@ func TestWrongMethods(t *testing.T) {
 func TestHeadIsGetWithoutBody(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	for _, path := range []string{"/healthz", "/readyz", "/api/tenants", "/api/messages"} {
+	for _, path := range []string{"/healthz", "/readyz", "/api/tenants", "/api/messages", "/api/messages/stream"} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, a.url+path, http.NoBody)
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "admin")

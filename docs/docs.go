@@ -1259,6 +1259,196 @@ const docTemplate = `{
                 }
             }
         },
+        "/messages/stream": {
+            "get": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "Server-sent events, one for each message: ` + "`" + `id` + "`" + ` is its ` + "`" + `seq` + "`" + `, ` + "`" + `event` + "`" + ` is ` + "`" + `message` + "`" + `, and ` + "`" + `data` + "`" + ` the message as GET /messages shows it, in one line. A stream goes on after the place that ` + "`" + `Last-Event-ID` + "`" + ` names, or else ` + "`" + `cursor` + "`" + ` (` + "`" + `Last-Event-ID` + "`" + ` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.\n\nA stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with ` + "`" + `Last-Event-ID` + "`" + `. Where headers cannot be sent ` + "`" + `ticket` + "`" + ` stands for the token and the tenant. HEAD opens no stream, and takes no ticket.",
+                "produces": [
+                    "text/event-stream"
+                ],
+                "tags": [
+                    "messages"
+                ],
+                "summary": "Follow messages as they are stored",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one, and with a ticket",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    },
+                    {
+                        "type": "string",
+                        "description": "The ` + "`" + `seq` + "`" + ` after which to go on",
+                        "name": "Last-Event-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "description": "The same, for a first time",
+                        "name": "cursor",
+                        "in": "query"
+                    },
+                    {
+                        "type": "string",
+                        "description": "From POST /messages/stream/tickets; counts instead of the token",
+                        "name": "ticket",
+                        "in": "query"
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "The events",
+                        "schema": {
+                            "type": "string"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "409": {
+                        "description": "Conflict",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "410": {
+                        "description": "Gone",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
+        "/messages/stream/tickets": {
+            "post": {
+                "security": [
+                    {
+                        "BearerAuth": []
+                    }
+                ],
+                "description": "For EventSource, which cannot send headers: ` + "`" + `new EventSource(\"/api/messages/stream?ticket=...\")` + "`" + `. A ticket must be used for the first time within 30 seconds. Later uses need ` + "`" + `Last-Event-ID` + "`" + `, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.",
+                "produces": [
+                    "application/json"
+                ],
+                "tags": [
+                    "messages"
+                ],
+                "summary": "Get a ticket for a stream",
+                "parameters": [
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The tenant; may be left out by who belongs to one",
+                        "name": "X-Tenant-ID",
+                        "in": "header"
+                    },
+                    {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The same as X-Tenant-ID",
+                        "name": "tenant_id",
+                        "in": "query"
+                    }
+                ],
+                "responses": {
+                    "201": {
+                        "description": "Created",
+                        "schema": {
+                            "$ref": "#/definitions/Ticket"
+                        }
+                    },
+                    "400": {
+                        "description": "Bad Request",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "401": {
+                        "description": "Unauthorized",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "403": {
+                        "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "404": {
+                        "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "413": {
+                        "description": "Request Entity Too Large",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "500": {
+                        "description": "Internal Server Error",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "503": {
+                        "description": "Service Unavailable",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    }
+                }
+            }
+        },
         "/messages/{id}": {
             "get": {
                 "security": [
@@ -2947,6 +3137,7 @@ const docTemplate = `{
                     "example": "2026-11-21T10:00:00Z"
                 },
                 "state": {
+                    "description": "State is what the replica says that has the consumer; \"unknown\" while\nthat cannot be read.",
                     "type": "string",
                     "enum": [
                         "starting",
@@ -2955,7 +3146,8 @@ const docTemplate = `{
                         "paused",
                         "draining",
                         "stopped",
-                        "failed"
+                        "failed",
+                        "unknown"
                     ],
                     "example": "running"
                 },
@@ -3751,6 +3943,26 @@ const docTemplate = `{
                     "description": "NextCursor begins the next page; \"\" at the end.",
                     "type": "string",
                     "example": ""
+                }
+            }
+        },
+        "Ticket": {
+            "type": "object",
+            "required": [
+                "expires_at",
+                "ticket"
+            ],
+            "properties": {
+                "expires_at": {
+                    "description": "ExpiresAt is until when EventSource may connect with it again.",
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-21T11:00:00Z"
+                },
+                "ticket": {
+                    "description": "Ticket goes into the query of GET /messages/stream, within 30 seconds.",
+                    "type": "string",
+                    "example": "q3Jp0wX1c8mT5vYbKzR7uE2nLhG9aSdF4iQoW6xPyZk"
                 }
             }
         },

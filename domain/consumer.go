@@ -6,9 +6,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// ConsumerStopped is the state of the consumer of a tenant that has none. The
-// other states are those of package consumer.
-const ConsumerStopped = "stopped"
+// The states of the consumer of a tenant of which no replica tells anything.
+// The other states are those of package consumer.
+const (
+	// ConsumerStopped: the tenant is to have none.
+	ConsumerStopped = "stopped"
+	// ConsumerStarting: the tenant is to have one, and no replica runs it yet.
+	ConsumerStarting = "starting"
+	// ConsumerUnknown: another replica is to run it, and what that reports
+	// cannot be read at the moment.
+	ConsumerUnknown = "unknown"
+)
 
 // ConsumerStatus is what can be told of a tenant's consumer at one moment.
 type ConsumerStatus struct {

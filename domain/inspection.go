@@ -30,7 +30,7 @@ type QueueReport struct {
 type QueueInspector interface {
 	InspectQueues(ctx context.Context, tenantID uuid.UUID) (QueueReport, error)
 	// ReplaceQueue deletes the tenant's main queue with all that is in it, and
-	// declares it again.
+	// declares it again. One that is being consumed it leaves as it is.
 	ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error
 }
 

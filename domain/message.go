@@ -31,6 +31,11 @@ func CursorExpired() error {
 	return New(ErrGone, "cursor_expired", "Messages after this cursor are not kept any longer; begin again with cursor 0, at the oldest message that is.")
 }
 
+// CursorAhead is the answer to a cursor that the history has not reached.
+func CursorAhead() error {
+	return New(ErrConflict, "cursor_ahead", "This cursor is ahead of the history, so it cannot come from it; begin again with the last one that the history gave.")
+}
+
 // AppendOutcome tells what became of one message handed to the store.
 type AppendOutcome uint8
 

@@ -153,6 +153,11 @@ type Topology interface {
 	// DeleteQueues deletes the tenant's queues and returns how many messages
 	// were dropped with its main queue.
 	DeleteQueues(ctx context.Context, tenantID uuid.UUID) (discarded int64, err error)
+	// AwaitNoConsumers returns nil once nobody in the fleet consumes the
+	// tenant's main queue, or there is none: then everything that was not
+	// acknowledged is in the queue again. When ctx ends before, the error is
+	// that of ctx.
+	AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error
 	// QueueDepth returns how many messages are ready in the tenant's main
 	// queue.
 	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)

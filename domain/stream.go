@@ -22,7 +22,8 @@ type StreamRepository interface {
 	// ReadStream returns, oldest first, at most limit messages after cursor;
 	// fewer when they would exceed some MiB, and none only when there are
 	// none. When messages after the cursor are not kept any longer it is an
-	// ErrGone.
+	// ErrGone; a cursor that the history has not reached is an ErrConflict,
+	// and a tenant without a history an ErrNotFound.
 	ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64, limit int) ([]Message, error)
 }
 
@@ -30,10 +31,17 @@ type StreamRepository interface {
 // use, but for Close.
 type EventStream interface {
 	// Next waits for the messages that follow those it returned before, and
-	// returns them as they are to be sent. Errors are that of ctx, ErrGone
-	// when messages that should follow are not kept any longer, and
-	// ErrUnavailable when the service is shutting down.
+	// returns them as they are to be sent; the caller must not change them.
+	// After the error of ctx it can be called again, and nothing is missed.
+	// Other errors end the stream: ErrGone when messages that should follow
+	// are not kept any longer, ErrNotFound when the tenant is gone, ErrConflict
+	// when the history is not any longer the one it was, and ErrUnavailable
+	// when the service is shutting down.
 	Next(ctx context.Context) ([]byte, error)
+	// Position is the seq of the last message that Next returned or, before
+	// that, of the one after which the stream begins. It must not be called
+	// while Next runs.
+	Position() int64
 	// Close gives the stream back. It may be called more than once.
 	Close()
 }
@@ -44,10 +52,11 @@ type Ticket struct {
 	Hash     []byte
 	TenantID uuid.UUID
 	// Holder is who asked for the ticket. Its role and tenant count as they
-	// are when the ticket is used.
+	// are when the ticket is used, and are not kept with it.
 	Holder Principal
 	// FirstUseBy is until when the ticket must have been used for the first
-	// time, and ExpiresAt until when it may be used at all.
+	// time (ExpiresAt once it was), and ExpiresAt until when it may be used at
+	// all.
 	FirstUseBy time.Time
 	ExpiresAt  time.Time
 }
@@ -58,6 +67,9 @@ type TicketRepository interface {
 	// InsertTicket stores a ticket that may be used for the first time within
 	// firstUse, and again within lifetime. It returns when these end.
 	InsertTicket(ctx context.Context, t Ticket, firstUse, lifetime time.Duration) (Ticket, error)
+	// FindTicket returns a ticket without using it; ErrNotFound for one that is
+	// unknown or expired, or was not used in time.
+	FindTicket(ctx context.Context, hash []byte) (Ticket, error)
 	// ClaimTicket takes the ticket for one stream, named by claim, until lease
 	// has passed. The first use must come in time; later ones need resume,
 	// which tells that the client says where it was. ErrNotFound is the one

@@ -9,7 +9,9 @@ import (
 // Consumer is the consumer of a tenant at one moment.
 type Consumer struct {
 	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
-	State    string `json:"state" validate:"required" enums:"starting,running,reconnecting,paused,draining,stopped,failed" example:"running"`
+	// State is what the replica says that has the consumer; "unknown" while
+	// that cannot be read.
+	State string `json:"state" validate:"required" enums:"starting,running,reconnecting,paused,draining,stopped,failed,unknown" example:"running"`
 	// Stopped tells that the consumer was stopped on purpose, and stays so
 	// until it is started again.
 	Stopped bool `json:"stopped" validate:"required" example:"false"`

@@ -21,11 +21,15 @@ const (
 	defaultWriterConns = 2
 	defaultDDLConns    = 4
 	defaultLockConns   = 8
+	defaultStreamConns = 4
 	defaultEraseWait   = 5 * time.Second
+	fleetConns         = 4
 
 	queryTimeout  = 10 * time.Second
+	streamTimeout = 5 * time.Second
 	appendTimeout = 10 * time.Second
 	ddlTimeout    = 30 * time.Second
+	fleetTimeout  = 3 * time.Second
 	lockTimeout   = 5 * time.Second
 	// appendLockTimeout is short: a blocked tenant is tried on its own, and must
 	// not hold up the batch of the others.
@@ -54,6 +58,9 @@ type Options struct {
 	// LockConns is the number of tenants this process can lock at a time; 8
 	// by default.
 	LockConns int
+	// StreamConns is the number of connections that read for realtime
+	// streams; 4 by default.
+	StreamConns int
 	// EraseWait is how long ErasePartition waits for other transactions before
 	// it leaves the partition for a later call; 5 s by default.
 	EraseWait time.Duration
@@ -70,6 +77,8 @@ type Store struct {
 	writers *pgxpool.Pool
 	ddl     *pgxpool.Pool
 	locks   *pgxpool.Pool
+	streams *pgxpool.Pool
+	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
 
 	eraseWait time.Duration
 	// erasing holds a token while no goroutine of this process erases.
@@ -88,6 +97,10 @@ var (
 	_ domain.UserRepository        = (*Store)(nil)
 	_ domain.SecretRepository      = (*Store)(nil)
 	_ domain.DeadLetterRepository  = (*Store)(nil)
+	_ domain.ReplicaRepository     = (*Store)(nil)
+	_ domain.ReportRepository      = (*Store)(nil)
+	_ domain.ChangeWatcher         = (*Store)(nil)
+	_ domain.StreamRepository      = (*Store)(nil)
 )
 
 // Open returns a Store. It does not connect, so it fails only on an invalid
@@ -114,6 +127,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		{&s.locks, admin, cmp.Or(o.LockConns, defaultLockConns), postgres.PoolOptions{
 			Name: "lanekeeper-lock", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, KeepOnCancel: true,
 		}},
+		{&s.streams, o.URL, cmp.Or(o.StreamConns, defaultStreamConns), postgres.PoolOptions{
+			Name: "lanekeeper-stream", StatementTimeout: streamTimeout, LockTimeout: lockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+		}},
+		{&s.fleet, o.URL, fleetConns, postgres.PoolOptions{
+			Name: "lanekeeper-fleet", StatementTimeout: fleetTimeout, LockTimeout: fleetTimeout,
+		}},
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
 		p.IdleInTransactionTimeout = idleInTxTimeout
@@ -129,7 +148,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // Close closes all connections and waits for those in use.
 func (s *Store) Close() {
-	for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks} {
+	for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks, s.streams, s.fleet} {
 		if pool != nil {
 			pool.Close()
 		}
@@ -159,6 +178,8 @@ const (
 	// appendAccess is a READ COMMITTED transaction on a writer's connection,
 	// committed when fn returns nil.
 	appendAccess
+	// streamAccess is like queryAccess, on a connection of the streams' pool.
+	streamAccess
 )
 
 // WithTenant runs fn with a session for the data of the named tenants. Every
@@ -171,7 +192,11 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	if how == appendAccess {
 		return inTransaction(ctx, s.writers, func(tx pgx.Tx) error { return fn(tx) })
 	}
-	conn, err := s.general.Acquire(ctx)
+	pool := s.general
+	if how == streamAccess {
+		pool = s.streams
+	}
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("acquire connection: %w", err)
 	}

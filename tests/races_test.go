@@ -35,6 +35,12 @@ func TestFiftyCreatesAtOnce(t *testing.T) {
 	require.False(t, t.Failed())
 	var partitions []string
 	for _, id := range ids {
+		apptest.Await(t, apptest.Long, func() error { // 202 says that it takes a while
+			if s := statusOf(app, id); s != "active" {
+				return apptest.NotYet("%s is active: %s", id, s)
+			}
+			return nil
+		})
 		requireThere(t, app, id)
 		partitions = append(partitions, apptest.PartitionName(id))
 	}

@@ -172,6 +172,13 @@ func TestRedeliveryAfterLostConnections(t *testing.T) {
 	})
 	require.NoError(t, tx.Rollback(t.Context()))
 	load.RequireStored(app.Backstage)
+	// What no worker has begun would go back to its queue.
+	apptest.Await(t, apptest.Long, func() error {
+		if n := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages`); n < load.Accepted()+100 {
+			return apptest.NotYet("%d stored: %d", load.Accepted()+100, n)
+		}
+		return nil
+	})
 	app.Stop()
 	requireAllAcknowledged(t, app.Backstage, tenants)
 	for _, tenant := range tenants {

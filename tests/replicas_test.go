@@ -76,22 +76,20 @@ func TestInstancesFollowEachOther(t *testing.T) {
 		other.Publish(tenant, `1`)
 		one.Publish(tenant, `2`)
 		other.Stored(tenant, 2)
-		for _, app := range []*apptest.App{one, other} {
-			apptest.Await(t, apptest.Long, func() error {
-				return app.Metrics().Is(1, "lanekeeper_workers", "tenant_id", tenant)
-			})
-		}
 	}
-	other.Delete(deleted)
+	owner, others := apptest.Owner(t, []*apptest.App{one, other}, deleted)
+	others[0].Delete(deleted)
 	other.SetStatus(stopped, "inactive")
 	apptest.Await(t, apptest.Long, func() error {
-		m := one.Metrics()
-		if m.Has("lanekeeper_workers", "tenant_id", deleted) || m.Has("lanekeeper_workers", "tenant_id", stopped) {
-			return apptest.NotYet("the consumers have left")
+		for _, app := range []*apptest.App{one, other} {
+			m := app.Metrics()
+			if m.Has("lanekeeper_workers", "tenant_id", deleted) || m.Has("lanekeeper_workers", "tenant_id", stopped) {
+				return apptest.NotYet("the consumers have left")
+			}
 		}
 		return nil
 	})
-	requireGone(t, other, deleted)
+	requireGone(t, owner, deleted)
 	requireUnconsumed(t, one.Backstage, stopped, 0)
 	for tenant, status := range map[string]int{deleted: http.StatusNotFound, stopped: http.StatusConflict} {
 		apptest.Await(t, apptest.Long, func() error {

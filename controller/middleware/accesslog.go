@@ -14,15 +14,27 @@ import (
 const statusClientGone = 499
 
 // AccessLog writes one line for every request, and tells observe (which may be
-// nil) how long it took. Neither sees bodies, headers or query strings. The
-// request id and the tenant are added by the logger, from the context. It is
-// the one place where the causes of answers that tell nothing are logged.
+// nil) how long it took. Neither sees bodies, headers or query strings: those
+// have tickets in them. The request id and the tenant are added by the logger,
+// from the context. It is the one place where the causes of answers that tell
+// nothing are logged.
+//
+// For a stream the line comes at its end and has its whole life, while observe
+// is told when it is open, how long the opening took (see Opened).
 //
 // It goes before Recover. A request whose client has gone ends without an
 // answer.
 func AccessLog(log *slog.Logger, observe func(route, method string, status int, seconds float64)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
+		told := observe == nil
+		tell := func(status int) {
+			if !told {
+				told = true
+				observe(route(c), knownMethod(c.Request.Method), status, time.Since(start).Seconds())
+			}
+		}
+		c.Set(openedKey, tell)
 		c.Next()
 		duration := time.Since(start)
 
@@ -31,9 +43,7 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		if gone {
 			status = statusClientGone
 		}
-		if observe != nil {
-			observe(route(c), knownMethod(c.Request.Method), status, duration.Seconds())
-		}
+		tell(status)
 		level := logLevel(route(c), status)
 		cause := c.Errors.Last()
 		if status < http.StatusInternalServerError && status != http.StatusMultiStatus {
@@ -56,6 +66,9 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		}
 		if caller := callerName(c); caller != "" {
 			attrs = append(attrs, slog.String("caller", caller))
+		}
+		if ended := c.GetString(endedKey); ended != "" {
+			attrs = append(attrs, slog.String("ended", ended))
 		}
 		if cause != nil {
 			attrs = append(attrs, slog.String("error", cause.Error()))

@@ -27,9 +27,17 @@ func Authenticate(auth authenticator, need domain.Role) gin.HandlerFunc {
 			Fail(c, err)
 			return
 		}
-		c.Set(principalKey, p)
-		if !p.Role.Covers(need) {
-			Fail(c, domain.New(domain.ErrForbidden, "role_insufficient", "This needs the role "+string(need)+"."))
-		}
+		admit(c, p, need)
 	}
+}
+
+// admit records who makes the call, and tells whether its role covers need; if
+// not it refuses the request.
+func admit(c *gin.Context, p domain.Principal, need domain.Role) bool {
+	c.Set(principalKey, p)
+	if !p.Role.Covers(need) {
+		Fail(c, domain.New(domain.ErrForbidden, "role_insufficient", "This needs the role "+string(need)+"."))
+		return false
+	}
+	return true
 }

@@ -11,8 +11,11 @@ const (
 	routeKey      = "lanekeeper.route"
 	principalKey  = "lanekeeper.principal"
 	tenantKey     = "lanekeeper.tenant"
+	ticketKey     = "lanekeeper.ticket"
 	connectionKey = "lanekeeper.connection"
 	goneKey       = "lanekeeper.gone"
+	openedKey     = "lanekeeper.opened"
+	endedKey      = "lanekeeper.ended"
 )
 
 // unmatched is the route of requests that no route matches.

@@ -21,9 +21,9 @@ type directory interface {
 }
 
 // SelectTenant finds the tenant the call is for: the one X-Tenant-ID or
-// ?tenant_id= names, else the one the caller belongs to. A tenant the caller
-// may not access is answered like one that does not exist. It goes after
-// Authenticate.
+// ?tenant_id= names, else that of the ticket, else the one the caller belongs
+// to. A tenant the caller may not access is answered like one that does not
+// exist. It goes after Authenticate or AuthenticateOrTicket.
 func SelectTenant(tenants directory) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		p := Principal(c)
@@ -31,6 +31,9 @@ func SelectTenant(tenants directory) gin.HandlerFunc {
 		if err != nil {
 			Fail(c, err)
 			return
+		}
+		if held, ok := Ticket(c); ok {
+			id = held.TenantID // the same as the one named, if one was
 		}
 		if id == uuid.Nil {
 			id = p.TenantID

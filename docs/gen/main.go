@@ -20,6 +20,7 @@ const (
 	jsonType    = "application/json"
 	ndjsonType  = "application/x-ndjson"
 	problemType = "application/problem+json"
+	eventsType  = "text/event-stream"
 )
 
 func main() {
@@ -64,8 +65,11 @@ func refineResponses(operation *openapi3.Operation) {
 		response := ref.Value
 		for media, content := range response.Content {
 			want := jsonType
-			if content.Schema != nil && content.Schema.Ref == "#/components/schemas/Problem" {
+			switch {
+			case content.Schema != nil && content.Schema.Ref == "#/components/schemas/Problem":
 				want = problemType
+			case media == eventsType:
+				want = eventsType
 			}
 			delete(response.Content, media)
 			response.Content[want] = content

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,6 +68,9 @@ func (mq *RabbitMQ) Exited() <-chan error { return mq.server.exits }
 // URL is where the broker is, from the first Start on: virtual host /, user
 // guest.
 func (mq *RabbitMQ) URL() string { return mq.urlOf(mq.server.port(portAMQP)) }
+
+// FileLimit is how many open files the broker may have.
+func (mq *RabbitMQ) FileLimit() int { return int(min(fileLimit(), math.MaxInt32)) }
 
 // ManagementURL is where the broker's HTTP API is, from the first Start on;
 // empty unless Options.Management is set.

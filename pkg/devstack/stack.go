@@ -105,6 +105,9 @@ func (s *Stack) DatabaseURL() string { return s.postgres.URL() }
 // RabbitMQURL is the broker.
 func (s *Stack) RabbitMQURL() string { return s.rabbitmq.URL() }
 
+// RabbitMQFileLimit is how many open files the broker may have.
+func (s *Stack) RabbitMQFileLimit() int { return s.rabbitmq.FileLimit() }
+
 // ManagementURL is the broker's HTTP API; empty unless Options.Management.
 func (s *Stack) ManagementURL() string { return s.rabbitmq.ManagementURL() }
 

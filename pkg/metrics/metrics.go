@@ -35,19 +35,21 @@ type Metrics struct {
 	tenants   *tenants
 	consumers *consumers
 
-	messages     *prometheus.CounterVec
-	transmitted  *prometheus.CounterVec
-	retries      *prometheus.CounterVec
-	published    *prometheus.CounterVec
-	publish      prometheus.Histogram
-	batchRows    prometheus.Histogram
-	store        prometheus.Histogram
-	endToEnd     prometheus.Histogram
-	requests     *prometheus.HistogramVec
-	byOutcome    cache[string, prometheus.Counter]
-	byTenant     cache[tenantOutcome, prometheus.Counter]
-	byRequest    cache[request, prometheus.Observer]
-	handlerCache http.Handler
+	messages    *prometheus.CounterVec
+	transmitted *prometheus.CounterVec
+	retries     *prometheus.CounterVec
+	published   *prometheus.CounterVec
+	publish     prometheus.Histogram
+	batchRows   prometheus.Histogram
+	store       prometheus.Histogram
+	endToEnd    prometheus.Histogram
+	requests    *prometheus.HistogramVec
+	// streamsDropped counts streams whose clients did not read.
+	streamsDropped prometheus.Counter
+	byOutcome      cache[string, prometheus.Counter]
+	byTenant       cache[tenantOutcome, prometheus.Counter]
+	byRequest      cache[request, prometheus.Observer]
+	handlerCache   http.Handler
 }
 
 type tenantOutcome struct{ tenant, outcome string }
@@ -99,10 +101,14 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "http_request_seconds", Buckets: seconds(),
 			Help: "Time HTTP requests take, by route.",
 		}, []string{"route", "method", "status"}),
+		streamsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "stream_dropped_total",
+			Help: "Realtime streams that were ended because their client did not read.",
+		}),
 	}
 	m.consumers = &consumers{tenants: m.tenants}
 	m.registry.MustRegister(
-		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers,
+		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handlerCache = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})

@@ -15,6 +15,7 @@ const (
 	codeCheckViolation      = "23514"
 	codeDeadlock            = "40P01"
 	codeDuplicateTable      = "42P07"
+	codeDuplicateObject     = "42710"
 	codeWrongObjectType     = "42809"
 	codeUndefinedTable      = "42P01"
 	codeLockNotAvailable    = "55P03"
@@ -115,11 +116,12 @@ func NoPartition(err error) (table string, ok bool) {
 // timeout or on request.
 func IsQueryCanceled(err error) bool { return Code(err) == codeQueryCanceled }
 
-// IsDuplicateObject tells whether a table exists already, or is a partition
-// already.
+// IsDuplicateObject tells whether a table exists already, or the type that
+// comes with it, which is what a second one finds that is made at the same
+// time; or whether it is a partition already.
 func IsDuplicateObject(err error) bool {
 	switch Code(err) {
-	case codeDuplicateTable, codeWrongObjectType:
+	case codeDuplicateTable, codeDuplicateObject, codeWrongObjectType:
 		return true
 	}
 	return false

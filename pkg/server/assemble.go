@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/config"
 	"lanekeeper/controller"
 	"lanekeeper/docs"
 	"lanekeeper/domain"
+	"lanekeeper/model"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
 	"lanekeeper/repository"
@@ -23,7 +25,9 @@ import (
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
 	"lanekeeper/service/deadletter"
+	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
+	"lanekeeper/service/stream"
 	"lanekeeper/service/tenant"
 	"lanekeeper/service/transmit"
 )
@@ -32,8 +36,9 @@ import (
 const writerLinger = time.Millisecond
 
 // assemble builds everything and starts nothing.
-func assemble(ctx context.Context, c config.Config, log *slog.Logger, d Decorators) (*parts, error) {
-	p := &parts{config: c, log: log, replica: replicaName()}
+// Address is where this process listens.
+func assemble(ctx context.Context, c config.Config, address string, log *slog.Logger, d Decorators) (*parts, error) {
+	p := &parts{config: c, log: log, replica: replicaName(), migrated: make(chan struct{})}
 	var err error
 	if p.store, err = openStore(ctx, c); err != nil {
 		return nil, err
@@ -42,15 +47,22 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger, d Decorato
 	if err := p.assembleBroker(); err != nil {
 		return nil, err
 	}
-	publisher := decorated[domain.Publisher](p.broker, d.Publisher)
-	p.assembleConsumers(publisher, d)
-	p.assembleTenants()
-	p.assembleMessages(publisher)
-	p.readiness = &readiness{broker: p.broker.State, pings: map[string]func(context.Context) error{"database": p.store.Ping}}
-	if err := p.watchRedis(); err != nil {
+	redis, err := redisOptions(c)
+	if err != nil {
 		return nil, err
 	}
-	return p, p.assembleAPI()
+	p.assembleStreams(redis)
+	publisher := decorated[domain.Publisher](p.broker, d.Publisher)
+	p.assembleConsumers(publisher, d)
+	p.assembleFleet(address)
+	p.assembleTenants(d)
+	p.assembleMessages(publisher)
+	p.readiness = &readiness{
+		broker: p.broker.State, files: p.capacity.Use,
+		pings: map[string]func(context.Context) error{"database": p.store.Ping},
+	}
+	p.watchRedis(redis)
+	return p, p.assembleAPI() //nolint:contextcheck // requests have contexts of their own
 }
 
 func (p *parts) assembleBroker() error {
@@ -70,12 +82,32 @@ func (p *parts) assembleBroker() error {
 // kick asks for a tenant to be looked at soon.
 func (p *parts) kick(id uuid.UUID) { p.reconciler.Kick(id) }
 
+// assembleStreams builds what tells clients of messages as they are stored.
+func (p *parts) assembleStreams(redis *redis.Options) {
+	p.streams = stream.NewService(stream.Options{
+		Streams: p.store, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
+	})
+	p.metrics.RegisterStreams(p.streams.Clients)
+	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Log: p.log})
+}
+
+// assembleFleet builds what decides which tenants are consumed here.
+func (p *parts) assembleFleet(address string) {
+	p.fleet = fleet.New(fleet.Options{
+		Replica: domain.Replica{Name: p.replica, Address: address}, Replicas: p.store, Reports: p.store,
+		Consumers: p.consumerStatuses, Changed: func() { p.reconciler.Survey() },
+		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
+	})
+	p.capacity = newCapacity(p.config, p.store.CountTenants, p.fleet.Size)
+}
+
 // assembleConsumers builds what takes messages from the queues to where they
 // belong.
 func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.writer = consumer.NewWriter(consumer.WriterOptions{
 		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.kick,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
+		Committed:    p.streams.Committed,
 	})
 	p.transmit = transmit.NewClient(transmit.ClientOptions{
 		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion,
@@ -101,20 +133,24 @@ func (p *parts) collector() *consumer.Collector {
 }
 
 // assembleTenants builds what keeps the tenants' lanes as they should be.
-func (p *parts) assembleTenants() {
+func (p *parts) assembleTenants(d Decorators) {
+	tenants := decorated[domain.TenantRepository](p.store, d.Tenants)
 	p.directory = tenant.NewDirectory(p.store)
 	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
-		Tenants: p.store, Partitions: p.store, Topology: p.broker, Consumers: p.manager,
-		Directory: p.directory, Deleted: p.metrics.Forget, Log: p.log,
+		Tenants: tenants, Partitions: decorated[domain.PartitionRepository](p.store, d.Partitions),
+		Topology: decorated[domain.Topology](p.broker, d.Topology), Consumers: decorated[domain.ConsumerManager](p.manager, d.Consumers),
+		Directory: p.directory, Owner: p.fleet, Peers: func() bool { return p.fleet.Size() > 1 },
+		Deleted: p.metrics.Forget, Log: p.log,
 	})
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{
 		Tenants: p.store, Provisioner: p.provisioner, Consumers: p.manager, Log: p.log,
 	})
 	p.tenants = tenant.NewService(tenant.ServiceOptions{
-		Tenants: p.store, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
+		Tenants: tenants, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
 		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
-		Consumers: func() []domain.ConsumerStatus { return consumerStatuses(p.manager, p.replica) }, Log: p.log,
+		Consumers: p.consumerStatuses, Reports: p.fleet.Statuses, Capacity: p.capacity, Log: p.log,
 	})
+	p.follower = tenant.NewFollower(p.directory, p.reconciler)
 }
 
 // assembleMessages builds what callers publish through and read from.
@@ -123,13 +159,23 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	p.messages = message.NewService(message.Options{
 		Publisher: publisher, Messages: p.store, Keys: p.store, Log: p.log, Observer: p.metrics,
 		Transmissions: p.store, Retention: p.store,
-		MaxBacklog: int64(p.config.MaxBacklog), Depth: p.manager.Depth,
+		MaxBacklog: int64(p.config.MaxBacklog), Depth: p.depth, Queues: p.broker,
+		StillThere: p.directory.StillThere,
 	})
 	p.letters = deadletter.NewService(deadletter.Options{
-		Letters: p.store, Publisher: publisher, Log: p.log,
+		Letters: p.store, Publisher: publisher, Admit: p.messages.Admit, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})
+}
+
+// depth returns what a consumer, in this replica or another, last told of the
+// depth of its queue.
+func (p *parts) depth(tenantID uuid.UUID) (int64, bool) {
+	if depth, known := p.manager.Depth(tenantID); known {
+		return depth, true
+	}
+	return p.fleet.Depth(tenantID)
 }
 
 // assembleAPI builds the routes.
@@ -143,6 +189,7 @@ func (p *parts) assembleAPI() error {
 	p.handler, err = controller.New(controller.Options{
 		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
 		Tenants: p.tenants, Consumers: p.tenants,
+		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
 		Endpoints: transmit.NewService(transmit.ServiceOptions{
 			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.kick,
 			Directory: p.directory, Log: p.log,

@@ -2,17 +2,23 @@ package server
 
 import "lanekeeper/domain"
 
-// Decorators put something in front of ports of the service: of the store that
-// the writer appends to, of the publisher, and of the subscriber. Those that
-// are nil change nothing.
+// Decorators put something in front of ports of the service. Those that are
+// nil change nothing.
 type Decorators struct {
+	// Messages is the store that the writer appends to.
 	Messages   func(domain.MessageRepository) domain.MessageRepository
 	Publisher  func(domain.Publisher) domain.Publisher
 	Subscriber func(domain.Subscriber) domain.Subscriber
+
+	// What tenants are created and deleted with.
+	Tenants    func(domain.TenantRepository) domain.TenantRepository
+	Partitions func(domain.PartitionRepository) domain.PartitionRepository
+	Topology   func(domain.Topology) domain.Topology
+	Consumers  func(domain.ConsumerManager) domain.ConsumerManager
 }
 
 // Decorate makes Run put d in front of the service's ports. It exists for
-// tests that plant a bug and see whether it is noticed. Call it before Run.
+// tests that plant a bug, or a crash at a certain step. Call it before Run.
 func (s *Server) Decorate(d Decorators) { s.decorators = d }
 
 // decorated returns the port with its decorator in front of it, if it has one.

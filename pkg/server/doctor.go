@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lanekeeper/config"
 	"lanekeeper/pkg/rabbitmq"
 	"lanekeeper/service/broker"
@@ -53,29 +55,39 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 	if err := b.AwaitReady(patient); err != nil {
 		return err //nolint:wrapcheck // says what is wrong
 	}
-	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{Tenants: store, Partitions: store, Topology: b}), *fix, out)
+	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{
+		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil),
+	}), *fix, out)
 }
 
 func printFindings(ctx context.Context, d *tenant.Doctor, fix bool, out io.Writer) error {
-	open := 0
+	open, repaired := 0, 0
 	err := d.Examine(ctx, fix, func(f tenant.Finding) {
 		state := "found"
 		switch {
 		case f.Repaired:
 			state = "repaired"
+			repaired++
 		case f.Err != nil:
 			state = fmt.Sprintf("not repaired (%v)", f.Err)
 		}
 		if !f.Repaired {
 			open++
 		}
-		fmt.Fprintf(out, "%s  %-12s  %s: %s\n", f.TenantID, f.Status, f.Problem, state)
+		about := "broker"
+		if f.TenantID != uuid.Nil {
+			about = fmt.Sprintf("%s  %-12s", f.TenantID, f.Status)
+		}
+		fmt.Fprintf(out, "%s  %s: %s\n", about, f.Problem, state)
 	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("examine: %w", err)
 	case open > 0:
 		return fmt.Errorf("%w: %d", errFindings, open)
+	case repaired > 0:
+		fmt.Fprintln(out, "everything that was found is repaired")
+		return nil
 	}
 	fmt.Fprintln(out, "nothing is amiss")
 	return nil

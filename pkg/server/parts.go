@@ -16,13 +16,19 @@ import (
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
 	"lanekeeper/service/deadletter"
+	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
+	"lanekeeper/service/stream"
 	"lanekeeper/service/tenant"
 	"lanekeeper/service/transmit"
 )
 
-// migrateRetry is how long to wait for a database that is away.
-const migrateRetry = time.Second
+const (
+	// migrateRetry is how long to wait for a database that is away.
+	migrateRetry = time.Second
+	// leaveTimeout bounds telling the other replicas of the end.
+	leaveTimeout = 2 * time.Second
+)
 
 // parts are the running pieces of the service. Those with goroutines run
 // under contexts of their own, because they end one after the other.
@@ -46,9 +52,17 @@ type parts struct {
 	letters     *deadletter.Service
 	transmit    *transmit.Client
 	auth        *auth.Service
+	streams     *stream.Service
+	tickets     *stream.Tickets
+	fleet       *fleet.Fleet
+	follower    *tenant.Follower
+	capacity    *tenant.Capacity
 	closeRedis  func() error
 
-	stopReconciler, stopWriter, stopBroker func()
+	// migrated is closed when the schema is up to date.
+	migrated chan struct{}
+
+	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func()
 }
 
 // start starts everything that runs, and calls ready once the schema is up to
@@ -56,15 +70,27 @@ type parts struct {
 // ends before stop is called.
 func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopBroker = background(ctx, p.broker.Run)
+	p.stopStreams = background(ctx, p.streams.Run)
 	p.stopWriter = background(ctx, p.writer.Run)
+	p.stopFleet = background(ctx, func(ctx context.Context) {
+		select {
+		case <-p.migrated:
+			p.fleet.Run(ctx)
+		case <-ctx.Done():
+		}
+	})
 	p.stopReconciler = background(ctx, func(ctx context.Context) {
 		if !p.migrate(ctx) {
 			return
 		}
+		close(p.migrated)
 		var wg sync.WaitGroup
+		wg.Go(func() { p.store.WatchChanges(ctx, p.follow) })
 		wg.Go(func() { p.awaitBroker(ctx, ready) })
 		wg.Go(func() { p.messages.RunJanitor(ctx) })
 		wg.Go(func() { p.messages.RunRetention(ctx) })
+		wg.Go(func() { p.messages.RunDepths(ctx) })
+		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letters.RunJanitor(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
@@ -73,16 +99,50 @@ func (p *parts) start(ctx context.Context, ready func()) {
 	})
 }
 
+// follow takes a change into account that somebody in the fleet made.
+func (p *parts) follow(c domain.Change) {
+	p.follower.Follow(c)
+	switch c.Kind {
+	case domain.UserChanged:
+		p.auth.Forget(c.ID)
+	case domain.ReplicasChanged:
+		p.fleet.Refresh()
+	case domain.AnythingChanged:
+		p.auth.ForgetAll()
+		p.fleet.Refresh()
+	case domain.TenantChanged, domain.TenantsChanged:
+	}
+}
+
 // stop ends everything in order: no new work, consumers drained while writer
-// and broker still run, then those, then the connections.
+// and broker still run, their tenants left to other replicas, then the rest,
+// then the connections.
 func (p *parts) stop(ctx context.Context) error {
 	p.stopReconciler()
 	err := p.manager.Close(ctx)
+	p.leaveFleet(ctx)
 	p.stopWriter()
+	p.stopStreams()
 	p.stopBroker()
 	p.transmit.Close()
 	p.store.Close()
 	return errors.Join(err, p.closeRedis())
+}
+
+// leaveFleet lets other replicas have the tenants at once. Without a database
+// they have to find out by themselves.
+func (p *parts) leaveFleet(ctx context.Context) {
+	defer p.stopFleet()
+	select {
+	case <-p.migrated:
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	if err := p.fleet.Leave(ctx); err != nil {
+		p.log.WarnContext(ctx, "other replicas will notice only later that this one has ended", slog.Any("error", err))
+	}
 }
 
 // migrate brings the schema up to date, and waits for a database that is
@@ -142,8 +202,8 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 
 // consumerStatuses tells in the words of the domain what the manager says of
 // the consumers of this process.
-func consumerStatuses(m *consumer.TenantManager, replica string) []domain.ConsumerStatus {
-	running := m.Snapshot()
+func (p *parts) consumerStatuses() []domain.ConsumerStatus {
+	running := p.manager.Snapshot()
 	statuses := make([]domain.ConsumerStatus, len(running))
 	for i, s := range running {
 		depth := int64(-1)
@@ -152,7 +212,7 @@ func consumerStatuses(m *consumer.TenantManager, replica string) []domain.Consum
 		}
 		statuses[i] = domain.ConsumerStatus{
 			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy, Depth: depth,
-			Tag: s.Tag, Replica: replica, Since: s.Since, LastError: s.LastError,
+			Tag: s.Tag, Replica: p.replica, Since: s.Since, LastError: s.LastError,
 		}
 	}
 	return statuses

@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
+	"lanekeeper/domain"
 	"lanekeeper/service/broker"
 )
 
@@ -23,6 +25,9 @@ type readiness struct {
 	broker   func() broker.State
 	// pings ask the servers without which the service is degraded, by name.
 	pings map[string]func(context.Context) error
+	// files tells how many open files the broker needs; nil when nobody knows
+	// how many it may have.
+	files func(context.Context) (domain.FileUse, error)
 }
 
 // check returns a word for the state, whether requests should come, and how
@@ -40,6 +45,9 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 		}
 		cancel()
 	}
+	if r.checkFiles(ctx, details) {
+		status = "degraded"
+	}
 	switch {
 	case r.draining.Load():
 		return "draining", false, details
@@ -49,4 +57,21 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 		return "unavailable", false, details
 	}
 	return status, true, details
+}
+
+// checkFiles adds what is known of the broker's open files to the details, and
+// tells whether they are nearly used up. Publishing goes on then, and creating
+// tenants ends soon.
+func (r *readiness) checkFiles(ctx context.Context, details map[string]string) (nearlyFull bool) {
+	if r.files == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	use, err := r.files(ctx)
+	if err != nil || use.Limit == 0 {
+		return false // that the database is away is told already
+	}
+	details["broker_files"] = fmt.Sprintf("%d of %d", use.Need, use.Limit)
+	return use.NearlyFull()
 }

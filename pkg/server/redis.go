@@ -2,23 +2,32 @@ package server
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"lanekeeper/config"
 )
 
-// watchRedis makes readiness tell how Redis does, when there is one.
-func (p *parts) watchRedis() error {
-	p.closeRedis = func() error { return nil }
-	if p.config.Redis.URL == "" {
-		return nil
+// redisOptions returns where Redis is, or nil when there is none.
+func redisOptions(c config.Config) (*redis.Options, error) {
+	if c.Redis.URL == "" {
+		return nil, nil //nolint:nilnil // none is one of the three outcomes
 	}
-	options, err := redis.ParseURL(p.config.Redis.URL)
+	options, err := redis.ParseURL(c.Redis.URL)
 	if err != nil {
-		return fmt.Errorf("redis.url is not valid") //nolint:err113 // the cause may quote the password
+		return nil, errors.New("redis.url is not valid") // the cause may quote the password
+	}
+	return options, nil
+}
+
+// watchRedis makes readiness tell how Redis does, when there is one.
+func (p *parts) watchRedis(options *redis.Options) {
+	p.closeRedis = func() error { return nil }
+	if options == nil {
+		return
 	}
 	client := redis.NewClient(options)
 	p.closeRedis = client.Close
 	p.readiness.pings["redis"] = func(ctx context.Context) error { return client.Ping(ctx).Err() }
-	return nil
 }

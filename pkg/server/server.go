@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -109,6 +110,9 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 		return nil, fmt.Errorf("start private servers: %w", err)
 	}
 	s.config.Database.URL, s.config.RabbitMQ.URL = stack.DatabaseURL(), stack.RabbitMQURL()
+	if s.config.RabbitMQ.FileLimit == 0 {
+		s.config.RabbitMQ.FileLimit = stack.RabbitMQFileLimit()
+	}
 	go func() {
 		select {
 		case err := <-stack.Exited():
@@ -121,7 +125,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 }
 
 func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error {
-	parts, err := assemble(ctx, s.config, s.log, s.decorators)
+	parts, err := assemble(ctx, s.config, s.address(), s.log, s.decorators)
 	if err != nil {
 		return errors.Join(err, s.listener.Close(), s.closeAdmin())
 	}
@@ -152,6 +156,7 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	case <-time.After(s.config.ShutdownDelay):
 	case <-limit.Done():
 	}
+	parts.streams.Close()
 	err = errors.Join(s.shutdownHTTP(limit, servers), parts.stop(limit))
 	serving.Wait()
 	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
@@ -188,6 +193,16 @@ func (s *Server) shutdownHTTP(ctx context.Context, servers map[net.Listener]*htt
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// address tells this process apart from all others that run at the moment.
+func (s *Server) address() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // the port still tells those of one machine apart
+	}
+	_, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	return net.JoinHostPort(host, port)
 }
 
 func (s *Server) closeAdmin() error {

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -14,9 +15,10 @@ import (
 
 const (
 	// accountFresh is how long what is known of a user is used without
-	// looking again. Together with lookupTimeout it stays below the 5 seconds
-	// within which a changed user is refused.
-	accountFresh = 3 * time.Second
+	// looking again. Together with lookupTimeout, and the second after which
+	// open streams ask again, it stays below the 5 seconds within which a
+	// changed user is refused.
+	accountFresh = 2 * time.Second
 	// lookupTimeout is how long a look into the database may take.
 	lookupTimeout = 1500 * time.Millisecond
 	// awayPause is how long the database is left alone after it was found
@@ -31,6 +33,8 @@ type account struct {
 	user    domain.User
 	exists  bool
 	checked time.Time
+	// seen is what accounts.changes was when it was looked at.
+	seen uint64
 }
 
 // accounts answers who users are from memory, and asks the repository when
@@ -43,10 +47,13 @@ type accounts struct {
 
 	mu    sync.Mutex // guards the fields below; never held during I/O
 	known *recent[uuid.UUID, account]
-	// changes counts calls of forget, so that a look that began before one
-	// leaves nothing behind.
-	changes   uint64
-	awayUntil time.Time
+	// changes counts calls of forget and distrust, so that a look that began
+	// before one leaves nothing behind.
+	changes uint64
+	// distrusted is what changes was after the last distrust: what was looked
+	// at before is out of date.
+	distrusted uint64
+	awayUntil  time.Time
 }
 
 func newAccounts(users domain.UserRepository, now func() time.Time) *accounts {
@@ -58,14 +65,16 @@ func newAccounts(users domain.UserRepository, now func() time.Time) *accounts {
 func (a *accounts) find(ctx context.Context, id uuid.UUID) (domain.User, error) {
 	a.mu.Lock()
 	known, ok := a.known.get(id)
-	usable := ok && (a.now().Sub(known.checked) < accountFresh || a.now().Before(a.awayUntil))
-	a.mu.Unlock()
-	if usable {
+	fresh := known.seen >= a.distrusted && a.now().Sub(known.checked) < accountFresh
+	if ok && (fresh || a.now().Before(a.awayUntil)) {
+		a.mu.Unlock()
 		return known.answer()
 	}
+	flight := a.flight(id)
+	a.mu.Unlock()
 	// One look serves all who wait for it, so it must not end with the
 	// request that happened to begin it.
-	found, err, _ := a.flights.Do(id.String(), func() (any, error) {
+	found, err, _ := a.flights.Do(flight, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 		defer cancel()
 		return a.look(ctx, id)
@@ -86,7 +95,7 @@ func (a *accounts) look(ctx context.Context, id uuid.UUID) (account, error) {
 	a.mu.Unlock()
 	began := a.now()
 	user, err := a.users.FindUser(ctx, id)
-	found := account{user: user, exists: err == nil, checked: began}
+	found := account{user: user, exists: err == nil, checked: began, seen: changes}
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,13 +113,30 @@ func (a *accounts) look(ctx context.Context, id uuid.UUID) (account, error) {
 	return found, nil
 }
 
-// forget makes the next find look again.
+// forget makes the next find look again. What was known is wrong, and is not
+// used any more.
 func (a *accounts) forget(id uuid.UUID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.changes++
+	a.awayUntil = time.Time{}
 	a.known.drop(id)
-	a.flights.Forget(id.String())
+	a.flights.Forget(a.flight(id))
+}
+
+// distrust makes the next find of every user look again. What is known stays
+// for as long as the repository is away: most of it is right.
+func (a *accounts) distrust() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changes++
+	a.distrusted = a.changes
+	a.awayUntil = time.Time{}
+}
+
+// flight names the look for a user that a find may wait for. It needs mu.
+func (a *accounts) flight(id uuid.UUID) string {
+	return id.String() + "/" + strconv.FormatUint(a.distrusted, 10)
 }
 
 func (k account) answer() (domain.User, error) {

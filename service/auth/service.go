@@ -109,6 +109,39 @@ func (s *Service) Authenticate(ctx context.Context, authorization string) (domai
 	if err != nil {
 		return domain.Principal{}, err
 	}
+	return s.holder(ctx, token)
+}
+
+// Recheck returns the caller p as it is now, for calls that last: with the role
+// and the tenant of its row, at most some seconds old, or as they were known
+// last while the database is away. It is an ErrUnauthenticated once the user,
+// its tenant or the token are not valid any more, or p.ExpiresAt has passed
+// (without the leeway that Authenticate gives); an ErrUnavailable when that
+// cannot be found out. The built-in admin of open mode stays what it is as
+// long as there is open mode.
+func (s *Service) Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error) {
+	if !p.ExpiresAt.IsZero() && !s.now().Before(p.ExpiresAt) {
+		return domain.Principal{}, tokenExpired(nil)
+	}
+	if p.UserID == uuid.Nil {
+		if !s.openMode {
+			return domain.Principal{}, tokenRevoked()
+		}
+		return domain.Principal{Role: domain.RoleAdmin, ExpiresAt: p.ExpiresAt}, nil
+	}
+	return s.holder(ctx, verified{userID: p.UserID, version: p.TokenVersion, expires: p.ExpiresAt})
+}
+
+// Forget tells that another replica may have changed the user: the next call of
+// it asks the database.
+func (s *Service) Forget(userID uuid.UUID) { s.accounts.forget(userID) }
+
+// ForgetAll tells that other replicas may have changed any user. Unlike with
+// Forget, what is known goes on being used while the database is away.
+func (s *Service) ForgetAll() { s.accounts.distrust() }
+
+// holder returns who holds a token, as it is now.
+func (s *Service) holder(ctx context.Context, token verified) (domain.Principal, error) {
 	user, err := s.accounts.find(ctx, token.userID)
 	switch {
 	case errors.Is(err, domain.ErrNotFound):
@@ -125,7 +158,9 @@ func (s *Service) Authenticate(ctx context.Context, authorization string) (domai
 	if gone {
 		return domain.Principal{}, tokenRevoked()
 	}
-	return domain.Principal{UserID: user.ID, Role: user.Role, TenantID: user.TenantID}, nil
+	return domain.Principal{
+		UserID: user.ID, Role: user.Role, TenantID: user.TenantID, TokenVersion: token.version, ExpiresAt: token.expires,
+	}, nil
 }
 
 // tenantGone tells whether a user's tenant was deleted; no tenant was not.
@@ -146,6 +181,10 @@ func bearer(authorization string) string {
 		return strings.TrimSpace(token)
 	}
 	return authorization
+}
+
+func tokenExpired(cause error) error {
+	return domain.Wrap(cause, domain.ErrUnauthenticated, "token_expired", "The token has expired; log in again.")
 }
 
 func tokenRevoked() error {

@@ -26,7 +26,7 @@ func TestAuthenticate(t *testing.T) {
 	require.Equal(t, b.clock.Now().Add(time.Hour), grant.ExpiresAt)
 	require.Equal(t, user.ID, grant.User.ID)
 
-	want := domain.Principal{UserID: user.ID, Role: domain.RoleMember, TenantID: tenant}
+	want := domain.Principal{UserID: user.ID, Role: domain.RoleMember, TenantID: tenant, ExpiresAt: grant.ExpiresAt}
 	for _, header := range []string{grant.Token, "Bearer " + grant.Token, "bearer " + grant.Token, "Bearer  " + grant.Token} {
 		p, err := b.Authenticate(t.Context(), header)
 		require.NoError(t, err)

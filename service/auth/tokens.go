@@ -37,6 +37,7 @@ type claims struct {
 type verified struct {
 	userID  uuid.UUID
 	version int
+	expires time.Time
 }
 
 // tokens issues and verifies tokens.
@@ -118,7 +119,7 @@ func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
 	_, err = t.parser.ParseWithClaims(signed, &content, ring.find)
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return verified{}, domain.Wrap(err, domain.ErrUnauthenticated, "token_expired", "The token has expired; log in again.")
+		return verified{}, tokenExpired(err)
 	case err != nil:
 		return verified{}, domain.Wrap(err, domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
 	}
@@ -126,7 +127,7 @@ func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
 	if err != nil || content.Version == nil {
 		return verified{}, domain.New(domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
 	}
-	return verified{userID: id, version: *content.Version}, nil
+	return verified{userID: id, version: *content.Version, expires: content.ExpiresAt.UTC()}, nil
 }
 
 // keys returns the keyring, and asks for the secrets if there is none yet.

@@ -42,6 +42,7 @@ type Broker struct {
 	subscribers *subscribers
 	prober      *prober
 	traffic     *traffic
+	sealer      *sealer
 	// letters are the subscriptions to dead-letter queues. They are apart, so
 	// that a queue that hangs takes no tenant's consumer along.
 	letters *subscribers
@@ -59,7 +60,7 @@ const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o, traffic: newTraffic(), idle: make(chan idleChannel, idleChannels)}
+	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), idle: make(chan idleChannel, idleChannels)}
 	b.control = b.connection("control", b.declareShared)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))

@@ -60,10 +60,20 @@ func (b *Broker) inspect(ctx context.Context, name string, arguments amqp.Table)
 	return domain.QueueReady, nil
 }
 
-// ReplaceQueue implements domain.QueueInspector.
+// errConsumed: somebody consumes the queue, so it works.
+var errConsumed = errors.New("the queue has consumers")
+
+// ReplaceQueue implements domain.QueueInspector. A queue that somebody
+// consumes is left alone.
 func (b *Broker) ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error {
 	b.prober.doubt(tenantID)
 	name := QueueName(tenantID)
+	switch n, err := b.consumers(ctx, tenantID); {
+	case err != nil && !rabbitmq.IsNotFound(err):
+		return unavailable(err)
+	case n > 0:
+		return unavailable(errConsumed)
+	}
 	err := b.topology(ctx, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDelete(name, false, false, false)
 		return err

@@ -8,16 +8,26 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/pkg/rabbitmq"
 )
 
 const (
-	// settleTimeout is how long deleting waits for publications under way and
-	// for deliveries on their way back to the queue.
+	// settleTimeout is how long deleting waits for publications under way, and
+	// returnTimeout for consumers that still have deliveries: whoever deletes
+	// has waited for those before.
 	settleTimeout = 6 * time.Second
+	returnTimeout = time.Second
 	settleEvery   = 5 * time.Millisecond
+	// quietTime is how long a queue must stay empty into which others published
+	// a moment ago. They do so for at most 5 s after they were told to stop.
+	quietTime = 100 * time.Millisecond
+	// lookEvery bounds the pauses between two looks at a queue that is
+	// consumed.
+	lookEvery = 250 * time.Millisecond
 )
 
-// traffic knows what this process has under way for each tenant, so that
+// traffic knows what this process is publishing to each tenant, so that
 // deleting a queue can tell exactly how many messages go with it.
 type traffic struct {
 	mu sync.Mutex
@@ -25,15 +35,10 @@ type traffic struct {
 	publishing map[uuid.UUID]int
 	// closed tenants take no more publications.
 	closed map[uuid.UUID]struct{}
-	// returning is how many deliveries were not acknowledged when the last
-	// subscription was closed; they go back to the queue.
-	returning map[uuid.UUID]int64
 }
 
 func newTraffic() *traffic {
-	return &traffic{
-		publishing: make(map[uuid.UUID]int), closed: make(map[uuid.UUID]struct{}), returning: make(map[uuid.UUID]int64),
-	}
+	return &traffic{publishing: make(map[uuid.UUID]int), closed: make(map[uuid.UUID]struct{})}
 }
 
 // enter notes a publication to the tenant, unless its queue is being deleted.
@@ -55,17 +60,6 @@ func (t *traffic) leave(id uuid.UUID) {
 	}
 }
 
-// returned notes what a subscription left unacknowledged.
-func (t *traffic) returned(id uuid.UUID, n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n == 0 {
-		delete(t.returning, id)
-		return
-	}
-	t.returning[id] = n
-}
-
 // close refuses publications from now on, and returns a function that allows
 // them again.
 func (t *traffic) close(id uuid.UUID) (open func()) {
@@ -79,37 +73,93 @@ func (t *traffic) close(id uuid.UUID) (open func()) {
 	}
 }
 
-func (t *traffic) state(id uuid.UUID) (publishing int, returning int64) {
+// busy tells whether something is being published to the tenant.
+func (t *traffic) busy(id uuid.UUID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.publishing[id], t.returning[id]
+	return t.publishing[id] > 0
 }
 
-// empty purges the tenant's main queue until nothing of this process can come
-// into it any more, and returns how many messages there were. A purge goes
-// through the queue's log, so its count is exact; that of a delete is not.
+// AwaitNoConsumers implements domain.Topology.
+func (b *Broker) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error {
+	for wait := settleEvery; ; wait = min(2*wait, lookEvery) {
+		n, err := b.consumers(ctx, tenantID)
+		switch {
+		case rabbitmq.IsNotFound(err):
+			return nil
+		case err != nil:
+			return unavailable(err)
+		case n == 0:
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("queue has %d consumers: %w", n, ctx.Err())
+		}
+	}
+}
+
+// consumers returns how many consumers the tenant's main queue has, whoever
+// they belong to, those included that wait to become the active one. A
+// consumer goes together with its channel, and what it had not acknowledged is
+// in the queue again when it is gone.
+func (b *Broker) consumers(ctx context.Context, tenantID uuid.UUID) (int, error) {
+	var n int
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(QueueName(tenantID), true, false, false, false, nil)
+		n = q.Consumers
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("inspect queue: %w", err)
+	}
+	return n, nil
+}
+
+// empty purges the tenant's main queue until nothing comes into it any more:
+// from this process, from consumers, or from other replicas that have not heard
+// yet. It returns how many messages there were. A purge goes through the queue's
+// log, so its count is exact; that of a delete is not. Worse, a broker (3.10.8)
+// that deletes a queue while a publication is on its way there may confirm that
+// nevertheless, or end the publisher's connection with everybody on it.
 func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
+	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
+	again := time.NewTimer(settleEvery)
+	defer again.Stop()
+	first := true
 	var purged int64
 	for {
-		publishing, returning := b.traffic.state(tenantID)
-		err := b.topology(ctx, func(ch *amqp.Channel) error {
+		busy := b.traffic.busy(tenantID)
+		consumers, err := b.consumers(ctx, tenantID)
+		if err != nil {
+			return purged, err
+		}
+		found := 0
+		err = b.topology(ctx, func(ch *amqp.Channel) error {
 			n, err := ch.QueuePurge(QueueName(tenantID), false)
-			purged += int64(n)
+			found = n
 			return err
 		})
 		if err != nil {
 			return purged, fmt.Errorf("purge queue: %w", err)
 		}
-		if publishing == 0 && purged >= returning {
-			b.traffic.returned(tenantID, 0)
+		purged += int64(found)
+		if found == 0 && !busy && (consumers == 0 || time.Since(begun) > returnTimeout) {
 			return purged, nil
 		}
+		wait := settleEvery
+		if found > 0 && !first {
+			wait = quietTime // somebody still publishes
+		}
+		first = false
+		again.Reset(wait)
 		select {
-		case <-tick.C:
+		case <-again.C:
 		case <-ctx.Done():
 			return purged, nil // what is still to come is left to the delete
 		}

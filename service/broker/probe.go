@@ -18,13 +18,19 @@ import (
 // behind that answers passive declares, but never confirms and cannot be
 // consumed: basic.consume hangs for 65 s and then closes the connection with
 // everybody on it. So a queue is consumed for the first time, and again after
-// a failure, on a connection of its own, under a limit.
+// a failure, on a connection of its own, under a limit. It is stuck when the
+// broker, asked after that limit, makes and consumes another queue while the
+// consuming of this one is still not answered.
 const (
 	probeTimeout = 10 * time.Second
 	// secondProbe is for making sure before a queue is deleted.
 	secondProbe = 3 * time.Second
-	// inspectTimeout bounds the passive declare that tells a stuck queue from
-	// a stuck broker.
+	// A queue that was not usable yet holds nothing that was confirmed to
+	// anybody, so it is given up sooner. A queue that works is consumed in
+	// milliseconds.
+	youngProbe       = 2 * time.Second
+	secondYoungProbe = time.Second
+	// inspectTimeout bounds what tells a stuck queue from a slow broker.
 	inspectTimeout = 2 * time.Second
 	// youngQueue is how long a queue may be damaged by a kill of the broker;
 	// about a second was seen.
@@ -41,8 +47,12 @@ const (
 	maxStrikes = 2
 )
 
-// errStuck: the queue exists and cannot be consumed.
-var errStuck = errors.New("the queue cannot be consumed")
+var (
+	// errStuck: the queue exists and cannot be consumed.
+	errStuck = errors.New("the queue cannot be consumed")
+	// errSlow: it cannot be told whether it can be consumed.
+	errSlow = errors.New("the broker does not answer in time")
+)
 
 // prober knows which queues were consumed since their last failure.
 type prober struct {
@@ -180,26 +190,32 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
+	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_, err = rabbitmq.Call(limited, func() (struct{}, error) {
-		if err := ch.Qos(1, 0, false); err != nil {
-			return struct{}{}, fmt.Errorf("set prefetch: %w", err)
+	answer := make(chan error, 1)
+	go func() {
+		_, err := rabbitmq.Call(asking, func() (struct{}, error) { return struct{}{}, tryConsume(ch, id) }, nil)
+		answer <- err
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err = <-answer:
+	case <-timer.C:
+		works := works(ctx, session, id)
+		select {
+		case err = <-answer: // late, but there
+		default:
+			if works {
+				return errStuck // and so is the channel; it ends with its connection
+			}
+			err = errSlow
 		}
-		deliveries, err := ch.Consume(QueueName(id), "probe_"+id.String(), false, false, false, false, nil)
-		if err != nil {
-			return struct{}{}, fmt.Errorf("consume: %w", err)
-		}
-		go discard(deliveries) // until the channel is closed, a moment later
-		return struct{}{}, nil
-	}, nil)
-	switch {
-	case err == nil:
+	}
+	if err == nil {
 		rabbitmq.CloseChannel(ctx, ch)
 		p.prove(id)
 		return nil
-	case limited.Err() != nil && ctx.Err() == nil && answers(ctx, session, id):
-		return errStuck // and so is the channel; it ends with its connection
 	}
 	select {
 	case <-session.Done():
@@ -212,10 +228,22 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 	return fmt.Errorf("probe queue: %w", err)
 }
 
-// answers tells whether the broker is alive on this connection and says that
-// the queue is there and empty. A queue with messages is never taken for one
-// that can be deleted.
-func answers(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
+func tryConsume(ch *amqp.Channel, id uuid.UUID) error {
+	if err := ch.Qos(1, 0, false); err != nil {
+		return fmt.Errorf("set prefetch: %w", err)
+	}
+	deliveries, err := ch.Consume(QueueName(id), "probe_"+id.String(), false, false, false, false, nil)
+	if err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
+	go discard(deliveries) // until the channel is closed, a moment later
+	return nil
+}
+
+// works tells whether the broker is alive on this connection, makes another
+// queue and consumes it, and says that this one is there and empty. A queue
+// with messages is never taken for one that can be deleted.
+func works(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	empty := false
@@ -224,7 +252,7 @@ func answers(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
 		empty = err == nil && q.Messages == 0
 		return err
 	})
-	return err == nil && empty
+	return err == nil && empty && control(ctx, s) == nil
 }
 
 // createdAt returns when a tenant was created; its id tells (UUIDv7).
@@ -241,13 +269,19 @@ func discard(deliveries <-chan amqp.Delivery) {
 }
 
 // ensureUsable makes sure that the tenant's queue, which was just declared,
-// can be consumed, and replaces it when it cannot.
-func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID) error {
-	err := b.prober.probe(ctx, id, probeTimeout)
+// can be consumed, and replaces it when it cannot. Finished tells that it was
+// usable once, and may hold messages.
+func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID, finished bool) error {
+	first, second := youngProbe, secondYoungProbe
+	if finished {
+		first, second = probeTimeout, secondProbe
+	}
+	b.trust(ctx, id)
+	err := b.prober.probe(ctx, id, first)
 	if !errors.Is(err, errStuck) {
 		return err
 	}
-	if err = b.prober.probe(ctx, id, secondProbe); !errors.Is(err, errStuck) {
+	if err = b.prober.probe(ctx, id, second); !errors.Is(err, errStuck) {
 		return err
 	}
 	name := QueueName(id)
@@ -255,7 +289,7 @@ func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID) error {
 		b.options.Log.ErrorContext(ctx, "queue cannot be consumed, and its tenant is too old to replace it", slog.String("queue", name))
 		return err
 	}
-	b.options.Log.WarnContext(ctx, "queue cannot be consumed and is empty, replacing it", slog.String("queue", name))
+	b.options.Log.WarnContext(ctx, "queue cannot be consumed and is empty, replacing it", slog.String("queue", name), slog.Bool("was_usable", finished))
 	err = b.topology(ctx, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDelete(name, false, false, false)
 		return err

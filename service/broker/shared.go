@@ -52,8 +52,14 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		queues[t.name] = tierArguments(b.options.QueueType, t.wait)
 		bindings[t.name] = t.name
 	}
+	fresh := false
 	for name, arguments := range queues {
 		err := onChannel(ctx, s, func(ch *amqp.Channel) error {
+			_, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+			return err
+		})
+		fresh = fresh || rabbitmq.IsNotFound(err)
+		err = onChannel(ctx, s, func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
 			return err
 		})
@@ -64,6 +70,9 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		if err != nil {
 			return fmt.Errorf("bind queue %s: %w", name, err)
 		}
+	}
+	if fresh && b.options.QueueType == Quorum {
+		return sealSession(ctx, s)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 	defer cancel()
 	alone := b.prober.suspect(tenantID)
 	if !alone {
+		b.trust(ctx, tenantID)
 		if err := b.prober.probe(ctx, tenantID, probeTimeout); err != nil {
 			return nil, subscribeError(err)
 		}
@@ -44,11 +46,7 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 		return nil, subscribeError(err)
 	}
 	began := time.Now()
-	b.traffic.returned(tenantID, 0)
-	sub.release = func() {
-		b.traffic.returned(tenantID, sub.outstanding())
-		b.subscribers.release(c)
-	}
+	sub.release = func() { b.subscribers.release(c) }
 	go func() {
 		<-sub.ended
 		if sub.err != nil {
@@ -56,6 +54,27 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 		}
 	}()
 	return sub, nil
+}
+
+// trust takes a queue for one that works when it has consumers, or messages
+// that are ready: one that is stuck shows neither. To try it out would hurt: of
+// messages that come back to a queue the last one to come back is delivered
+// last, so the one that the trial gives back would change places with those of
+// a consumer that has just gone.
+func (b *Broker) trust(ctx context.Context, tenantID uuid.UUID) {
+	if b.prober.known(tenantID) {
+		return
+	}
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(QueueName(tenantID), true, false, false, false, nil)
+		if err == nil && (q.Messages > 0 || q.Consumers > 0) {
+			b.prober.prove(tenantID)
+		}
+		return err
+	})
+	if err != nil {
+		b.options.Log.DebugContext(ctx, "queue cannot be inspected, trying it out", slog.Any("error", err))
+	}
 }
 
 // subscribeError says in the domain's words why there is no subscription. A
@@ -95,7 +114,6 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 		failed:    ch.NotifyClose(make(chan *amqp.Error, 1)),
 		cancelled: ch.NotifyCancel(make(chan string, 1)),
 		out:       make(chan domain.Delivery, prefetch),
-		acked:     make(map[uint64]struct{}),
 		closing:   make(chan struct{}), ended: make(chan struct{}),
 	}
 	go s.pump(deliveries)
@@ -116,11 +134,6 @@ type subscription struct {
 	err       error // written by the pump before ended is closed
 	once      sync.Once
 	release   func()
-
-	mu        sync.Mutex
-	delivered uint64              // the highest tag; tags count from 1
-	ackedTo   uint64              // all up to here are acknowledged
-	acked     map[uint64]struct{} // and these above it
 }
 
 func (s *subscription) pump(in <-chan amqp.Delivery) {
@@ -128,9 +141,6 @@ func (s *subscription) pump(in <-chan amqp.Delivery) {
 	defer close(s.out)
 	defer func() { s.err = s.reason() }()
 	for d := range in { // always ranged to its end, as the library asks
-		s.mu.Lock()
-		s.delivered = d.DeliveryTag
-		s.mu.Unlock()
 		select {
 		case s.out <- delivery(d):
 		case <-s.closing:
@@ -176,26 +186,7 @@ func (s *subscription) Ack(tag uint64, multiple bool) error {
 	if err := s.channel.Ack(tag, multiple); err != nil {
 		return fmt.Errorf("ack: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !multiple {
-		s.acked[tag] = struct{}{}
-		return nil
-	}
-	s.ackedTo = tag
-	for single := range s.acked {
-		if single <= tag {
-			delete(s.acked, single)
-		}
-	}
 	return nil
-}
-
-// outstanding returns how many deliveries are not acknowledged.
-func (s *subscription) outstanding() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return int64(s.delivered) - int64(s.ackedTo) - int64(len(s.acked)) //nolint:gosec // counts messages
 }
 
 // Close implements domain.Subscription. The channel is closed without

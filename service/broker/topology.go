@@ -13,38 +13,69 @@ import (
 )
 
 // DeclareQueues declares the tenant's queues, binds them and makes sure that
-// the main queue works; see domain.Topology. A queue that exists with other
-// arguments is used as it is.
+// the main queue works and outlives a broker that is killed; see
+// domain.Topology. A queue that exists with other arguments is used as it is.
+//
+// The dead-letter queue comes last: while it is missing, the main queue was
+// not usable yet.
 func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 	name := DeadLetterQueueName(tenantID)
+	finished, err := b.exists(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := b.makeMain(ctx, tenantID, !finished); err != nil {
+		return err
+	}
+	if err := b.ensureUsable(ctx, tenantID, finished); err != nil {
+		return unavailable(err)
+	}
 	if err := b.declareQueue(ctx, name, deadLetterQueueArguments(b.options.DeadLetterQueueType)); err != nil {
 		return err
 	}
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		return ch.QueueBind(name, name, DeadExchange, false, nil)
-	})
-	if err != nil {
-		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
+	if !finished && b.options.DeadLetterQueueType == Quorum {
+		if err := b.seal(ctx); err != nil {
+			return unavailable(err)
+		}
 	}
-	if err := b.declareMain(ctx, tenantID); err != nil {
-		return err
-	}
-	if err := b.ensureUsable(ctx, tenantID); err != nil {
-		return unavailable(err)
-	}
-	return nil
+	return b.bind(ctx, name, DeadExchange)
 }
 
 // declareMain declares the tenant's main queue and binds it to where messages
 // come home from the retry tiers.
 func (b *Broker) declareMain(ctx context.Context, tenantID uuid.UUID) error {
+	return b.makeMain(ctx, tenantID, false)
+}
+
+// makeMain is declareMain for a queue that may exist and not be sealed. While
+// it is not, this process publishes nothing to it.
+func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, unsealed bool) error {
 	name := QueueName(tenantID)
+	if !unsealed {
+		there, err := b.exists(ctx, name)
+		if err != nil {
+			return err
+		}
+		unsealed = !there
+	}
+	if unsealed {
+		open := b.traffic.close(tenantID)
+		defer open()
+	}
 	if err := b.declareQueue(ctx, name, queueArguments(b.options.QueueType, tenantID)); err != nil {
 		return err
 	}
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		return ch.QueueBind(name, name, ReturnExchange, false, nil)
-	})
+	if unsealed && b.options.QueueType == Quorum {
+		if err := b.seal(ctx); err != nil {
+			return unavailable(err)
+		}
+	}
+	return b.bind(ctx, name, ReturnExchange)
+}
+
+// bind binds a queue by its own name.
+func (b *Broker) bind(ctx context.Context, name, exchange string) error {
+	err := b.topology(ctx, func(ch *amqp.Channel) error { return ch.QueueBind(name, name, exchange, false, nil) })
 	if err != nil {
 		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
 	}
@@ -68,7 +99,8 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 
 // DeleteQueues deletes the tenant's queues and returns how many messages were
 // dropped with its main queue, those included that this process was still
-// publishing or giving back. Queues that do not exist are no error.
+// publishing and that consumers were giving back. It waits some seconds for
+// both. Queues that do not exist are no error.
 func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	b.prober.doubt(tenantID)
 	open := b.traffic.close(tenantID)

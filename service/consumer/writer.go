@@ -41,6 +41,10 @@ type WriterOptions struct {
 	PartitionMissing func(tenantID uuid.UUID)
 	// ObserveBatch is told of every committed transaction; it may be nil.
 	ObserveBatch func(rows int, elapsed time.Duration)
+	// Committed is told, after every commit, of the tenants of which messages
+	// are stored, each once. It must neither block nor keep the slice, and may
+	// be called by several goroutines at a time. It may be nil.
+	Committed func(tenants []uuid.UUID)
 }
 
 // Writer stores messages of all tenants by group commit: while one
@@ -68,6 +72,7 @@ type Writer struct {
 	waiting int           // rows in all queues that are not set aside
 	batch   []row
 	seen    map[messageKey]struct{}
+	touched []uuid.UUID // room for the tenants of a commit
 }
 
 // NewWriter returns a Writer that stores nothing until Run runs.
@@ -80,6 +85,7 @@ func NewWriter(o WriterOptions) *Writer {
 		asides:  make(chan struct{}, 1),
 		batch:   make([]row, 0, maxBatchRows),
 		seen:    make(map[messageKey]struct{}, maxBatchRows),
+		touched: make([]uuid.UUID, 0, maxBatchRows),
 	}
 }
 
@@ -360,7 +366,7 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 // append runs one transaction, and waits with backoff for as long as the
 // store is unavailable.
 func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcome, error) {
-	outcomes, err := w.attempt(ctx, batch)
+	outcomes, err := w.attempt(ctx, batch, w.touched)
 	if err == nil || !errors.Is(err, domain.ErrUnavailable) {
 		return outcomes, err
 	}
@@ -373,25 +379,10 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcom
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		outcomes, err = w.attempt(ctx, batch)
+		outcomes, err = w.attempt(ctx, batch, w.touched)
 		if err == nil || !errors.Is(err, domain.ErrUnavailable) {
 			w.options.Log.InfoContext(ctx, "store available again")
 			return outcomes, err
 		}
 	}
-}
-
-func (w *Writer) attempt(ctx context.Context, batch []row) ([]domain.AppendOutcome, error) {
-	messages := make([]domain.Message, len(batch))
-	for i, r := range batch {
-		messages[i] = *r.message()
-	}
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
-	defer cancel()
-	start := time.Now()
-	outcomes, err := w.options.Repository.AppendMessages(ctx, messages)
-	if err == nil && w.options.ObserveBatch != nil {
-		w.options.ObserveBatch(len(batch), time.Since(start))
-	}
-	return outcomes, err
 }

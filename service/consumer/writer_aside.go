@@ -105,7 +105,7 @@ func (w *Writer) attemptAlone(ctx context.Context, rows []row) ([]domain.AppendO
 		return nil, ctx.Err()
 	}
 	defer func() { <-w.asides }()
-	return w.attempt(ctx, rows)
+	return w.attempt(ctx, rows, nil)
 }
 
 // takeBack puts a tenant that was set aside in line again.

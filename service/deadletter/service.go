@@ -38,6 +38,9 @@ const MaxPageSize = 1000
 type Options struct {
 	Letters   domain.DeadLetterRepository
 	Publisher domain.Publisher
+	// Admit returns why nothing may be published to a tenant at the moment, or
+	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
+	Admit func(t domain.Tenant) error
 	// KeepReplayed and KeepOthers are how long letters are kept after they
 	// were replayed, or recorded and not replayed; zero is for ever.
 	KeepReplayed, KeepOthers time.Duration
@@ -52,7 +55,12 @@ type Service struct {
 }
 
 // NewService returns a Service.
-func NewService(o Options) *Service { return &Service{o: o} }
+func NewService(o Options) *Service {
+	if o.Admit == nil {
+		o.Admit = func(t domain.Tenant) error { return t.AcceptsMessages() }
+	}
+	return &Service{o: o}
+}
 
 // List returns a page of a tenant's letters, oldest first, and whether more
 // follow. A page may have fewer than asked for, so that it stays below some
@@ -87,11 +95,11 @@ func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64) (domai
 // Replay publishes letters to the tenant's queue again, each under the id it
 // had, so that a message that is stored already is not stored twice. Letters
 // that die after the call began are not part of it. What is not through in
-// time is skipped and stays as it was. Errors are those of
-// Tenant.AcceptsMessages, and ErrUnavailable when nothing could be replayed;
+// time, or comes when the queue is full, is skipped and stays as it was. Errors
+// are those of Options.Admit, and ErrUnavailable when nothing could be replayed;
 // what was published without a confirm may arrive nevertheless.
 func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error) {
-	if err := t.AcceptsMessages(); err != nil {
+	if err := s.o.Admit(t); err != nil {
 		return domain.ReplayResult{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
@@ -101,6 +109,9 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 	for err == nil {
 		var letters []domain.DeadLetter
 		if letters, err = r.next(limited); err != nil || len(letters) == 0 {
+			break
+		}
+		if err = s.o.Admit(t); err != nil { // the queue has become full
 			break
 		}
 		err = r.publish(limited, letters)

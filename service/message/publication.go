@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -161,6 +162,20 @@ func (p *publication) outgoing() (batch []domain.Outgoing, positions []int) {
 		positions = append(positions, i)
 	}
 	return batch, positions
+}
+
+// accepted tells whether the broker has any of the messages now.
+func (p *publication) accepted() bool {
+	return slices.ContainsFunc(p.receipts, func(r domain.Receipt) bool { return r.Err == nil && !r.Replayed && r.ID != uuid.Nil })
+}
+
+// takeBack answers all messages with err that the broker has now.
+func (p *publication) takeBack(err error) {
+	for i := range p.receipts {
+		if r := &p.receipts[i]; r.Err == nil && !r.Replayed {
+			*r = domain.Receipt{Err: err}
+		}
+	}
 }
 
 // carriedOut returns the keys whose messages the broker has now.

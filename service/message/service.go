@@ -48,18 +48,31 @@ type Options struct {
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
-	// Depth returns the last sampled depth of a tenant's queue, and whether
-	// it is known. It must not block. It may be nil when MaxBacklog is 0.
-	Depth    func(tenantID uuid.UUID) (depth int64, known bool)
-	Observer Observer
-	Log      *slog.Logger
+	// Depth returns what a consumer, here or elsewhere, last told of its
+	// queue's depth, and whether it is known. It must not block. It may be nil
+	// when MaxBacklog is 0.
+	Depth func(tenantID uuid.UUID) (depth int64, known bool)
+	// Queues is asked for the depth of queues without a consumer. It may be
+	// nil when MaxBacklog is 0.
+	Queues queues
+	// StillThere is asked after messages were published, and returns an error
+	// when the tenant was deleted meanwhile, or may have been; then they are
+	// not accepted. It may ask the database only when a change was announced,
+	// and ends before its context does. It may be nil when nobody else deletes
+	// tenants.
+	StillThere func(ctx context.Context, tenantID uuid.UUID) error
+	Observer   Observer
+	Log        *slog.Logger
 }
 
 // Service publishes and reads messages. It is safe for concurrent use.
-type Service struct{ o Options }
+type Service struct {
+	o      Options
+	depths *depths
+}
 
 // NewService returns a Service.
-func NewService(o Options) *Service { return &Service{o: o} }
+func NewService(o Options) *Service { return &Service{o: o, depths: newDepths()} }
 
 // Publish publishes messages to a tenant's queue in the order given and
 // returns a receipt for each. It takes less than 6 seconds in any state of
@@ -71,7 +84,7 @@ func NewService(o Options) *Service { return &Service{o: o} }
 // Without idempotency keys it makes no call to the database.
 func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Submission) []domain.Receipt {
 	p := &publication{tenantID: t.ID, subs: subs, receipts: make([]domain.Receipt, len(subs))}
-	if err := s.admit(t); err != nil {
+	if err := s.Admit(t); err != nil {
 		p.failAll(err)
 		s.observe(p.receipts)
 		return p.receipts
@@ -83,6 +96,7 @@ func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Su
 		s.o.Log.WarnContext(ctx, "idempotency keys could not be claimed", slog.Any("error", err))
 	}
 	s.publish(limited, p)
+	s.review(limited, p)
 	if err := s.confirm(ctx, p); err != nil {
 		// The next call with the key publishes again under the same id.
 		s.o.Log.WarnContext(ctx, "idempotency keys could not be confirmed", slog.Any("error", err))
@@ -92,15 +106,21 @@ func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Su
 	return p.receipts
 }
 
-// admit returns why nothing at all may be published to the tenant, or nil.
-func (s *Service) admit(t domain.Tenant) error {
+// Admit returns why nothing at all may be published to the tenant at the
+// moment, or nil: an error of Tenant.AcceptsMessages, or an ErrLimited. It does
+// not wait for anything.
+func (s *Service) Admit(t domain.Tenant) error {
 	if err := t.AcceptsMessages(); err != nil {
 		return err
 	}
 	if s.o.MaxBacklog <= 0 {
 		return nil
 	}
-	if depth, known := s.o.Depth(t.ID); known && depth >= s.o.MaxBacklog {
+	depth, known := s.o.Depth(t.ID)
+	if !known && s.o.Queues != nil {
+		depth, known = s.depths.last(t.ID)
+	}
+	if known && depth >= s.o.MaxBacklog {
 		return domain.New(domain.ErrLimited, "backlog_full",
 			fmt.Sprintf("The tenant's queue holds %d messages or more; try again when it has shrunk.", s.o.MaxBacklog)).After(backlogRetryAfter)
 	}
@@ -136,6 +156,17 @@ func (s *Service) publish(ctx context.Context, p *publication) {
 	s.o.Observer.ObservePublish(time.Since(begun).Seconds())
 	for i, at := range positions {
 		p.receipts[at].Err = errs[i]
+	}
+}
+
+// review takes back what was accepted for a tenant that was deleted while it
+// was published: its queue may have been emptied and counted before.
+func (s *Service) review(ctx context.Context, p *publication) {
+	if s.o.StillThere == nil || !p.accepted() {
+		return
+	}
+	if err := s.o.StillThere(ctx, p.tenantID); err != nil {
+		p.takeBack(err)
 	}
 }
 

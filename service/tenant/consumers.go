@@ -11,18 +11,14 @@ import (
 )
 
 // Consumers returns the consumers of a page of the tenants that the caller may
-// access, in the order of the tenants, and whether there are more after it.
+// access, in the order of the tenants, and whether there are more after it. It
+// shows those of the whole fleet; what other replicas have may be seconds old.
 func (s *Service) Consumers(ctx context.Context, p domain.Principal, q domain.TenantQuery) (consumers []domain.ConsumerStatus, more bool, err error) {
 	tenants, more, err := s.List(ctx, p, q)
 	if err != nil {
 		return nil, false, err
 	}
-	running := s.running()
-	consumers = make([]domain.ConsumerStatus, len(tenants))
-	for i := range tenants {
-		consumers[i] = statusOf(&tenants[i], running)
-	}
-	return consumers, more, nil
+	return s.statuses(ctx, tenants), more, nil
 }
 
 // Consumer returns the consumer of one tenant.
@@ -31,13 +27,13 @@ func (s *Service) Consumer(ctx context.Context, p domain.Principal, id uuid.UUID
 	if err != nil {
 		return domain.ConsumerStatus{}, err
 	}
-	return statusOf(&t, s.running()), nil
+	return s.status(ctx, t), nil
 }
 
 // StopConsumer stops the tenant's consumer, and keeps it stopped until
 // StartConsumer. Publishing goes on, and the queue keeps what comes. That it
-// shall be stopped is stored when it returns; the consumer finishes what it
-// began within seconds, and mostly before.
+// shall be stopped is stored when it returns; the consumer, in whichever replica
+// it runs, finishes what it began within seconds, and mostly before.
 func (s *Service) StopConsumer(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.ConsumerStatus, error) {
 	return s.pause(ctx, p, id, func(t *domain.Tenant) error { t.Pause(); return nil })
 }
@@ -58,7 +54,7 @@ func (s *Service) pause(ctx context.Context, p domain.Principal, id uuid.UUID, w
 	if err := s.o.Provisioner.Settle(settling, id); err != nil {
 		s.leaveToReconciler(ctx, id, err)
 	}
-	return statusOf(&t, s.running()), nil
+	return s.status(ctx, t), nil
 }
 
 // StopConsumers stops the consumers of all tenants that exist, as
@@ -87,23 +83,64 @@ func (s *Service) pauseAll(ctx context.Context, p domain.Principal, paused bool)
 	return len(ids), nil
 }
 
-// running returns the consumers of this process, by tenant.
-func (s *Service) running() map[uuid.UUID]domain.ConsumerStatus {
-	statuses := s.o.Consumers()
-	running := make(map[uuid.UUID]domain.ConsumerStatus, len(statuses))
-	for _, status := range statuses {
-		running[status.TenantID] = status
-	}
-	return running
+// status returns the status of the tenant's consumer.
+func (s *Service) status(ctx context.Context, t domain.Tenant) domain.ConsumerStatus {
+	return s.statuses(ctx, []domain.Tenant{t})[0]
 }
 
-// statusOf returns the status of the tenant's consumer; one that does not run
-// is stopped.
-func statusOf(t *domain.Tenant, running map[uuid.UUID]domain.ConsumerStatus) domain.ConsumerStatus {
-	status, runs := running[t.ID]
-	if !runs {
-		status = domain.ConsumerStatus{TenantID: t.ID, State: domain.ConsumerStopped, Workers: t.Workers, Depth: -1}
+// statuses returns the status of each tenant's consumer, wherever it runs.
+func (s *Service) statuses(ctx context.Context, tenants []domain.Tenant) []domain.ConsumerStatus {
+	here := make(map[uuid.UUID]domain.ConsumerStatus)
+	for _, status := range s.o.Consumers() {
+		here[status.TenantID] = status
 	}
-	status.Paused = t.Paused
-	return status
+	var elsewhere []uuid.UUID
+	for i := range tenants {
+		if id := tenants[i].ID; !s.o.Provisioner.owns(id) {
+			elsewhere = append(elsewhere, id)
+		}
+	}
+	reported, err := s.reports(ctx, elsewhere)
+	if err != nil {
+		s.o.Log.WarnContext(ctx, "what other replicas report cannot be read", slog.Any("error", err))
+	}
+	statuses := make([]domain.ConsumerStatus, len(tenants))
+	for i := range tenants {
+		t := &tenants[i]
+		status, runs := here[t.ID]
+		// A consumer that is leaving here is not the one to tell of, once its
+		// new owner has one.
+		if other, known := reported[t.ID]; known && (!runs || other.Replica != status.Replica) {
+			status, runs = other, true
+		}
+		if !runs {
+			unknown := err != nil && !s.o.Provisioner.owns(t.ID)
+			status = domain.ConsumerStatus{TenantID: t.ID, State: unreported(t, unknown), Workers: t.Workers, Depth: -1}
+		}
+		status.Paused = t.Paused
+		statuses[i] = status
+	}
+	return statuses
+}
+
+// reports returns what is reported of tenants that other replicas own.
+func (s *Service) reports(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]domain.ConsumerStatus, error) {
+	if len(ids) == 0 || s.o.Reports == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	return s.o.Reports(ctx, ids)
+}
+
+// unreported returns the state of a consumer of which nothing is known: not
+// even whether there is one, or only that nobody runs it.
+func unreported(t *domain.Tenant, unknown bool) string {
+	switch {
+	case unknown:
+		return domain.ConsumerUnknown
+	case t.Consuming():
+		return domain.ConsumerStarting
+	}
+	return domain.ConsumerStopped
 }

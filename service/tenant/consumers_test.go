@@ -19,7 +19,7 @@ func TestStopAndStartConsumer(t *testing.T) {
 
 	status, err := p.Consumer(t.Context(), who, id)
 	require.NoError(t, err)
-	require.Equal(t, domain.ConsumerStatus{TenantID: id, State: "running", Workers: 3, Replica: "r"}, status)
+	require.Equal(t, domain.ConsumerStatus{TenantID: id, State: "running", Workers: 3, Replica: "r1"}, status)
 
 	stopped := domain.ConsumerStatus{TenantID: id, State: domain.ConsumerStopped, Paused: true, Workers: 3, Depth: -1}
 	for range 2 {
@@ -109,7 +109,7 @@ func TestListConsumers(t *testing.T) {
 	var want []domain.ConsumerStatus
 	for range 3 {
 		id := create(t, p, who, domain.NewTenant{}).ID
-		want = append(want, domain.ConsumerStatus{TenantID: id, State: "running", Workers: 3, Replica: "r"})
+		want = append(want, domain.ConsumerStatus{TenantID: id, State: "running", Workers: 3, Replica: "r1"})
 	}
 	create(t, p, member(), domain.NewTenant{})
 	_, err := p.StopConsumer(t.Context(), who, want[1].TenantID)

@@ -16,7 +16,8 @@ import (
 // itself. With a key that was used before, it returns the tenant created
 // then, and replayed is true. Errors are ErrForbidden for viewers, ErrInvalid
 // for fields out of range and for a key that came with another body, and
-// ErrConflict when the tenant created with this key is deleted by now.
+// ErrConflict when the tenant created with this key is deleted by now, and
+// ErrUnavailable with code "broker_capacity" when there is no room for more.
 func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTenant, key domain.IdempotencyKey) (t domain.Tenant, replayed bool, err error) {
 	if !p.Role.Covers(domain.RoleMember) {
 		return domain.Tenant{}, false, forbidden()
@@ -38,6 +39,9 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 			return t, err == nil, err
 		}
 	}
+	if err := s.admit(ctx, t.ID, key.Key != ""); err != nil {
+		return domain.Tenant{}, false, err
+	}
 	if err := s.o.Tenants.InsertTenant(ctx, t); err != nil {
 		return domain.Tenant{}, false, fmt.Errorf("insert tenant: %w", err)
 	}
@@ -50,6 +54,19 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 		return domain.Tenant{}, false, goneAgain()
 	}
 	return t, false, nil
+}
+
+// admit returns nil when there is room for the tenant, or when an earlier
+// attempt with the same key has made it.
+func (s *Service) admit(ctx context.Context, id uuid.UUID, again bool) error {
+	err := s.o.Capacity.Admit(ctx)
+	if err == nil || !again {
+		return err
+	}
+	if _, findErr := s.o.Tenants.FindTenant(ctx, id); findErr == nil {
+		return nil
+	}
+	return err
 }
 
 // provision waits for the new tenant to be usable and returns it as it is

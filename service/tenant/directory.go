@@ -31,8 +31,9 @@ type finder interface {
 
 // Directory answers what is known of a tenant without asking the database
 // each time. Its answers are at most 5 seconds old, and reflect at once what
-// was changed through this process. While the database is away it goes on
-// answering with the last known state. It is safe for concurrent use.
+// was changed through this process, or announced to it with Forget. While the
+// database is away it goes on answering with the last known state. It is safe
+// for concurrent use.
 type Directory struct {
 	tenants finder
 
@@ -104,12 +105,64 @@ func (d *Directory) Put(t domain.Tenant) {
 	d.store(t.ID, &lane{tenant: t, known: true})
 }
 
-// Forget drops what is known of a tenant.
+// Forget tells that the tenant was changed somewhere. The next Lookup asks
+// the database; what is known is kept for the case that it is away by then.
 func (d *Directory) Forget(id uuid.UUID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.lanes, id)
 	delete(d.absent, id)
+	if l := d.lanes[id]; l != nil {
+		d.outdate(id, l)
+	}
+}
+
+// ForgetAll tells that any tenant may have been changed; see Forget.
+func (d *Directory) ForgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.absent)
+	for id, l := range d.lanes {
+		d.outdate(id, l)
+	}
+}
+
+// outdate needs mu. A load under way may have read the row before the change,
+// so its lane is given up.
+func (d *Directory) outdate(id uuid.UUID, l *lane) {
+	switch {
+	case l.loading == nil:
+		l.checked, l.stale = time.Time{}, false
+	case l.known:
+		d.lanes[id] = &lane{tenant: l.tenant, known: true}
+	default:
+		delete(d.lanes, id)
+	}
+}
+
+// StillThere returns nil unless the tenant is gone: then it is the ErrNotFound
+// of Lookup. Somebody who looked the tenant up a moment ago, and did something
+// since, asks it whether the tenant was deleted meanwhile. It asks the
+// database only when a change was announced; when ctx leaves no time for that
+// it is an ErrUnavailable. While the database is away the last known state
+// counts.
+func (d *Directory) StillThere(ctx context.Context, id uuid.UUID) error {
+	d.mu.RLock()
+	l := d.lanes[id]
+	if l != nil && l.known && (!l.checked.IsZero() || l.tenant.Gone()) {
+		t := l.tenant
+		d.mu.RUnlock()
+		_, err := visible(t)
+		return err
+	}
+	d.mu.RUnlock()
+	if deadline, limited := ctx.Deadline(); limited && time.Until(deadline) < loadTimeout {
+		return domain.New(domain.ErrUnavailable, "publish_unknown",
+			"The tenant was changed meanwhile, so the outcome is unknown; retry with the same Idempotency-Key.")
+	}
+	if _, err := d.Lookup(ctx, id); errors.Is(err, domain.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 func visible(t domain.Tenant) (domain.Tenant, error) {

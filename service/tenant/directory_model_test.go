@@ -16,8 +16,8 @@ import (
 
 // TestDirectoryModel does random things and compares each answer with what it
 // may be: a version that the database had at some time in the last five
-// seconds, but none older than the last change made here; or, while the
-// database is away, the last version seen.
+// seconds, but none older than the last change made here or announced; or,
+// while the database is away, the last version seen.
 func TestDirectoryModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -36,6 +36,7 @@ func directoryModel(t *rapid.T) {
 	d := tenant.NewDirectory(b)
 	history := map[uuid.UUID][]version{}
 	floor := map[uuid.UUID]int{}  // the least version an answer may have
+	heard := map[uuid.UUID]int{}  // the same, until the database goes away
 	known := map[uuid.UUID]bool{} // whether there must be an answer, also in an outage
 	var recovered time.Time
 	clock := 0
@@ -60,12 +61,22 @@ func directoryModel(t *rapid.T) {
 		"notified": func(t *rapid.T) {
 			id := pick.Draw(t, "id")
 			d.Forget(id)
-			floor[id], known[id] = 0, false
 			if versions := history[id]; b.err == nil && len(versions) > 0 {
-				floor[id] = versions[len(versions)-1].name
+				heard[id] = versions[len(versions)-1].name
 			}
 		},
-		"outage": func(*rapid.T) { b.err = away() },
+		"notified of anything": func(*rapid.T) {
+			d.ForgetAll()
+			for id, versions := range history {
+				if b.err == nil {
+					heard[id] = versions[len(versions)-1].name
+				}
+			}
+		},
+		"outage": func(*rapid.T) {
+			b.err = away()
+			clear(heard)
+		},
 		"recovery": func(t *rapid.T) {
 			if b.err == nil {
 				t.Skip("there is no outage")
@@ -85,8 +96,8 @@ func directoryModel(t *rapid.T) {
 			}
 			var name int
 			_, _ = fmt.Sscan(got.Name, &name)
-			if name < floor[id] {
-				t.Fatalf("version %d is older than %d, which was seen", name, floor[id])
+			if least := max(floor[id], heard[id]); name < least {
+				t.Fatalf("version %d is older than %d, which was seen or announced", name, least)
 			}
 			floor[id], known[id] = name, true
 			for i, v := range versions {

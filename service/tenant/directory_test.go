@@ -251,8 +251,9 @@ func TestLookupsShareALoad(t *testing.T) {
 func TestChangeDuringALoad(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*tenant.Directory, domain.Tenant){
-		"Put":    func(d *tenant.Directory, t domain.Tenant) { d.Put(t) },
-		"Forget": func(d *tenant.Directory, t domain.Tenant) { d.Forget(t.ID) },
+		"Put":       func(d *tenant.Directory, t domain.Tenant) { d.Put(t) },
+		"Forget":    func(d *tenant.Directory, t domain.Tenant) { d.Forget(t.ID) },
+		"ForgetAll": func(d *tenant.Directory, _ domain.Tenant) { d.ForgetAll() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

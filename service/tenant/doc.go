@@ -17,10 +17,18 @@
 // everything else - at start, for what requests left unfinished, and at
 // regular intervals.
 //
+// In a fleet each tenant is owned by one process, and that is where its
+// consumer runs; partition, queues and row may be changed by any of them. What
+// one changes, the others hear of and follow: Follower. A consumer that moves
+// away drains before its channel closes, and the broker lets the new owner's
+// consumer, which waits already, begin then. Whoever deletes a tenant waits
+// until nobody consumes its queue, and until nothing is published to it any
+// more, so that what it held can be counted.
+//
 // Two locks keep the attempts for one tenant apart. A lock in this process
 // covers its consumer, which lives in this process; the tenant's advisory
 // lock in the database covers partition and queues, which the fleet shares.
 // They are taken in this order. Different tenants do not wait for each other,
-// but for two limits: how many are changed at a time, and that one at a time
-// is erased.
+// but for some limits: how many are changed, or have their consumer started, at
+// a time, and that one at a time is erased.
 package tenant

@@ -21,6 +21,8 @@ type DoctorOptions struct {
 		domain.Topology
 		domain.QueueInspector
 	}
+	// Capacity tells how full the broker is; nil says nothing.
+	Capacity *Capacity
 }
 
 // Doctor compares what the tenants' rows say with the partitions and queues
@@ -32,7 +34,7 @@ func NewDoctor(o DoctorOptions) *Doctor { return &Doctor{o: o} }
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	TenantID uuid.UUID
+	TenantID uuid.UUID           // zero for what is about the broker
 	Status   domain.TenantStatus // empty for a tenant without a row
 	Problem  string
 	// Repaired tells that it was put right; Err why it could not be. Both are
@@ -48,6 +50,9 @@ type Finding struct {
 // left of deleted tenants is removed, and a queue that cannot be consumed and
 // seems empty is replaced. The error is about examining.
 func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) error {
+	if err := d.examineCapacity(ctx, report); err != nil {
+		return err
+	}
 	partitions, err := d.o.Partitions.ListPartitions(ctx)
 	if err != nil {
 		return fmt.Errorf("list partitions: %w", err)
@@ -62,11 +67,10 @@ func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) er
 			return fmt.Errorf("list tenants: %w", err)
 		}
 		for _, t := range tenants {
-			attached, exists := partitions[t.ID]
-			delete(partitions, t.ID)
-			if err := d.examine(ctx, t, exists, attached, fix, report); err != nil {
+			if err := d.examine(ctx, t, partitions, fix, report); err != nil {
 				return err
 			}
+			delete(partitions, t.ID)
 			query.After = t.ID
 		}
 		if len(tenants) < query.Limit {
@@ -81,45 +85,104 @@ func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) er
 	return nil
 }
 
-func (d *Doctor) examine(ctx context.Context, t domain.Tenant, exists, attached, fix bool, report func(Finding)) error {
-	queues, err := d.o.Topology.InspectQueues(ctx, t.ID)
+// examineCapacity tells when it is time to allow the broker more open files.
+func (d *Doctor) examineCapacity(ctx context.Context, report func(Finding)) error {
+	use, err := d.o.Capacity.Use(ctx)
 	if err != nil {
-		return fmt.Errorf("inspect queues of %s: %w", t.ID, err)
+		return err
 	}
-	found := func(problem string, mend func(context.Context, uuid.UUID) error) {
-		f := Finding{TenantID: t.ID, Status: t.Status, Problem: problem}
-		d.repair(ctx, &f, fix, mend)
-		report(f)
-	}
-	gone := t.Status == domain.TenantDeleted
-	switch {
-	case t.Status == domain.TenantProvisioning, t.Status == domain.TenantDeleting:
-		found("still "+string(t.Status)+"; the service finishes that when it runs", nil)
-		return nil
-	case gone && exists:
-		found("partition of a deleted tenant", d.o.Partitions.ErasePartition)
-	case !gone && !exists:
-		found("partition is missing", d.o.Partitions.CreatePartition)
-	case !gone && !attached:
-		found("partition is not attached", d.o.Partitions.CreatePartition)
-	}
-	there := func(s domain.QueueState) bool { return s != domain.QueueMissing }
-	switch {
-	case gone && (there(queues.Main) || there(queues.DeadLetter)):
-		found("queue of a deleted tenant", d.deleteQueues)
-	case gone:
-	case !there(queues.Main) || !there(queues.DeadLetter):
-		found("queue is missing", d.o.Topology.DeclareQueues)
-	case queues.Main == domain.QueueStuck:
-		found("main queue cannot be consumed", d.replace)
-	}
-	for name, state := range map[string]domain.QueueState{"main": queues.Main, "dead-letter": queues.DeadLetter} {
-		if state == domain.QueueDiffers {
-			found(name+" queue has other arguments than configured; it is used as it is", nil)
-		}
+	if use.NearlyFull() {
+		report(Finding{Problem: fmt.Sprintf("the tenants need %d of the %d open files that rabbitmq.file_limit says the broker may have", use.Need, use.Limit)})
 	}
 	return nil
 }
+
+// examine looks at one tenant. A service that runs meanwhile may just be making
+// or removing something: then both sides are looked at again.
+func (d *Doctor) examine(ctx context.Context, t domain.Tenant, partitions map[uuid.UUID]bool, fix bool, report func(Finding)) error {
+	queues, err := d.inspectQueues(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	problems := d.problems(t, partitions, queues)
+	if len(problems) > 0 {
+		if t, err = d.o.Tenants.FindTenant(ctx, t.ID); err != nil {
+			return fmt.Errorf("read tenant: %w", err)
+		}
+		if partitions, err = d.o.Partitions.ListPartitions(ctx); err != nil {
+			return fmt.Errorf("list partitions: %w", err)
+		}
+		if queues, err = d.inspectQueues(ctx, t.ID); err != nil {
+			return err
+		}
+		problems = d.problems(t, partitions, queues)
+	}
+	for _, p := range problems {
+		f := Finding{TenantID: t.ID, Status: t.Status, Problem: p.text}
+		d.repair(ctx, &f, fix, p.mend)
+		report(f)
+	}
+	return nil
+}
+
+func (d *Doctor) inspectQueues(ctx context.Context, id uuid.UUID) (domain.QueueReport, error) {
+	queues, err := d.o.Topology.InspectQueues(ctx, id)
+	if err != nil {
+		return queues, fmt.Errorf("inspect queues of %s: %w", id, err)
+	}
+	return queues, nil
+}
+
+// problem is what is wrong, and what puts it right; nil for nothing.
+type problem struct {
+	text string
+	mend func(context.Context, uuid.UUID) error
+}
+
+// problems compares a tenant's row with what there is of it.
+func (d *Doctor) problems(t domain.Tenant, partitions map[uuid.UUID]bool, queues domain.QueueReport) []problem {
+	attached, exists := partitions[t.ID]
+	hasMain, hasLetters := queues.Main != domain.QueueMissing, queues.DeadLetter != domain.QueueMissing
+	var found []problem
+	switch t.Status {
+	case domain.TenantProvisioning, domain.TenantDeleting:
+		return []problem{{"still " + string(t.Status) + "; the service finishes that when it runs", nil}}
+	case domain.TenantDeleted:
+		if exists {
+			found = append(found, problem{"partition of a deleted tenant", d.o.Partitions.ErasePartition})
+		}
+		if hasMain || hasLetters {
+			found = append(found, problem{"queue of a deleted tenant", d.deleteQueues})
+		}
+		return found
+	case domain.TenantActive, domain.TenantInactive:
+	}
+	switch {
+	case !exists:
+		found = append(found, problem{"partition is missing", d.o.Partitions.CreatePartition})
+	case !attached:
+		found = append(found, problem{"partition is not attached", d.o.Partitions.CreatePartition})
+	}
+	switch queues.Main {
+	case domain.QueueMissing:
+		found = append(found, problem{"main queue is missing", d.o.Topology.DeclareQueues})
+	case domain.QueueStuck:
+		found = append(found, problem{"main queue cannot be consumed", d.replace})
+	case domain.QueueDiffers:
+		found = append(found, problem{"main queue" + differs, nil})
+	case domain.QueueReady:
+	}
+	switch queues.DeadLetter {
+	case domain.QueueMissing:
+		found = append(found, problem{"dead-letter queue is missing", d.o.Topology.DeclareQueues})
+	case domain.QueueDiffers:
+		found = append(found, problem{"dead-letter queue" + differs, nil})
+	case domain.QueueReady, domain.QueueStuck: // it is not tried out
+	}
+	return found
+}
+
+const differs = " has other arguments than configured; it is used as it is"
 
 func (d *Doctor) deleteQueues(ctx context.Context, id uuid.UUID) error {
 	_, err := d.o.Topology.DeleteQueues(ctx, id)
@@ -139,11 +202,25 @@ func (d *Doctor) replace(ctx context.Context, id uuid.UUID) error {
 	return d.o.Topology.ReplaceQueue(ctx, id) //nolint:wrapcheck // says what failed
 }
 
-// repair mends under the tenant's lock, if it may and can.
+// errChanged: the service was faster.
+var errChanged = errors.New("the tenant was changed meanwhile; run the doctor again")
+
+// repair mends under the tenant's lock, if it may and can, unless the tenant
+// is no longer what the finding says.
 func (d *Doctor) repair(ctx context.Context, f *Finding, fix bool, mend func(context.Context, uuid.UUID) error) {
 	if !fix || mend == nil {
 		return
 	}
-	f.Err = d.o.Tenants.LockTenant(ctx, f.TenantID, func(ctx context.Context) error { return mend(ctx, f.TenantID) })
+	f.Err = d.o.Tenants.LockTenant(ctx, f.TenantID, func(ctx context.Context) error {
+		t, err := d.o.Tenants.FindTenant(ctx, f.TenantID)
+		switch {
+		case errors.Is(err, domain.ErrNotFound) && f.Status == "":
+		case err != nil:
+			return fmt.Errorf("read tenant: %w", err)
+		case t.Gone() != (f.Status == domain.TenantDeleted) || f.Status == "":
+			return errChanged
+		}
+		return mend(ctx, f.TenantID)
+	})
 	f.Repaired = f.Err == nil
 }

@@ -17,6 +17,7 @@ func (p *process) InsertTenant(ctx context.Context, t domain.Tenant) error {
 	return p.step(ctx, &p.databaseAway, func() error {
 		if _, exists := p.rows[t.ID]; !exists {
 			p.rows[t.ID] = t
+			p.announce(domain.Change{Kind: domain.TenantChanged, ID: t.ID})
 		}
 		return nil
 	})
@@ -35,6 +36,7 @@ func (p *process) FindTenant(ctx context.Context, id uuid.UUID) (t domain.Tenant
 
 func (p *process) ListTenants(ctx context.Context, q domain.TenantQuery) (tenants []domain.Tenant, err error) {
 	err = p.step(ctx, &p.databaseAway, func() error {
+		p.lists++
 		for _, t := range p.rows {
 			wanted := t.Status != domain.TenantDeleted
 			if len(q.Statuses) > 0 {
@@ -63,6 +65,7 @@ func (p *process) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*d
 		}
 		t.UpdatedAt = time.Now()
 		p.rows[id] = t
+		p.announce(domain.Change{Kind: domain.TenantChanged, ID: id})
 		return nil
 	})
 	if err != nil {
@@ -80,6 +83,7 @@ func (p *process) PauseTenants(ctx context.Context, paused bool) (ids []uuid.UUI
 				ids = append(ids, id)
 			}
 		}
+		p.announce(domain.Change{Kind: domain.TenantsChanged})
 		return nil
 	})
 	return ids, err
@@ -151,13 +155,26 @@ func (p *process) DeclareQueues(ctx context.Context, id uuid.UUID) error {
 
 func (p *process) DeleteQueues(ctx context.Context, id uuid.UUID) (n int64, err error) {
 	err = p.step(ctx, &p.brokerAway, func() error {
-		_, consumed := p.consumers[id]
-		p.must(p.locked[id] && !consumed && p.rows[id].Status == domain.TenantDeleting, "queue deleted at the wrong time")
+		p.must(p.locked[id] && p.consumed(id) == 0 && p.rows[id].Status == domain.TenantDeleting, "queue deleted at the wrong time")
 		n = p.queues[id]
 		delete(p.queues, id)
 		return nil
 	})
 	return n, err
+}
+
+func (p *process) AwaitNoConsumers(ctx context.Context, id uuid.UUID) error {
+	for {
+		consumers := 0
+		if err := p.step(ctx, &p.brokerAway, func() error { consumers = p.consumed(id); return nil }); err != nil || consumers == 0 {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (p *process) QueueDepth(ctx context.Context, id uuid.UUID) (n int64, err error) {
@@ -171,8 +188,33 @@ func (p *process) QueueDepth(ctx context.Context, id uuid.UUID) (n int64, err er
 	return n, err
 }
 
+// Owns tells which tenants are this process' own.
+func (p *process) Owns(id uuid.UUID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owner == nil || p.owner(id) == p
+}
+
+// wait waits for d or the end of ctx.
+func wait(ctx context.Context, d time.Duration) {
+	if d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
+}
+
 func (p *process) Start(ctx context.Context, t domain.Tenant) error {
+	p.hook("start")
 	never := false
+	var starting time.Duration
+	p.set(func() {
+		if _, runs := p.consumers[t.ID]; !runs {
+			starting = p.starting
+		}
+	})
+	wait(ctx, starting)
 	return p.step(ctx, &never, func() error {
 		p.starts++
 		p.consumers[t.ID] = t.Assignment()
@@ -185,7 +227,18 @@ func (p *process) Start(ctx context.Context, t domain.Tenant) error {
 
 func (p *process) Stop(ctx context.Context, id uuid.UUID) error {
 	never := false
+	var draining time.Duration
+	p.set(func() {
+		if _, runs := p.consumers[id]; runs {
+			draining = p.draining[id]
+		}
+	})
+	wait(ctx, draining)
 	return p.step(ctx, &never, func() error {
+		if _, runs := p.consumers[id]; runs {
+			p.queues[id] += p.held[id]
+			delete(p.held, id)
+		}
 		delete(p.consumers, id)
 		return nil
 	})
@@ -214,9 +267,25 @@ func (p *process) statuses() []domain.ConsumerStatus {
 	defer p.mu.Unlock()
 	var all []domain.ConsumerStatus
 	for id, a := range p.consumers {
-		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: "r"})
+		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: p.name})
 	}
 	return all
+}
+
+// reports are the statuses of the consumers of all processes.
+func (p *process) reports(ctx context.Context, ids []uuid.UUID) (reports map[uuid.UUID]domain.ConsumerStatus, err error) {
+	err = p.step(ctx, &p.reportsAway, func() error {
+		reports = make(map[uuid.UUID]domain.ConsumerStatus)
+		for _, other := range p.processes {
+			for _, id := range ids {
+				if a, runs := other.consumers[id]; runs {
+					reports[id] = domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: other.name}
+				}
+			}
+		}
+		return nil
+	})
+	return reports, err
 }
 
 func (p *process) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) (grants []domain.IdempotencyGrant, err error) {

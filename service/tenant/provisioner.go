@@ -22,7 +22,16 @@ const (
 	// startWait is how long a consumer that starts is waited for. It goes on
 	// trying without being waited for.
 	startWait = 2 * time.Second
+	// readingAtATime and startingAtATime are how many tenants are read, and
+	// how many consumers started, at a time in the background. Any number may
+	// stop: a consumer that drains needs nothing of this process but time,
+	// which is long where an endpoint hangs.
+	readingAtATime  = 16
+	startingAtATime = 16
 )
+
+// owner tells which tenants have their consumer in this process.
+type owner interface{ Owns(id uuid.UUID) bool }
 
 // ProvisionerOptions configure NewProvisioner.
 type ProvisionerOptions struct {
@@ -31,8 +40,15 @@ type ProvisionerOptions struct {
 	Topology   domain.Topology
 	Consumers  domain.ConsumerManager
 	Directory  *Directory
-	// Deleted is called when a tenant is gone for good, so that others can
-	// forget it. It must not block; it may be nil.
+	// Owner tells which tenants have their consumer here. Nil owns all: right
+	// for tests, and for a process that shares its servers with no other.
+	Owner owner
+	// Peers tells whether other replicas are live, which a deletion gives the
+	// time to hear of it. Nil means that there are none.
+	Peers func() bool
+	// Deleted is called when a tenant is found to be gone for good, whoever
+	// deleted it, so that others can forget it. It may be called more than
+	// once for a tenant, and must not block; it may be nil.
 	Deleted func(id uuid.UUID)
 	Log     *slog.Logger
 }
@@ -42,14 +58,18 @@ type ProvisionerOptions struct {
 type Provisioner struct {
 	o     ProvisionerOptions
 	local keyedLock
-	// changing and erasing hand out their turns first come, first served.
-	changing *semaphore.Weighted
-	erasing  *semaphore.Weighted
+	// These hand out their turns first come, first served.
+	changing, erasing, leaving *semaphore.Weighted
+	reading, starting          *semaphore.Weighted
 }
 
 // NewProvisioner returns a Provisioner.
 func NewProvisioner(o ProvisionerOptions) *Provisioner {
-	return &Provisioner{o: o, changing: semaphore.NewWeighted(changesAtATime), erasing: semaphore.NewWeighted(1)}
+	return &Provisioner{
+		o: o, changing: semaphore.NewWeighted(changesAtATime), erasing: semaphore.NewWeighted(1),
+		leaving: semaphore.NewWeighted(leavingAtATime),
+		reading: semaphore.NewWeighted(readingAtATime), starting: semaphore.NewWeighted(startingAtATime),
+	}
 }
 
 // Converge does whatever the tenant needs to be in its desired state, as the
@@ -83,9 +103,9 @@ func (p *Provisioner) Converge(ctx context.Context, id uuid.UUID) (domain.Tenant
 	return t, err
 }
 
-// Settle starts, resizes or stops the tenant's consumer, and touches nothing
-// else. ErrNotFound means that the tenant has no row, or no queue and needs
-// Converge.
+// Settle starts, resizes or stops the tenant's consumer in this process, and
+// touches nothing else. ErrNotFound means that the tenant has no row, or no
+// queue and needs Converge.
 func (p *Provisioner) Settle(ctx context.Context, id uuid.UUID) error {
 	unlock, err := p.local.lock(ctx, id)
 	if err != nil {
@@ -99,7 +119,40 @@ func (p *Provisioner) Settle(ctx context.Context, id uuid.UUID) error {
 	return p.settle(ctx, t)
 }
 
-// Resize gives the tenant's consumer, if it is running, the number of workers
+// settleInTurn is Settle for many tenants at once. It waits for its turns, and
+// has none while a consumer drains. The tenant's lock comes first, so that
+// nobody who has a turn waits for it.
+func (p *Provisioner) settleInTurn(ctx context.Context, id uuid.UUID) error {
+	unlock, err := p.local.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := p.reading.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a turn: %w", err)
+	}
+	t, err := p.find(ctx, id)
+	p.reading.Release(1)
+	if err != nil {
+		return err
+	}
+	if p.consumes(&t) {
+		if err := p.starting.Acquire(ctx, 1); err != nil {
+			return fmt.Errorf("wait for a turn: %w", err)
+		}
+		defer p.starting.Release(1)
+	}
+	return p.settle(ctx, t)
+}
+
+// owns tells whether the tenant's consumer, if it has one, is to run here.
+func (p *Provisioner) owns(id uuid.UUID) bool { return p.o.Owner == nil || p.o.Owner.Owns(id) }
+
+// consumes tells whether the tenant is to have a consumer, and it is to run
+// here.
+func (p *Provisioner) consumes(t *domain.Tenant) bool { return t.Consuming() && p.owns(t.ID) }
+
+// Resize gives the tenant's consumer, if it runs here, the number of workers
 // that the row says. Reading it again makes the last of several changes at
 // once win here as it did in the database.
 func (p *Provisioner) Resize(ctx context.Context, id uuid.UUID) error {
@@ -136,16 +189,19 @@ func (p *Provisioner) find(ctx context.Context, id uuid.UUID) (domain.Tenant, er
 func (p *Provisioner) settle(ctx context.Context, t domain.Tenant) error {
 	ctx, cancel := context.WithTimeout(domain.WithTenantID(ctx, t.ID), stepTimeout)
 	defer cancel()
-	if !t.Consuming() {
-		if err := p.o.Consumers.Stop(ctx, t.ID); err != nil {
-			return fmt.Errorf("stop consumer: %w", err)
+	if !p.consumes(&t) {
+		err := p.stop(ctx, t.ID)
+		if err == nil && t.Status == domain.TenantDeleted && p.o.Deleted != nil {
+			p.o.Deleted(t.ID)
 		}
-		return nil
+		return err
 	}
 	waiting, stop := context.WithTimeout(ctx, startWait)
 	defer stop()
 	err := p.o.Consumers.Start(waiting, t)
 	switch {
+	case !p.owns(t.ID): // it moved meanwhile
+		return p.stop(ctx, t.ID)
 	case err == nil:
 		return nil
 	case ctx.Err() != nil, errors.Is(err, domain.ErrNotFound):
@@ -153,6 +209,13 @@ func (p *Provisioner) settle(ctx context.Context, t domain.Tenant) error {
 	}
 	p.o.Log.DebugContext(ctx, "consumer is not subscribed yet", slog.Any("error", err))
 	return nil // it goes on trying
+}
+
+func (p *Provisioner) stop(ctx context.Context, id uuid.UUID) error {
+	if err := p.o.Consumers.Stop(ctx, id); err != nil {
+		return fmt.Errorf("stop consumer: %w", err)
+	}
+	return nil
 }
 
 // provision makes the partition and the queues and then moves a provisioning
@@ -194,92 +257,6 @@ func (p *Provisioner) provision(ctx context.Context, t domain.Tenant) (domain.Te
 		p.o.Directory.Put(t)
 	}
 	return t, err
-}
-
-// remove takes a deleting tenant apart: first its consumer, then its queues,
-// then, one tenant at a time, its messages.
-func (p *Provisioner) remove(ctx context.Context, t domain.Tenant) (domain.Tenant, error) {
-	stopping, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	if err := p.o.Consumers.Stop(stopping, t.ID); err != nil {
-		return t, fmt.Errorf("stop consumer: %w", err)
-	}
-	t, err := p.whileDeleting(ctx, p.changing, t, p.deleteQueues)
-	if err != nil {
-		return t, err
-	}
-	t, err = p.whileDeleting(ctx, p.erasing, t, p.erase)
-	if err != nil || t.Status != domain.TenantDeleted {
-		return t, err
-	}
-	p.o.Directory.Put(t)
-	if p.o.Deleted != nil {
-		p.o.Deleted(t.ID)
-	}
-	p.o.Log.InfoContext(domain.WithTenantID(ctx, t.ID), "tenant deleted", slog.Int64("discarded", t.Discarded))
-	return t, nil
-}
-
-// whileDeleting runs a step under the tenant's lock, unless the tenant was
-// deleted by somebody else while waiting for it.
-func (p *Provisioner) whileDeleting(ctx context.Context, turns *semaphore.Weighted, t domain.Tenant, step func(context.Context, *domain.Tenant) error) (domain.Tenant, error) {
-	err := p.locked(ctx, turns, t.ID, func(ctx context.Context) error {
-		current, err := p.o.Tenants.FindTenant(ctx, t.ID)
-		if err != nil {
-			return fmt.Errorf("read tenant: %w", err)
-		}
-		t = current
-		if t.Status != domain.TenantDeleting {
-			return nil
-		}
-		return step(ctx, &t)
-	})
-	return t, err
-}
-
-// deleteQueues deletes the queues and records how many messages went with
-// them. It records what it sees before, too: after a crash in between the
-// queue could no longer tell.
-func (p *Provisioner) deleteQueues(ctx context.Context, t *domain.Tenant) error {
-	if waiting, err := p.o.Topology.QueueDepth(ctx, t.ID); err == nil {
-		if err := p.recordDiscarded(ctx, t, waiting); err != nil {
-			return err
-		}
-	}
-	dropped, err := p.o.Topology.DeleteQueues(ctx, t.ID)
-	if err != nil {
-		return fmt.Errorf("delete queues: %w", err)
-	}
-	return p.recordDiscarded(ctx, t, dropped)
-}
-
-func (p *Provisioner) recordDiscarded(ctx context.Context, t *domain.Tenant, n int64) error {
-	if n <= t.Discarded {
-		return nil
-	}
-	changed, err := p.o.Tenants.ChangeTenant(ctx, t.ID, func(t *domain.Tenant) error {
-		t.Discarded = max(t.Discarded, n)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("record discarded messages: %w", err)
-	}
-	*t = changed
-	return nil
-}
-
-func (p *Provisioner) erase(ctx context.Context, t *domain.Tenant) error {
-	if err := p.o.Partitions.ErasePartition(ctx, t.ID); err != nil {
-		return fmt.Errorf("erase partition: %w", err)
-	}
-	changed, err := p.o.Tenants.ChangeTenant(ctx, t.ID, func(t *domain.Tenant) error {
-		return t.Transition(domain.TenantDeleted)
-	})
-	if err != nil {
-		return fmt.Errorf("record that the tenant is deleted: %w", err)
-	}
-	*t = changed
-	return nil
 }
 
 // locked waits for a turn and then runs work under the tenant's lock.

@@ -18,10 +18,8 @@ const (
 	// roundEvery is the time between two looks at all tenants, give or take a
 	// fifth.
 	roundEvery = 10 * time.Second
-	// settlingAtATime is how many consumers are started or stopped at a time.
-	settlingAtATime = 16
-	// kicksKept is how many kicks can wait; the next round makes up for those
-	// that are dropped.
+	// kicksKept is how many kicks, and how many notices, can wait. The next
+	// round makes up for kicks that are dropped, and a survey for notices.
 	kicksKept = 1024
 )
 
@@ -53,16 +51,17 @@ type Reconciler struct {
 	o ReconcilerOptions
 
 	kicks    chan uuid.UUID
+	notices  chan uuid.UUID
 	surveys  chan struct{}
 	requests chan request
 	ended    chan struct{} // closed when Run returns
-	settling chan struct{} // holds a value for each job that settles
 
 	// The rest belongs to Run.
 	jobs     sync.WaitGroup
 	finished chan finished
 	listed   chan listing
 	work     map[uuid.UUID]*work
+	failing  int // how many of these have pauses
 }
 
 // task is what is to be done for a tenant; a greater one includes the lesser.
@@ -111,8 +110,8 @@ type listing struct {
 // NewReconciler returns a Reconciler; Run starts it.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
 	return &Reconciler{
-		o: o, kicks: make(chan uuid.UUID, kicksKept), surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
-		settling: make(chan struct{}, settlingAtATime),
+		o: o, kicks: make(chan uuid.UUID, kicksKept), notices: make(chan uuid.UUID, kicksKept),
+		surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
 		finished: make(chan finished), listed: make(chan listing), work: make(map[uuid.UUID]*work),
 	}
 }
@@ -122,6 +121,16 @@ func (r *Reconciler) Kick(id uuid.UUID) {
 	select {
 	case r.kicks <- id:
 	default:
+	}
+}
+
+// Notice tells that the tenant was changed somewhere: its consumer follows
+// soon, and nothing else is looked at. It never blocks.
+func (r *Reconciler) Notice(id uuid.UUID) {
+	select {
+	case r.notices <- id:
+	default:
+		r.Survey()
 	}
 }
 
@@ -176,6 +185,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			return nil
 		case id := <-r.kicks:
 			r.want(ctx, id, converge)
+		case id := <-r.notices:
+			r.want(ctx, id, settle)
 		case q := <-r.requests:
 			r.serve(ctx, q)
 		case f := <-r.finished:
@@ -260,13 +271,7 @@ func (r *Reconciler) do(ctx context.Context, id uuid.UUID, t task) outcome {
 		reached, err := r.o.Provisioner.Converge(ctx, id)
 		return outcome{reached, err}
 	}
-	select {
-	case r.settling <- struct{}{}:
-	case <-ctx.Done():
-		return outcome{err: ctx.Err()}
-	}
-	defer func() { <-r.settling }()
-	return outcome{err: r.o.Provisioner.Settle(ctx, id)}
+	return outcome{err: r.o.Provisioner.settleInTurn(ctx, id)}
 }
 
 func (r *Reconciler) finish(ctx context.Context, f finished) {
@@ -291,6 +296,7 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 	if err != nil {
 		if w.pauses == nil {
 			w.pauses = newPauses()
+			r.failing++
 		}
 		w.due = time.Now().Add(w.pauses.NextBackOff())
 		w.wanted = max(w.wanted, failed)
@@ -303,7 +309,10 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 		r.begin(ctx, f.id, w)
 		return
 	}
-	w.pauses, w.due = nil, time.Time{}
+	if w.pauses != nil {
+		w.pauses, w.due = nil, time.Time{}
+		r.failing--
+	}
 	if w.wanted == nothing {
 		delete(r.work, f.id)
 		return
@@ -311,8 +320,13 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 	r.begin(ctx, f.id, w)
 }
 
-// schedule sets the timer to when the next tenant is due again.
+// schedule sets the timer to when the next tenant is due again. Only what
+// failed is not begun at once.
 func (r *Reconciler) schedule(retry *time.Timer) {
+	if r.failing == 0 {
+		retry.Stop()
+		return
+	}
 	var next time.Time
 	for _, w := range r.work {
 		if w.running == nothing && w.wanted != nothing && (next.IsZero() || w.due.Before(next)) {

@@ -24,8 +24,9 @@ func (r *Reconciler) list(ctx context.Context) {
 	}
 }
 
-// survey compares what the database says with what is running and returns
-// what there is to do. When nothing is, that costs the listing only.
+// survey compares what the database says with what is running here and returns
+// what there is to do. When nothing is, that costs the listing only. What was
+// left unfinished is finished by the replica that owns the tenant.
 func (r *Reconciler) survey(ctx context.Context) (map[uuid.UUID]task, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -41,9 +42,9 @@ func (r *Reconciler) survey(ctx context.Context) (map[uuid.UUID]task, error) {
 		assigned, runs := running[t.ID]
 		delete(running, t.ID)
 		switch {
-		case t.Status == domain.TenantProvisioning || t.Status == domain.TenantDeleting:
+		case (t.Status == domain.TenantProvisioning || t.Status == domain.TenantDeleting) && r.o.Provisioner.owns(t.ID):
 			tasks[t.ID] = converge
-		case runs != t.Consuming() || runs && assigned != t.Assignment():
+		case runs != r.o.Provisioner.consumes(&t) || runs && assigned != t.Assignment():
 			tasks[t.ID] = settle
 		}
 	}

@@ -21,6 +21,8 @@ const (
 	settleWait = 3 * time.Second
 	// confirmTimeout is for recording that a key was used.
 	confirmTimeout = time.Second
+	// reportTimeout is how long the reports of other replicas are waited for.
+	reportTimeout = 2 * time.Second
 )
 
 // MaxPageSize is the largest number of tenants that a page may be asked to
@@ -36,6 +38,11 @@ type ServiceOptions struct {
 	Directory   *Directory
 	// Consumers returns the consumers that run in this process.
 	Consumers func() []domain.ConsumerStatus
+	// Reports returns what replicas, this one or others, last told of the
+	// consumers of these tenants. It may be nil when there are no others.
+	Reports func(ctx context.Context, tenantIDs []uuid.UUID) (map[uuid.UUID]domain.ConsumerStatus, error)
+	// Capacity limits how many tenants there may be; nil does not.
+	Capacity *Capacity
 	// DefaultWorkers is how many workers a tenant gets that asks for no
 	// number.
 	DefaultWorkers int

@@ -32,6 +32,20 @@ type world struct {
 	violations []string
 
 	brokerAway, databaseAway, partitionsBlocked bool
+
+	// processes are those that hear of changes, also of their own.
+	processes []*process
+	deaf      bool // whether nobody hears of them
+	alone     bool // whether processes think that they are
+	// owner tells which of them owns a tenant; nil for all of them.
+	owner func(id uuid.UUID) *process
+	// held is how many messages a tenant's consumer has not acknowledged: they
+	// go back to the queue when it stops.
+	held map[uuid.UUID]int64
+	// draining is how long a tenant's consumer takes to stop, and starting how
+	// long every consumer takes to start.
+	draining map[uuid.UUID]time.Duration
+	starting time.Duration
 }
 
 func newWorld() *world {
@@ -39,7 +53,27 @@ func newWorld() *world {
 		rows: map[uuid.UUID]domain.Tenant{}, partitions: map[uuid.UUID]bool{}, queues: map[uuid.UUID]int64{},
 		keys: map[string]domain.IdempotencyClaim{}, confirmed: map[string]bool{},
 		locks: map[uuid.UUID]chan struct{}{}, locked: map[uuid.UUID]bool{},
+		held: map[uuid.UUID]int64{}, draining: map[uuid.UUID]time.Duration{},
 	}
+}
+
+// announce needs mu. It tells every process of a change.
+func (w *world) announce(c domain.Change) {
+	for _, p := range w.processes {
+		if !p.crashed && !w.deaf {
+			p.follower.Follow(c)
+		}
+	}
+}
+
+// consumed needs mu. It tells how many processes consume the tenant's queue.
+func (w *world) consumed(id uuid.UUID) (n int) {
+	for _, p := range w.processes {
+		if _, consumes := p.consumers[id]; consumes && !p.crashed {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *world) set(change func()) {
@@ -63,11 +97,16 @@ type process struct {
 	provisioner *tenant.Provisioner
 	reconciler  *tenant.Reconciler
 	directory   *tenant.Directory
+	follower    *tenant.Follower
 	log         *recorder
 
+	name      string
 	consumers map[uuid.UUID]domain.Assignment // guarded by world.mu
 	starts    int                             // guarded by world.mu
-	deleted   []uuid.UUID                     // guarded by world.mu
+	lists     int                             // guarded by world.mu
+	// reportsAway tells that the reports cannot be read; guarded by world.mu.
+	reportsAway bool
+	deleted     []uuid.UUID // guarded by world.mu
 	// crashAt is the step to crash at, or 0; half tells whether the step
 	// takes effect before. Guarded by world.mu.
 	steps, crashAt int
@@ -82,12 +121,22 @@ func newProcess(w *world) *process {
 	p.directory = tenant.NewDirectory(p)
 	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
 		Tenants: p, Partitions: p, Topology: p, Consumers: p, Directory: p.directory, Log: log,
+		Owner: p, Peers: func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return !w.alone
+		},
 		Deleted: func(id uuid.UUID) { w.set(func() { p.deleted = append(p.deleted, id) }) },
 	})
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{Tenants: p, Provisioner: p.provisioner, Consumers: p, Log: log})
 	p.Service = tenant.NewService(tenant.ServiceOptions{
 		Tenants: p, Keys: p, Provisioner: p.provisioner, Reconciler: p.reconciler, Directory: p.directory,
-		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Log: log,
+		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Reports: p.reports, Log: log,
+	})
+	p.follower = tenant.NewFollower(p.directory, p.reconciler)
+	w.set(func() {
+		w.processes = append(w.processes, p)
+		p.name = fmt.Sprint("r", len(w.processes))
 	})
 	return p
 }

@@ -1,0 +1,253 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"lanekeeper/controller/middleware"
+	"lanekeeper/domain"
+	"lanekeeper/model"
+)
+
+const (
+	eventStreamType = "text/event-stream"
+
+	// DefaultHeartbeat is after which time without an event a stream gets a
+	// comment, so that whatever is between it and its client sees it live.
+	DefaultHeartbeat = 15 * time.Second
+	// DefaultWriteTimeout is how long a client may take no byte of what it is
+	// sent before it is dropped.
+	DefaultWriteTimeout = 10 * time.Second
+	// DefaultRecheck is how often it is asked whether a stream's caller may
+	// still read.
+	DefaultRecheck = time.Second
+)
+
+// streamService opens streams. The context is only for the opening.
+type streamService interface {
+	Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error)
+}
+
+// ticketService issues and takes tickets. Whoever got one from Redeem must
+// call Keep while the stream is open and Release at its end.
+type ticketService interface {
+	Issue(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (ticket string, expiresAt time.Time, err error)
+	Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error)
+	// Keep returns nil when ctx ends, and an error when the ticket is lost.
+	Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error
+	Release(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
+}
+
+// StreamTiming is how streams are kept; zero values mean the defaults.
+type StreamTiming struct {
+	Heartbeat    time.Duration
+	WriteTimeout time.Duration
+	Recheck      time.Duration
+}
+
+func (t StreamTiming) orDefaults() StreamTiming {
+	return StreamTiming{
+		Heartbeat:    cmp.Or(t.Heartbeat, DefaultHeartbeat),
+		WriteTimeout: cmp.Or(t.WriteTimeout, DefaultWriteTimeout),
+		Recheck:      cmp.Or(t.Recheck, DefaultRecheck),
+	}
+}
+
+type streamController struct {
+	streams streamService
+	tickets ticketService
+	auth    authService
+	tenants tenantDirectory
+	timing  StreamTiming
+	dropped func() // may be nil
+}
+
+// open streams the messages of a tenant as they are stored.
+//
+//	@Summary		Follow messages as they are stored
+//	@Description	Server-sent events, one for each message: `id` is its `seq`, `event` is `message`, and `data` the message as GET /messages shows it, in one line. A stream goes on after the place that `Last-Event-ID` names, or else `cursor` (`Last-Event-ID` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.
+//	@Description
+//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant. HEAD opens no stream, and takes no ticket.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Produce		event-stream
+//	@Param			X-Tenant-ID		header		string	false	"The tenant; may be left out by who belongs to one, and with a ticket"	format(uuid)
+//	@Param			tenant_id		query		string	false	"The same as X-Tenant-ID"												format(uuid)
+//	@Param			Last-Event-ID	header		string	false	"The `seq` after which to go on"
+//	@Param			cursor			query		string	false	"The same, for a first time"
+//	@Param			ticket			query		string	false	"From POST /messages/stream/tickets; counts instead of the token"
+//	@Success		200				{string}	string	"The events"
+//	@Failure		400,401,403,404,409,410,500,503	{object}	model.Problem
+//	@Router			/messages/stream [get]
+func (s *streamController) open(c *gin.Context) error {
+	begin, err := middleware.Begin(c)
+	if err != nil {
+		return err
+	}
+	ctx, caller, tenant := c.Request.Context(), middleware.Principal(c), middleware.Tenant(c)
+	// There is some leeway for tokens that have just expired, but streams end
+	// without.
+	if _, err := s.auth.Recheck(ctx, caller); err != nil {
+		return err
+	}
+	if c.Request.Method == http.MethodHead {
+		streamHeaders(c)
+		return nil
+	}
+	events, err := s.streams.Open(ctx, tenant.ID, begin.From)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	middleware.Ended(c, s.run(c, events, greeting(c, begin, events)))
+	return nil
+}
+
+// run sends the stream until something ends it, and returns what that was, in a
+// word.
+func (s *streamController) run(c *gin.Context, events domain.EventStream, hello []byte) string {
+	ctx, end := middleware.Outlive(c)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer end(nil)
+	watching.Go(func() { end(s.watch(ctx, middleware.Principal(c), middleware.Tenant(c).ID)) })
+	if held, ok := middleware.Ticket(c); ok {
+		watching.Go(func() { end(s.tickets.Keep(ctx, held.Ticket, held.Claim)) })
+	}
+	streamHeaders(c)
+	to := newEventWriter(ctx, c.Writer, s.timing.WriteTimeout)
+	err := to.write(ctx, hello)
+	middleware.Opened(c)
+	if err == nil {
+		err = s.send(ctx, to, events)
+	}
+	why := reasonOf(err)
+	end(nil)
+	watching.Wait() // before the end has its deadline
+	to.finish(why)
+	if why == reasonDropped && s.dropped != nil {
+		s.dropped()
+	}
+	return why
+}
+
+// send sends events, and heartbeats while there are none, until one of those
+// who know ends the stream. The error is why.
+func (s *streamController) send(ctx context.Context, to *eventWriter, events domain.EventStream) error {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, s.timing.Heartbeat)
+		frames, err := events.Next(waiting)
+		quiet := waiting.Err() != nil
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil && quiet && errors.Is(err, context.DeadlineExceeded):
+			frames = []byte(heartbeat)
+		case err != nil:
+			return err
+		}
+		if err := to.write(ctx, frames); err != nil {
+			return err
+		}
+	}
+}
+
+// watch looks after the stream's right to exist. It returns why that has ended,
+// or the cause of the end of ctx. What cannot be found out changes nothing.
+func (s *streamController) watch(ctx context.Context, caller domain.Principal, tenantID uuid.UUID) error {
+	tick := time.NewTicker(s.timing.Recheck)
+	defer tick.Stop()
+	var expired <-chan time.Time
+	if !caller.ExpiresAt.IsZero() {
+		timer := time.NewTimer(time.Until(caller.ExpiresAt))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	for {
+		select {
+		case <-tick.C:
+		case <-expired:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := s.recheck(ctx, caller, tenantID); err != nil {
+			return err
+		}
+	}
+}
+
+// recheck returns why the caller must not read the tenant's messages any
+// longer, or nil.
+func (s *streamController) recheck(ctx context.Context, caller domain.Principal, tenantID uuid.UUID) error {
+	now, err := s.auth.Recheck(ctx, caller)
+	if err != nil {
+		return lost(err, domain.ErrUnauthenticated)
+	}
+	if !now.Role.Covers(domain.RoleViewer) {
+		return domain.New(domain.ErrForbidden, "role_insufficient", "The caller may not read any longer.")
+	}
+	tenant, err := s.tenants.Lookup(ctx, tenantID)
+	if err == nil && (tenant.Gone() || !now.MayAccess(&tenant)) {
+		err = domain.TenantNotFound()
+	}
+	return lost(err, domain.ErrNotFound)
+}
+
+// lost returns err when it says that something is gone, and nil when it only
+// says that this cannot be found out.
+func lost(err error, gone domain.Kind) error {
+	if errors.Is(err, gone) {
+		return err
+	}
+	return nil
+}
+
+func streamHeaders(c *gin.Context) {
+	c.Header("Content-Type", eventStreamType)
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Accel-Buffering", "no") // nginx would collect events
+	c.Status(http.StatusOK)
+}
+
+// greeting returns what a stream begins with: when to come back after it broke
+// off, where it is unless its client knows, and something to be seen. An id
+// without data is no event, but sets the last event id: a client that loses
+// the stream before the first event would else come back without one, miss what
+// was stored meanwhile, and find its ticket used up.
+func greeting(c *gin.Context, begin middleware.Beginning, events domain.EventStream) []byte {
+	hello := []byte("retry: 3000\n")
+	_, byTicket := middleware.Ticket(c)
+	if !begin.Resumed && (byTicket || begin.From == nil) {
+		hello = append(strconv.AppendInt(append(hello, "id: "...), events.Position(), 10), '\n')
+	}
+	return append(hello, ": open\n\n"...)
+}
+
+// issueTicket issues a ticket for streams.
+//
+//	@Summary		Get a ticket for a stream
+//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
+//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
+//	@Success		201			{object}	model.Ticket
+//	@Failure		400,401,403,404,413,500,503	{object}	model.Problem
+//	@Router			/messages/stream/tickets [post]
+func (s *streamController) issueTicket(c *gin.Context) error {
+	ticket, expiresAt, err := s.tickets.Issue(c.Request.Context(), middleware.Principal(c), middleware.Tenant(c).ID)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusCreated, model.FromTicket(ticket, expiresAt))
+}

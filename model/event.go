@@ -1,0 +1,67 @@
+package model
+
+import (
+	"strconv"
+	"time"
+
+	"lanekeeper/domain"
+)
+
+// EventType is the type of the events that carry messages.
+const EventType = "message"
+
+// eventOverhead is about what an event has beside its payload.
+const eventOverhead = 256
+
+// EncodeEvent returns a stored message as a whole event of a realtime stream
+// ("Server-sent events" of the HTML standard), the blank line at its end
+// included. Its data is, byte for byte, what Message becomes in the answers of
+// GET /messages, and one line. It is written by hand because every stored
+// message passes here. The payload must be valid JSON.
+func EncodeEvent(m *domain.Message) []byte {
+	b := make([]byte, 0, eventOverhead+len(m.Payload))
+	b = append(b, "id: "...)
+	b = strconv.AppendInt(b, m.Seq, 10)
+	b = append(b, "\nevent: "+EventType+"\ndata: "...)
+	b = appendMessage(b, m)
+	return append(b, "\n\n"...)
+}
+
+// appendMessage appends the JSON of FromMessage(m).
+func appendMessage(b []byte, m *domain.Message) []byte {
+	b = append(b, `{"id":"`...)
+	b = append(b, m.ID.String()...)
+	b = append(b, `","tenant_id":"`...)
+	b = append(b, m.TenantID.String()...)
+	b = append(b, `","seq":`...)
+	b = strconv.AppendInt(b, m.Seq, 10)
+	b = append(b, `,"payload":`...)
+	b = appendCompact(b, m.Payload)
+	b = append(b, `,"created_at":"`...)
+	b = m.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+	return append(b, `"}`...)
+}
+
+// appendCompact appends a JSON value without the white space between its
+// tokens; no value at all is null. Line breaks never pass, not even in what is
+// not JSON.
+func appendCompact(b, value []byte) []byte {
+	if len(value) == 0 {
+		return append(b, "null"...)
+	}
+	kept := 0 // what is before it is in b, or is white space
+	inString := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case inString && c == '\\' && i+1 < len(value) && value[i+1] > ' ':
+			i++
+		case c == '"':
+			inString = !inString
+		case c > ' ', inString && c == ' ':
+		default: // white space; in a string it would not be JSON
+			b = append(b, value[kept:i]...)
+			kept = i + 1
+		}
+	}
+	return append(b, value[min(kept, len(value)):]...)
+}

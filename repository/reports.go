@@ -1,0 +1,111 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/postgres"
+)
+
+// maxReportedError is how many bytes of a consumer's last error are kept.
+const maxReportedError = 1000
+
+// Rows are locked in the order of their tenants, as by every other replica.
+const reportConsumersSQL = `
+WITH ended AS MATERIALIZED (
+    SELECT tenant_id FROM consumer_reports WHERE tenant_id = ANY($2::uuid[]) AND replica = $1 ORDER BY tenant_id FOR UPDATE
+), removed AS (
+    DELETE FROM consumer_reports r USING ended WHERE r.tenant_id = ended.tenant_id AND r.replica = $1
+)
+INSERT INTO consumer_reports (tenant_id, replica, state, workers, busy, depth, tag, since, last_error)
+SELECT n.tenant_id, $1, n.state, n.workers, n.busy, n.depth, n.tag, n.since, n.last_error
+FROM unnest($3::uuid[], $4::text[], $5::int[], $6::int[], $7::bigint[], $8::text[], $9::timestamptz[], $10::text[])
+    AS n (tenant_id, state, workers, busy, depth, tag, since, last_error)
+ORDER BY n.tenant_id
+ON CONFLICT (tenant_id) DO UPDATE SET
+    replica = excluded.replica, state = excluded.state, workers = excluded.workers, busy = excluded.busy,
+    depth = excluded.depth, tag = excluded.tag, since = excluded.since, last_error = excluded.last_error,
+    reported_at = excluded.reported_at`
+
+// ReportConsumers implements domain.ReportRepository. No tenant may be named
+// twice.
+func (s *Store) ReportConsumers(ctx context.Context, replica string, changed []domain.ConsumerStatus, ended []uuid.UUID) error {
+	if len(changed)+len(ended) == 0 {
+		return nil
+	}
+	ids := make(postgres.UUIDs, len(changed))
+	states, tags, problems := make([]string, len(changed)), make([]string, len(changed)), make([]string, len(changed))
+	workers, busy, depths := make([]int, len(changed)), make([]int, len(changed)), make([]int64, len(changed))
+	since := make([]*time.Time, len(changed))
+	for i := range changed {
+		c := &changed[i]
+		ids[i], states[i], tags[i], problems[i] = c.TenantID, c.State, c.Tag, storableText(c.LastError[:min(len(c.LastError), maxReportedError)])
+		workers[i], busy[i], depths[i], since[i] = c.Workers, c.Busy, max(-1, c.Depth), nullTime(c.Since)
+	}
+	if ended == nil {
+		ended = []uuid.UUID{}
+	}
+	_, err := s.fleet.Exec(ctx, reportConsumersSQL, replica, postgres.UUIDs(ended),
+		ids, states, workers, busy, depths, tags, since, problems)
+	return translate(err, "report consumers")
+}
+
+const consumerReportsSQL = `
+SELECT r.tenant_id, r.replica, r.state, r.workers, r.busy, r.depth, r.tag, r.since, r.last_error
+FROM consumer_reports r JOIN replicas p ON p.name = r.replica
+WHERE r.tenant_id = ANY($2::uuid[]) AND ` + liveReplica
+
+// ConsumerReports implements domain.ReportRepository. What it returns does not
+// say whether a consumer is paused.
+func (s *Store) ConsumerReports(ctx context.Context, tenantIDs []uuid.UUID, ttl time.Duration) (map[uuid.UUID]domain.ConsumerStatus, error) {
+	reports := make(map[uuid.UUID]domain.ConsumerStatus, len(tenantIDs))
+	if len(tenantIDs) == 0 {
+		return reports, nil
+	}
+	rows, err := s.general.Query(ctx, consumerReportsSQL, ttl, postgres.UUIDs(tenantIDs))
+	if err != nil {
+		return nil, translate(err, "read consumers' reports")
+	}
+	var c domain.ConsumerStatus
+	var since *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&c.TenantID, &c.Replica, &c.State, &c.Workers, &c.Busy, &c.Depth, &c.Tag, &since, &c.LastError}, func() error {
+		c.Since = time.Time{}
+		if since != nil {
+			c.Since = since.UTC()
+		}
+		reports[c.TenantID] = c
+		return nil
+	})
+	if err != nil {
+		return nil, translate(err, "read consumers' reports")
+	}
+	return reports, nil
+}
+
+const consumerDepthsSQL = `
+SELECT r.tenant_id, r.depth
+FROM consumer_reports r JOIN replicas p ON p.name = r.replica
+WHERE r.depth >= 0 AND ` + liveReplica
+
+// ConsumerDepths implements domain.ReportRepository.
+func (s *Store) ConsumerDepths(ctx context.Context, ttl time.Duration) (map[uuid.UUID]int64, error) {
+	rows, err := s.fleet.Query(ctx, consumerDepthsSQL, ttl)
+	if err != nil {
+		return nil, translate(err, "read queues' depths")
+	}
+	depths := make(map[uuid.UUID]int64)
+	var id uuid.UUID
+	var depth int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &depth}, func() error {
+		depths[id] = depth
+		return nil
+	})
+	if err != nil {
+		return nil, translate(err, "read queues' depths")
+	}
+	return depths, nil
+}

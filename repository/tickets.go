@@ -1,0 +1,126 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/domain"
+)
+
+var _ domain.TicketRepository = (*Store)(nil)
+
+const ticketColumns = `hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until`
+
+const insertTicketSQL = `
+INSERT INTO stream_tickets (hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until)
+VALUES ($1, $2, $3, $4, $5, now() + $6::interval, now() + least($7::interval, $6::interval))
+RETURNING ` + ticketColumns
+
+// InsertTicket implements domain.TicketRepository.
+func (s *Store) InsertTicket(ctx context.Context, t domain.Ticket, firstUse, lifetime time.Duration) (domain.Ticket, error) {
+	inserted, err := scanTicket(s.general.QueryRow(ctx, insertTicketSQL, t.Hash, t.TenantID, nullID(t.Holder.UserID),
+		t.Holder.TokenVersion, nullTime(t.Holder.ExpiresAt), lifetime, firstUse))
+	if err != nil {
+		return domain.Ticket{}, translate(err, "insert ticket")
+	}
+	return inserted, nil
+}
+
+const findTicketSQL = `SELECT ` + ticketColumns + ` FROM stream_tickets WHERE hash = $1 AND usable_until > now()`
+
+// FindTicket implements domain.TicketRepository.
+func (s *Store) FindTicket(ctx context.Context, hash []byte) (domain.Ticket, error) {
+	found, err := scanTicket(s.general.QueryRow(ctx, findTicketSQL, hash))
+	return found, ticketError(err, "find ticket")
+}
+
+// claimTicketSQL looks at the row again after it has waited for another claim,
+// so that of two at once one fails.
+const claimTicketSQL = `
+UPDATE stream_tickets
+SET used = true, usable_until = expires_at, claim = $2, claimed_until = now() + $4::interval
+WHERE hash = $1 AND usable_until > now() AND (NOT used OR $3)
+  AND (claim IS NULL OR claim = $2 OR claimed_until <= now())
+RETURNING ` + ticketColumns
+
+// ticketTakenSQL tells why there was nothing to claim.
+const ticketTakenSQL = `SELECT FROM stream_tickets WHERE hash = $1 AND usable_until > now() AND (NOT used OR $2)`
+
+// ClaimTicket implements domain.TicketRepository.
+func (s *Store) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (domain.Ticket, error) {
+	claimed, err := scanTicket(s.general.QueryRow(ctx, claimTicketSQL, hash, claim, resume, lease))
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return claimed, ticketError(err, "claim ticket")
+	}
+	if err := s.general.QueryRow(ctx, ticketTakenSQL, hash, resume).Scan(); err != nil {
+		return domain.Ticket{}, ticketError(err, "look at claimed ticket")
+	}
+	return domain.Ticket{}, domain.New(domain.ErrConflict, "ticket_in_use", "Another stream is open with this ticket.")
+}
+
+const renewTicketSQL = `
+UPDATE stream_tickets SET claimed_until = now() + $3::interval
+WHERE hash = $1 AND claim = $2 AND usable_until > now()`
+
+// RenewTicket implements domain.TicketRepository. A claim that nobody else has
+// taken over can be renewed after it has ended, too.
+func (s *Store) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error {
+	tag, err := s.general.Exec(ctx, renewTicketSQL, hash, claim, lease)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = pgx.ErrNoRows
+	}
+	return ticketError(err, "renew claim on ticket")
+}
+
+const releaseTicketSQL = `UPDATE stream_tickets SET claim = NULL, claimed_until = NULL WHERE hash = $1 AND claim = $2`
+
+// ReleaseTicket implements domain.TicketRepository. Releasing a claim that is
+// lost changes nothing.
+func (s *Store) ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID) error {
+	_, err := s.general.Exec(ctx, releaseTicketSQL, hash, claim)
+	return translate(err, "release ticket")
+}
+
+const deleteExpiredTicketsSQL = `
+DELETE FROM stream_tickets
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM stream_tickets WHERE usable_until <= now() ORDER BY usable_until LIMIT $1 FOR UPDATE SKIP LOCKED
+))`
+
+// DeleteExpiredTickets implements domain.TicketRepository.
+func (s *Store) DeleteExpiredTickets(ctx context.Context, limit int) (int, error) {
+	tag, err := s.general.Exec(ctx, deleteExpiredTicketsSQL, max(0, limit))
+	if err != nil {
+		return 0, translate(err, "delete expired tickets")
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+func ticketError(err error, verb string) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return domain.New(domain.ErrNotFound, "ticket_not_found", "There is no such ticket that can be used.")
+	}
+	return translate(err, verb)
+}
+
+// scanTicket returns no role and no tenant of the holder: those are the
+// user's.
+func scanTicket(row pgx.Row) (domain.Ticket, error) {
+	var t domain.Ticket
+	var user uuid.NullUUID
+	var tokenExpires *time.Time
+	if err := row.Scan(&t.Hash, &t.TenantID, &user, &t.Holder.TokenVersion, &tokenExpires, &t.ExpiresAt, &t.FirstUseBy); err != nil {
+		return domain.Ticket{}, fmt.Errorf("scan ticket: %w", err)
+	}
+	t.Holder.UserID = user.UUID
+	if tokenExpires != nil {
+		t.Holder.ExpiresAt = tokenExpires.UTC()
+	}
+	t.ExpiresAt, t.FirstUseBy = t.ExpiresAt.UTC(), t.FirstUseBy.UTC()
+	return t, nil
+}

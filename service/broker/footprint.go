@@ -1,0 +1,21 @@
+package broker
+
+import "lanekeeper/domain"
+
+// Footprint returns what a process with these options takes of the broker's
+// open files, its tenants' queues included.
+func (o Options) Footprint() domain.Footprint {
+	// One for topology, one for trying queues out, those for publishing, and
+	// one for dead letters.
+	f := domain.Footprint{
+		ConnectionsPerReplica: 3 + min(publishConnections, o.PublishChannels), TenantsPerConnection: channelsPerConnection,
+	}
+	if o.QueueType == Quorum {
+		f.QuorumPerTenant++
+		f.QuorumShared = len(retryTiers()) + 1 // and the orphans'
+	}
+	if o.DeadLetterQueueType == Quorum {
+		f.QuorumPerTenant++
+	}
+	return f
+}

@@ -1,0 +1,51 @@
+// Package fleet lets several replicas of the service behave as one: it tells
+// which replica owns which tenant, and what the others say of their consumers.
+//
+// Every replica has a row in the database, which it renews every 3 s, and
+// reads the rows of all of them every second. From the names of those that
+// are alive each computes for itself who owns a tenant, by rendezvous hashing
+// (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates"):
+// the owner is the one whose name, mixed with the tenant's id, gives the
+// highest number. Who knows the same names comes to the same result, and when
+// one comes or goes only the tenants move that it takes or leaves.
+//
+// # Who is a member
+//
+//	            row appears                  not renewed for 6 s
+//	(unknown) --------------> member  ------------------------------> suspect
+//	    ^                       |  ^                                   |    |
+//	    |      row removed      |  |              renewed              |    |
+//	    +-----------------------+  +-----------------------------------+    |
+//	    ^                                                                   |
+//	    |              row removed, or still a suspect after 4 s            |
+//	    +-------------------------------------------------------------------+
+//
+// A suspect remains a member, and so an owner. The age of a row is measured
+// with the database's clock, the time as a suspect with ours, so that 10 s
+// after its last sign of life a replica is out, unless it was the database's
+// clock that jumped: that makes suspects of all, and each renews its row
+// within 3 s.
+//
+// While the rows cannot be read or our own cannot be renewed, and for 10 s
+// after, nobody leaves: after an outage every row is old, and after the loss
+// of the table they are all gone, although the replicas are not. Newcomers are
+// taken even then: a fresh row can only come from a replica that lives and
+// counts itself in already, and whoever did not count it in, too, would go on
+// claiming tenants that it claims.
+//
+// # Who owns what
+//
+// A replica owns nothing before it has written its row for the first time, nor
+// after Leave. In between it always counts itself in, whatever the others
+// think of it. A replica that starts right after an outage may take itself for
+// the only one until the others have renewed their rows, and one that was
+// frozen does not know better either. So for moments two replicas may both
+// believe to own a tenant, or none may: ownership decides who tries to
+// consume, and the single active consumer of the queue who does.
+//
+// # What is told of consumers
+//
+// Each replica reports the consumers it runs: new states within a second,
+// numbers every 3 s, and everything again every half minute or so and after
+// an outage, because the table of reports does not survive a crash.
+package fleet

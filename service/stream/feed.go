@@ -1,0 +1,280 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+const (
+	// readRows is how many messages a feed reads at a time.
+	readRows = 512
+	// moreBytes is from which size on more may follow a read that is not full:
+	// reads end early by a bound of the store, and this is well below any.
+	moreBytes = 512 << 10
+
+	// Waking a client and sending to it takes time, so many clients are woken
+	// less often: each adds clientPause to the pause from one broadcast to the
+	// next.
+	clientPause    = 50 * time.Microsecond
+	fewClients     = 20
+	maxClientPause = 500 * time.Millisecond
+	// wakeStep is the least time between two groups of clients.
+	wakeStep = 3 * time.Millisecond
+
+	// holdLimit is how long a feed waits for clients that would fall out of
+	// the window, and holdStep how often it looks.
+	holdLimit = 100 * time.Millisecond
+	holdStep  = 5 * time.Millisecond
+
+	minRetry = 100 * time.Millisecond
+	maxRetry = 2 * time.Second
+)
+
+// feed reads the tail of one tenant's history for all of its clients:
+//
+//	reading --> announcing --caught up--> waiting --woken, or time to poll--> pacing --> reading
+//	reading --database away--> backing off --> reading
+//	reading --history gone--> failed
+//
+// It lives as long as it has members.
+type feed struct {
+	service *Service
+	tenant  uuid.UUID
+	window  window
+	// woken holds a token when the feed is to look.
+	woken chan struct{}
+
+	// Guarded by the service's mutex.
+	members map[*client]struct{}
+	joined  int // so far
+	begun   bool
+	cancel  context.CancelFunc // nil before it has begun
+
+	// Those of the goroutine.
+	news      bool      // the clients do not know yet
+	broadcast time.Time // when the last began
+	failing   bool
+}
+
+func newFeed(s *Service, tenant uuid.UUID) *feed {
+	f := &feed{
+		service: s, tenant: tenant,
+		woken:   make(chan struct{}, 1),
+		members: make(map[*client]struct{}),
+	}
+	f.window.init()
+	return f
+}
+
+// beginning returns from where the first client's feed reads: from its cursor
+// where that is near the end, which saves the client reading for itself.
+func beginning(cursor int64, bounds domain.StreamBounds) int64 {
+	if bounds.Last-cursor <= readRows {
+		return cursor
+	}
+	return bounds.Last
+}
+
+// signal makes the feed look. It never blocks.
+func (f *feed) signal() {
+	select {
+	case f.woken <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the feed. The service's mutex must be held.
+func (f *feed) stop() {
+	if f.cancel != nil {
+		f.cancel()
+	}
+}
+
+func (f *feed) run(ctx context.Context) {
+	retry := minRetry
+	for {
+		more, err := f.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case isFinal(err):
+			f.fail(ctx, err)
+			return
+		case err != nil:
+			f.report(ctx, err)
+			if !wait(ctx, jitter(retry)) {
+				return
+			}
+			retry = min(2*retry, maxRetry)
+			continue
+		}
+		f.report(ctx, nil)
+		retry = minRetry
+		if !f.announce(ctx) || !more && !f.idle(ctx) || !f.pace(ctx) {
+			return
+		}
+	}
+}
+
+// read puts what is new into the window, and tells whether there may be more.
+func (f *feed) read(ctx context.Context) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	select {
+	case <-f.woken: // for what this read sees
+	default:
+	}
+	_, after := f.window.bounds()
+	messages, err := f.service.options.Streams.ReadStream(ctx, f.tenant, after, readRows)
+	if err != nil || len(messages) == 0 {
+		return false, err
+	}
+	f.service.reportHole(ctx, after, messages)
+	f.window.add(encode(messages, f.service.options.Encode, time.Now()))
+	f.news = true
+	size := 0
+	for i := range messages {
+		size += len(messages[i].Payload)
+	}
+	return len(messages) == readRows || size >= moreBytes, nil
+}
+
+// announce wakes the clients when there is something new for them. Many are
+// not woken all at once, but spread over the pause that follows: everything
+// else would have to wait until all of them had run. False means that ctx
+// ended.
+func (f *feed) announce(ctx context.Context) bool {
+	if !f.news {
+		return true
+	}
+	f.news, f.broadcast = false, time.Now()
+	clients, _ := f.audience()
+	pause := pauseFor(clients)
+	steps := max(1, min(groups, int(pause/wakeStep)))
+	for group := range groups {
+		due := pause * time.Duration(group*steps/groups) / time.Duration(steps)
+		if early := due - time.Since(f.broadcast); early > 0 && !wait(ctx, early) {
+			return false
+		}
+		f.window.wake(group)
+	}
+	return ctx.Err() == nil
+}
+
+// idle waits until it is time to look; false means that ctx ended.
+func (f *feed) idle(ctx context.Context) bool {
+	poll := time.NewTimer(f.service.pollAfter())
+	defer poll.Stop()
+	select {
+	case <-f.woken:
+	case <-poll.C:
+	case <-ctx.Done():
+		return false
+	}
+	f.window.trim(time.Now())
+	return true
+}
+
+// pace waits for as long as the next broadcast should: longer the more clients
+// there are, and a little for those that would fall out of the window and read
+// the database in its stead. False means that ctx ended.
+func (f *feed) pace(ctx context.Context) bool {
+	clients, _ := f.audience()
+	if pause := pauseFor(clients) - time.Since(f.broadcast); pause > 0 && !wait(ctx, pause) {
+		return false
+	}
+	for begin := time.Now(); time.Since(begin) < holdLimit; {
+		if _, lowest := f.audience(); !f.window.crowded(lowest) {
+			break
+		}
+		if !wait(ctx, holdStep) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// audience returns how many clients there are, and the lowest cursor of those
+// within the window, or that of its end when there are none.
+func (f *feed) audience() (clients int, lowest int64) {
+	start, end := f.window.bounds()
+	lowest = end
+	f.service.mu.RLock()
+	defer f.service.mu.RUnlock()
+	for c := range f.members {
+		if at := c.cursor.Load(); at >= start && at < lowest {
+			lowest = at
+		}
+	}
+	return len(f.members), lowest
+}
+
+// fail ends the feed, and the streams of its clients once they have taken what
+// is in the window.
+func (f *feed) fail(ctx context.Context, err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, domain.ErrNotFound) {
+		level = slog.LevelInfo // its tenant was deleted
+	}
+	f.service.options.Log.Log(ctx, level, "streams of a tenant end", slog.Any("error", err))
+	f.service.mu.Lock()
+	f.service.remove(f)
+	f.service.mu.Unlock()
+	f.window.fail(err)
+}
+
+// report logs when the database goes and comes, not each try.
+func (f *feed) report(ctx context.Context, err error) {
+	switch {
+	case err != nil && !f.failing:
+		f.service.options.Log.WarnContext(ctx, "stream cannot be read, trying again", slog.Any("error", err))
+	case err == nil && f.failing:
+		f.service.options.Log.InfoContext(ctx, "stream can be read again")
+	}
+	f.failing = err != nil
+}
+
+// reportHole logs that messages between others are missing. Their order is
+// that of their commits, so these will not come any more: somebody must have
+// deleted them by hand.
+func (s *Service) reportHole(ctx context.Context, after int64, messages []domain.Message) {
+	for i := range messages {
+		if messages[i].Seq != after+1 {
+			s.options.Log.ErrorContext(ctx, "messages are missing in a history",
+				slog.Int64("after", after), slog.Int64("before", messages[i].Seq))
+			return
+		}
+		after++
+	}
+}
+
+// isFinal tells errors that end a stream from those that pass.
+func isFinal(err error) bool {
+	return errors.Is(err, domain.ErrGone) || errors.Is(err, domain.ErrNotFound) || errors.Is(err, domain.ErrConflict)
+}
+
+// pauseFor returns the pause between two broadcasts to that many clients.
+func pauseFor(clients int) time.Duration {
+	if clients < fewClients {
+		return 0
+	}
+	return min(time.Duration(clients)*clientPause, maxClientPause)
+}
+
+// wait returns false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

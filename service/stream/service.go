@@ -1,0 +1,248 @@
+package stream
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"lanekeeper/domain"
+)
+
+const (
+	defaultMaxClients = 10_000
+	// pollPause is how long a feed waits for a wake-up before it looks by
+	// itself; backstopPause is that while Redis delivers the wake-ups of all
+	// replicas.
+	pollPause     = time.Second
+	backstopPause = 5 * time.Second
+	// readTimeout is the backstop of one read; the server's own statement
+	// timeout comes first.
+	readTimeout = 6 * time.Second
+	// laggardReads is how many clients that are behind read the database at a
+	// time. It leaves connections to the feeds.
+	laggardReads = 2
+	// retryFull is when to come again while there are too many clients.
+	retryFull = 5 * time.Second
+	// retryClosing is when to come again while the service shuts down.
+	retryClosing = time.Second
+)
+
+// Options configure a Service.
+type Options struct {
+	Streams domain.StreamRepository
+	// Encode returns a message as it is sent to clients, as a whole event. The
+	// result must not be changed afterwards.
+	Encode func(m *domain.Message) []byte
+	// Redis is where replicas wake each other; nil for none. Timeouts, the
+	// size of the pool and what else depends on the use are chosen here.
+	Redis *redis.Options
+	Log   *slog.Logger
+	// MaxClients is how many streams may be open at a time; 10,000 by default.
+	MaxClients int
+}
+
+// Service is the realtime engine. Its methods are safe for concurrent use.
+type Service struct {
+	options        Options
+	bus            *bus // nil without Redis
+	poll, backstop time.Duration
+	// laggards holds a token for each client that reads for itself.
+	laggards chan struct{}
+	// life ends with Close.
+	life context.Context //nolint:containedctx // of the streams and feeds, not of a call
+	end  context.CancelFunc
+	// running are the feeds. Run waits for them; none is added after closed.
+	running sync.WaitGroup
+
+	mu      sync.RWMutex // guards the rest; nothing waits while it is held
+	feeds   map[uuid.UUID]*feed
+	clients int
+	closed  bool
+}
+
+// NewService returns a Service whose streams end when Run does.
+func NewService(o Options) *Service {
+	if o.MaxClients <= 0 {
+		o.MaxClients = defaultMaxClients
+	}
+	s := &Service{
+		options:  o,
+		poll:     pollPause,
+		backstop: backstopPause,
+		laggards: make(chan struct{}, laggardReads),
+		feeds:    make(map[uuid.UUID]*feed),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if o.Redis != nil {
+		s.bus = newBus(o.Redis, o.Log, s.wake, s.wakeAll)
+	}
+	return s
+}
+
+// Run exchanges wake-ups with other replicas until ctx ends, then closes the
+// service and waits for everything that runs in it. Call it once.
+func (s *Service) Run(ctx context.Context) {
+	defer context.AfterFunc(ctx, s.Close)() // at once, whatever else ends
+	if s.bus != nil {
+		s.bus.run(ctx)
+	}
+	<-ctx.Done()
+	s.Close()
+	s.running.Wait()
+}
+
+// Close ends all streams at once and refuses new ones. Committed goes on
+// waking other replicas until Run ends. It may be called more than once.
+func (s *Service) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.end()
+}
+
+// Committed tells that messages of these tenants were stored. It never
+// blocks, costs next to nothing for tenants without streams, and does not keep
+// the slice.
+func (s *Service) Committed(tenants []uuid.UUID) {
+	s.wake(tenants)
+	if s.bus != nil {
+		s.bus.add(tenants)
+	}
+}
+
+// Clients returns how many streams are open.
+func (s *Service) Clients() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.clients
+}
+
+// Open returns a stream of the tenant's messages after from; nil means from
+// now on, and 0 from the oldest message that is kept. Close it afterwards.
+// Errors are ErrNotFound for a tenant without a history, ErrConflict for a
+// cursor that is ahead of it, ErrGone for one after which messages are not
+// kept any longer, and ErrUnavailable.
+func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error) {
+	// First there is a feed, which is woken by every commit from now on, then
+	// comes the look at where the history is.
+	c, err := s.join(tenantID)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	bounds, err := s.options.Streams.StreamBounds(ctx, tenantID)
+	if err == nil {
+		err = c.place(bounds, from)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	s.begin(c, bounds) //nolint:contextcheck // the feed outlives the call
+	return c, nil
+}
+
+// join adds a client to the tenant's feed, which is made for the first.
+func (s *Service) join(tenantID uuid.UUID) (*client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, errShuttingDown()
+	case s.clients >= s.options.MaxClients:
+		return nil, domain.New(domain.ErrUnavailable, "streams_full", "Too many streams are open; try again later.").After(retryFull)
+	}
+	f := s.feeds[tenantID]
+	if f == nil {
+		f = newFeed(s, tenantID)
+		s.feeds[tenantID] = f
+	}
+	c := newClient(s, f, f.joined%groups)
+	f.joined++
+	f.members[c] = struct{}{}
+	s.clients++
+	return c, nil
+}
+
+// begin starts the feed, unless that was done.
+func (s *Service) begin(c *client, bounds domain.StreamBounds) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := c.feed
+	if f.begun || s.closed {
+		return
+	}
+	f.begun = true
+	f.window.reset(beginning(c.cursor.Load(), bounds))
+	ctx, cancel := context.WithCancel(domain.WithTenantID(s.life, f.tenant))
+	f.cancel = cancel
+	s.running.Go(func() {
+		defer cancel()
+		f.run(ctx)
+	})
+}
+
+// leave removes a client, and ends its feed when it was the last.
+func (s *Service) leave(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(c.feed.members, c)
+	s.clients--
+	if len(c.feed.members) == 0 {
+		s.remove(c.feed)
+	}
+}
+
+// remove ends a feed: who comes now gets another. The mutex must be held.
+func (s *Service) remove(f *feed) {
+	if s.feeds[f.tenant] == f {
+		delete(s.feeds, f.tenant)
+	}
+	f.stop()
+}
+
+// wake makes feeds look.
+func (s *Service) wake(tenants []uuid.UUID) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.feeds) == 0 {
+		return
+	}
+	for _, id := range tenants {
+		if f := s.feeds[id]; f != nil {
+			f.signal()
+		}
+	}
+}
+
+// wakeAll makes all feeds look, and decide anew when to look next.
+func (s *Service) wakeAll() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, f := range s.feeds {
+		f.signal()
+	}
+}
+
+// pollAfter returns when to look without having been woken.
+func (s *Service) pollAfter() time.Duration {
+	if s.bus != nil && s.bus.healthy.Load() {
+		return jitter(s.backstop)
+	}
+	return jitter(s.poll)
+}
+
+func errShuttingDown() error {
+	return domain.New(domain.ErrUnavailable, "shutting_down", "The service is shutting down.").After(retryClosing)
+}
+
+// jitter returns a duration between three quarters of d and d.
+func jitter(d time.Duration) time.Duration {
+	return d - rand.N(d/4+1) //nolint:gosec // spreads reads, guards nothing
+}

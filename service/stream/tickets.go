@@ -1,0 +1,251 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+const (
+	// ticketFirstUse is how long a ticket waits for its first use.
+	ticketFirstUse = 30 * time.Second
+	// ticketLifetime is that of tickets of callers without a token, unless
+	// TicketOptions says otherwise.
+	ticketLifetime = time.Hour
+	// ticketBytes is how many random bytes a ticket is, and ticketLength how
+	// long it is as text.
+	ticketBytes  = 32
+	ticketLength = 43
+
+	// A stream holds its ticket for ticketLease, and prolongs that every
+	// ticketRenewal. Who comes while the ticket is held waits as long as the
+	// stream of a killed replica could hold it, and looks every ticketLook.
+	ticketLease   = 5 * time.Second
+	ticketRenewal = 1500 * time.Millisecond
+	ticketWait    = ticketLease
+	ticketLook    = 200 * time.Millisecond
+	// renewTimeout and releaseTimeout bound one attempt.
+	renewTimeout   = time.Second
+	releaseTimeout = 2 * time.Second
+
+	ticketJanitorEvery = time.Minute
+	ticketJanitorChunk = 5000
+)
+
+// TicketOptions is what NewTickets needs; zero durations mean the defaults.
+type TicketOptions struct {
+	Tickets domain.TicketRepository
+	// Lifetime is that of tickets of callers without a token: those of open
+	// mode.
+	Lifetime time.Duration
+	// Lease is how long a stream holds its ticket, Renewal after which time
+	// that is prolonged, and Wait how long Redeem waits for a ticket that
+	// another stream holds.
+	Lease, Renewal, Wait time.Duration
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Tickets issues the tickets with which browsers open streams, because their
+// EventSource cannot send headers, and sees to it that each is used by one
+// stream at a time. A ticket is a secret: the database has only its hash. Its
+// methods are safe for concurrent use.
+//
+// While a stream is open it holds its ticket by a lease. So one whose replica
+// was killed gives way within seconds, and Redeem waits that long: EventSource
+// comes back by itself after a lost connection, but never after a refusal.
+type Tickets struct {
+	options TicketOptions
+}
+
+// NewTickets returns Tickets.
+func NewTickets(o TicketOptions) *Tickets {
+	o.Lifetime = cmp.Or(o.Lifetime, ticketLifetime)
+	o.Lease = cmp.Or(o.Lease, ticketLease)
+	o.Renewal = cmp.Or(o.Renewal, ticketRenewal)
+	o.Wait = cmp.Or(o.Wait, ticketWait)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Tickets{options: o}
+}
+
+// Issue returns a ticket for p's streams of the tenant, and until when it may
+// be used: as long as the token that p came with. Errors are
+// ErrUnauthenticated when that has ended, and ErrUnavailable.
+func (t *Tickets) Issue(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (ticket string, expiresAt time.Time, err error) {
+	lifetime := t.options.Lifetime
+	if !p.ExpiresAt.IsZero() {
+		if lifetime = p.ExpiresAt.Sub(t.options.Now()); lifetime <= 0 {
+			return "", time.Time{}, domain.New(domain.ErrUnauthenticated, "token_expired", "The token has expired; log in again.")
+		}
+	}
+	secret := make([]byte, ticketBytes)
+	_, _ = rand.Read(secret) // never fails, see its documentation
+	ticket = base64.RawURLEncoding.EncodeToString(secret)
+	stored, err := t.options.Tickets.InsertTicket(ctx, domain.Ticket{Hash: ticketHash(ticket), TenantID: tenantID, Holder: p}, ticketFirstUse, lifetime)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("insert ticket: %w", err)
+	}
+	return ticket, stored.ExpiresAt, nil
+}
+
+// Redeem takes a ticket for one stream; resume tells that its client says where
+// it was. Of the holder it knows who it was, not what it may do now. TenantID
+// is what the client says the ticket is for, or zero. Whoever got a ticket must
+// call Keep while the stream is open and Release at its end, with the claim.
+//
+// While another stream is open with the ticket it waits for that to end, until
+// ctx does and no longer than the lease of a stream whose replica was killed.
+// Errors are ErrConflict when that was in vain; ErrUnauthenticated for a ticket
+// that is unknown, expired, or used and not resumed; ErrNotFound for one of
+// another tenant; ErrUnavailable.
+func (t *Tickets) Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error) {
+	if len(ticket) != ticketLength {
+		return domain.Ticket{}, uuid.Nil, ticketInvalid()
+	}
+	hash := ticketHash(ticket)
+	if tenantID != uuid.Nil {
+		// First, so that a mistake does not use the ticket up.
+		found, err := t.options.Tickets.FindTicket(ctx, hash)
+		if err != nil {
+			return domain.Ticket{}, uuid.Nil, redeemError(err)
+		}
+		if found.TenantID != tenantID {
+			return domain.Ticket{}, uuid.Nil, domain.TenantNotFound()
+		}
+	}
+	claim, err := uuid.NewRandom()
+	if err != nil {
+		return domain.Ticket{}, uuid.Nil, fmt.Errorf("make claim: %w", err)
+	}
+	claimed, err := t.claim(ctx, hash, claim, resume)
+	if err != nil {
+		return domain.Ticket{}, uuid.Nil, redeemError(err)
+	}
+	return claimed, claim, nil
+}
+
+// claim tries until the ticket is free.
+func (t *Tickets) claim(ctx context.Context, hash []byte, claim uuid.UUID, resume bool) (domain.Ticket, error) {
+	waited := time.NewTimer(t.options.Wait)
+	defer waited.Stop()
+	for last := false; ; {
+		claimed, err := t.options.Tickets.ClaimTicket(ctx, hash, claim, resume, t.options.Lease)
+		if last || !errors.Is(err, domain.ErrConflict) {
+			return claimed, err
+		}
+		select {
+		case <-time.After(jitter(min(ticketLook, t.options.Wait))):
+		case <-waited.C:
+			last = true
+		case <-ctx.Done():
+			return domain.Ticket{}, err
+		}
+	}
+}
+
+// Keep prolongs a claim until ctx ends, and then returns nil; else it returns
+// an ErrConflict once another stream has the ticket, or it has expired.
+//
+// While the database is away the stream keeps its ticket, also past the end of
+// the lease: nobody could claim it meanwhile, and a stream that ended could not
+// be opened again. When the database is back it turns out whether somebody who
+// reached it earlier has the ticket now.
+func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error {
+	tick := time.NewTicker(t.options.Renewal)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		err := t.renew(ctx, ticket.Hash, claim)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, domain.ErrNotFound):
+			return domain.Wrap(err, domain.ErrConflict, "ticket_lost", "The ticket has expired, or another stream has taken it over.")
+		case err != nil:
+			t.options.Log.DebugContext(ctx, "claim on ticket not renewed, trying again", slog.Any("error", err))
+		}
+	}
+}
+
+func (t *Tickets) renew(ctx context.Context, hash []byte, claim uuid.UUID) error {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	return t.options.Tickets.RenewTicket(ctx, hash, claim, t.options.Lease)
+}
+
+// Release ends a claim, so that the ticket can be used again at once. When the
+// database is away the lease ends by itself.
+func (t *Tickets) Release(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if err := t.options.Tickets.ReleaseTicket(ctx, ticket.Hash, claim); err != nil {
+		t.options.Log.DebugContext(ctx, "ticket not released, its lease will end", slog.Any("error", err))
+	}
+}
+
+// RunJanitor deletes tickets that nobody can use any more, in chunks, until ctx
+// ends. Any number of replicas may run one.
+func (t *Tickets) RunJanitor(ctx context.Context) {
+	tick := time.NewTicker(ticketJanitorEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.deleteExpired(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *Tickets) deleteExpired(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := t.options.Tickets.DeleteExpiredTickets(ctx, ticketJanitorChunk)
+		if err != nil {
+			t.options.Log.DebugContext(ctx, "expired tickets not deleted, trying again later", slog.Any("error", err))
+			return
+		}
+		if n < ticketJanitorChunk {
+			return
+		}
+	}
+}
+
+// ticketHash is over the text, so that a ticket has one spelling.
+func ticketHash(ticket string) []byte {
+	hash := sha256.Sum256([]byte(ticket))
+	return hash[:]
+}
+
+// redeemError tells those who must not use a ticket apart from those who may
+// try again.
+func redeemError(err error) error {
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return ticketInvalid()
+	case errors.Is(err, domain.ErrConflict):
+		return domain.Wrap(err, domain.ErrConflict, "ticket_in_use", "Another stream is open with this ticket; a ticket is for one at a time.")
+	}
+	return fmt.Errorf("redeem ticket: %w", err)
+}
+
+func ticketInvalid() error {
+	return domain.New(domain.ErrUnauthenticated, "ticket_invalid", "The ticket is unknown, has expired, or was used before; used ones can only be resumed, with Last-Event-ID.")
+}

@@ -1,0 +1,165 @@
+package apptest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+)
+
+// streamPath is where the stream is.
+const streamPath = "/api/messages/stream"
+
+// Event is one message as a stream tells it.
+type Event struct {
+	Seq     int64
+	Message Message
+}
+
+// Stream is an open stream of a tenant's messages. It is not safe for
+// concurrent use, but for Close.
+type Stream struct {
+	Header http.Header
+
+	body   io.ReadCloser
+	lines  *bufio.Reader
+	cancel func()
+}
+
+// LastEventID resumes a stream.
+func LastEventID(seq int64) Header { return Header{"Last-Event-ID", strconv.FormatInt(seq, 10)} }
+
+// TryStream opens a stream, from any goroutine, with a query such as
+// "cursor=0". An answer other than 200 is a *RefusedError. The stream lives as
+// long as ctx, and no longer than until Close.
+func (c *Client) TryStream(ctx context.Context, query string, headers ...Header) (*Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	path := streamPath
+	if query != "" {
+		path += "?" + query
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+path, http.NoBody)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", c.token)
+	}
+	for _, h := range headers {
+		request.Header.Set(h[0], h[1])
+	}
+	unlimited := http.Client{Transport: c.http.Transport} // a stream may take any time
+	response, err := unlimited.Do(request)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open stream: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		defer cancel()
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		return nil, errors.Join(&RefusedError{&Answer{Status: response.StatusCode, Header: response.Header, Body: text}}, err)
+	}
+	return &Stream{Header: response.Header, body: response.Body, lines: bufio.NewReaderSize(response.Body, 64<<10), cancel: cancel}, nil
+}
+
+// Stream opens a tenant's stream and ends the test when it is refused. It is
+// closed when the test ends.
+func (c *Client) Stream(tenant, query string, headers ...Header) *Stream {
+	c.t.Helper()
+	s, err := c.TryStream(c.t.Context(), query, append(headers, ForTenant(tenant))...)
+	require.NoError(c.t, err)
+	c.t.Cleanup(s.Close)
+	media := s.Header.Get("Content-Type")
+	require.True(c.t, strings.HasPrefix(media, "text/event-stream"), media)
+	return s
+}
+
+// StreamRefused opens a stream and ends the test unless the answer is a
+// complete problem document with this status and code.
+func (c *Client) StreamRefused(status int, code, query string, headers ...Header) {
+	c.t.Helper()
+	s, err := c.TryStream(c.t.Context(), query, headers...)
+	if err == nil {
+		s.Close()
+		require.FailNow(c.t, "the stream was opened", "%s %v", query, headers)
+	}
+	var refused *RefusedError
+	require.ErrorAs(c.t, err, &refused)
+	p, err := refused.Problem()
+	require.NoError(c.t, err)
+	require.Equal(c.t, status, p.Status, "%s", refused.Body)
+	require.Equal(c.t, code, p.Code, "%s", refused.Body)
+}
+
+// Next returns the next message. The error is io.EOF when the service has
+// ended the stream in good order, and that of the connection otherwise.
+func (s *Stream) Next() (Event, error) {
+	var event Event
+	var name, data string
+	for {
+		line, err := s.lines.ReadString('\n')
+		if err != nil {
+			return Event{}, err //nolint:wrapcheck // io.EOF is part of the contract
+		}
+		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case line == "\n" && name == "":
+			data = "" // a comment or a retry alone
+		case line == "\n":
+			if name != "message" {
+				return Event{}, fmt.Errorf("event %q: %w", name, errUnknownEvent)
+			}
+			if err := json.Unmarshal([]byte(data), &event.Message); err != nil {
+				return Event{}, fmt.Errorf("decode event %.500s: %w", data, err)
+			}
+			if event.Message.Seq != event.Seq {
+				return Event{}, fmt.Errorf("%w: id %d, seq %d", errUnknownEvent, event.Seq, event.Message.Seq)
+			}
+			return event, nil
+		case field == "event":
+			name = value
+		case field == "data":
+			data += value
+		case field == "id":
+			if event.Seq, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return Event{}, fmt.Errorf("id of an event: %w", err)
+			}
+		}
+	}
+}
+
+var errUnknownEvent = errors.New("not an event as it should be")
+
+// Take returns the next n messages, after checking that they follow seq
+// without a hole.
+func (s *Stream) Take(after int64, n int) ([]Event, error) {
+	events := make([]Event, 0, n)
+	for range n {
+		e, err := s.Next()
+		if err != nil {
+			return events, err
+		}
+		if e.Seq != after+1 {
+			return events, NotYet("seq %d after %d, not %d", after+1, after, e.Seq)
+		}
+		after = e.Seq
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Close ends the stream.
+func (s *Stream) Close() {
+	s.cancel()
+	_ = s.body.Close() // it was cut off
+}
