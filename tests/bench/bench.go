@@ -35,6 +35,7 @@ type scale struct {
 type results struct {
 	scales  []scale
 	latency []latencyRound
+	streams []streamRound
 	stored  int64 // rows that were checked
 }
 
@@ -93,6 +94,12 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 		var err error
 		if r.latency, err = b.latencies(ctx); err != nil {
 			return r, fmt.Errorf("open loop: %w", err)
+		}
+	}
+	if b.options.open > 0 && b.options.crowd > 0 {
+		var err error
+		if r.streams, err = b.streams(ctx); err != nil {
+			return r, fmt.Errorf("streams: %w", err)
 		}
 	}
 	b.say("checking what was stored")

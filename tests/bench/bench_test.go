@@ -23,12 +23,13 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out bytes.Buffer
 	err := run(t.Context(), []string{
-		"-tenants=1,3", "-messages=600", "-singles=60", "-batch=100", "-repeat=2", "-open=200ms", "-rate=200",
+		"-tenants=1,3", "-messages=600", "-singles=60", "-batch=100", "-repeat=2", "-open=200ms", "-rate=200", "-stream-rate=100", "-crowd=10",
 		"-dir=" + dir, "-profile=" + filepath.Join(dir, "profiles"), "-out=" + filepath.Join(dir, "page.md"),
 	}, &out, t.Output())
 	require.NoError(t, err)
-	// Two rounds of batches and singles for each number, and of the open loop.
-	require.Contains(t, out.String(), "2,720 rows checked")
+	// Two rounds of batches and singles for each number, of the open loop, and of
+	// streams.
+	require.Contains(t, out.String(), "2,840 rows checked")
 	page, err := os.ReadFile(filepath.Join(dir, "page.md"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "-tenants=1,3")
@@ -51,6 +52,7 @@ func TestParseRefuses(t *testing.T) {
 		{"-clients=0"},
 		{"-repeat=0"},
 		{"-rate=0"},
+		{"-crowd=-1"},
 		{"more"},
 	} {
 		_, err := parse(arguments, t.Output())

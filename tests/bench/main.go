@@ -36,6 +36,8 @@ type options struct {
 	repeat      int
 	open        time.Duration
 	rate        int
+	streamRate  int
+	crowd       int
 	logLevel    string
 	inProcess   bool
 	profile     string
@@ -95,6 +97,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.repeat, "repeat", 3, "rounds; the median is reported")
 	flags.DurationVar(&o.open, "open", 15*time.Second, "length of each open-loop measurement; 0 leaves it out")
 	flags.IntVar(&o.rate, "rate", 1000, "publications a second in the open loop")
+	flags.IntVar(&o.streamRate, "stream-rate", 500, "publications a second while streams are measured")
+	flags.IntVar(&o.crowd, "crowd", 1000, "clients that stream the messages of one tenant; 0 leaves streams out")
 	flags.StringVar(&o.logLevel, "log", "error", "the service's log `level`; its log goes to a file")
 	flags.BoolVar(&o.inProcess, "in-process", false, "run the service inside of this process")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles to this `directory`; implies -in-process")
@@ -130,6 +134,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -clients and -connections must be from 1 to 256", errUsage)
 	case o.repeat < 1 || o.repeat > 100:
 		return o, fmt.Errorf("%w: -repeat must be from 1 to 100", errUsage)
+	case o.streamRate < 1 || o.streamRate > 100_000 || o.crowd < 0 || o.crowd > 10_000:
+		return o, fmt.Errorf("%w: -stream-rate must be from 1 to 100,000, and -crowd from 0 to 10,000", errUsage)
 	case o.rate < 1 || o.rate > 100_000 || o.open < 0 || o.open > 10*time.Minute:
 		return o, fmt.Errorf("%w: -rate must be from 1 to 100,000, and -open at most 10m", errUsage)
 	}

@@ -68,6 +68,18 @@ median of each figure is given.
 The last line is from the service's metric %slanekeeper_end_to_end_seconds%s, interpolated within its buckets.
 `, grouped(float64(o.rate)), o.open, min(openTenants, o.tenants[len(o.tenants)-1]), o.repeat, r.latency(), "`", "`")
 	}
+	if len(r.results.streams) > 0 {
+		fmt.Fprintf(&b, `
+## Streams
+
+The same open loop, %s publications a second for %s to %d tenants, each of which one client follows: from the scheduled
+moment until the client has the event. The bare chain is the least that a message has to go through to be stored:
+published to a queue with the same arguments, confirmed, consumed, inserted into a plain table, committed, one message
+at a time, with as many queues and connections as tenants. Below, a crowd follows one tenant, and every client gets
+every message; the time is from the metric %slanekeeper_end_to_end_seconds%s.
+
+%s`, grouped(float64(o.streamRate)), o.open, min(openTenants, o.tenants[len(o.tenants)-1]), "`", "`", r.streams())
+	}
 	fmt.Fprintf(&b, `
 ## Checked
 

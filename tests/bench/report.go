@@ -25,6 +25,9 @@ func (r report) tables() string {
 	if len(r.results.latency) > 0 {
 		b.WriteString("\n" + r.latency())
 	}
+	if len(r.results.streams) > 0 {
+		b.WriteString("\n" + r.streams())
+	}
 	fmt.Fprintf(&b, "\n%s rows checked: none missing, none twice, `seq` without holes.\n", grouped(float64(r.results.stored)))
 	return b.String()
 }
@@ -122,6 +125,22 @@ func (r report) latency() string {
 	line("POST /api/messages", func(x latencyRound) latencies { return x.post }, fmt.Sprintf("**%.2f**", median(rounds, latencyRound.ratio)))
 	t.add("Publication to committed row", "-", millis(median(rounds, func(x latencyRound) float64 { return float64(x.storedP99) })), "-")
 	return t.String()
+}
+
+// streams returns what was measured of realtime streams.
+func (r report) streams() string {
+	rounds := r.results.streams
+	of := func(f func(streamRound) float64) float64 { return median(rounds, f) }
+	t := newTable(fmt.Sprintf("At %s a second", grouped(float64(r.options.streamRate))), "p50", "p99", "p50 to that of the chain")
+	t.add("Bare chain to the commit", millis(of(func(x streamRound) float64 { return float64(x.chain.p50) })),
+		millis(of(func(x streamRound) float64 { return float64(x.chain.p99) })), "1")
+	t.add("POST to the event", millis(of(func(x streamRound) float64 { return float64(x.event.p50) })),
+		millis(of(func(x streamRound) float64 { return float64(x.event.p99) })), fmt.Sprintf("**%.2f**", of(streamRound.ratio)))
+	crowd := newTable(fmt.Sprintf("At %s a second to one tenant", grouped(crowdRate)), "Publication to commit, p99", "to that without clients")
+	crowd.add("Nobody streams", millis(of(func(x streamRound) float64 { return float64(x.alone) })), "1")
+	crowd.add(grouped(float64(r.options.crowd))+" clients stream", millis(of(func(x streamRound) float64 { return float64(x.crowded) })),
+		fmt.Sprintf("**%.2f**", of(streamRound.crowdRatio)))
+	return t.String() + "\n" + crowd.String()
 }
 
 func millis(nanoseconds float64) string {

@@ -58,16 +58,18 @@ func (st *stage) check(ctx context.Context) error {
 		st.fail("%v", err)
 	}
 	st.show("drained", "%.1f s after the load", time.Since(begun).Seconds())
-	if _, err := st.service.terminate(ctx); err != nil {
-		st.fail("%v", err)
-	}
-	alarming, err := st.service.alarming()
-	if err != nil {
-		return err
-	}
-	for i, line := range alarming {
-		if i < maxExamples {
-			st.fail("the service logged: %s", line)
+	for _, s := range st.replicas() {
+		if _, err := s.terminate(ctx); err != nil {
+			st.fail("%v", err)
+		}
+		alarming, err := s.alarming()
+		if err != nil {
+			return err
+		}
+		for i, line := range alarming {
+			if i < maxExamples {
+				st.fail("the service logged: %s", line)
+			}
 		}
 	}
 	slowest, over := st.client.timing()

@@ -9,25 +9,41 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // client calls the service as its users do, and notes how long it takes.
 type client struct {
-	base string
-	http *http.Client
+	bases []string // of all replicas, which take turns
+	turn  *atomic.Uint64
+	http  *http.Client
+	*notes
+}
 
+// notes are what a client noted; all that came from one share them.
+type notes struct {
 	mu      sync.Mutex
 	slowest time.Duration
 	over    int            // calls that took longer than promised
 	answers map[string]int // by status or kind of failure
 }
 
-func newClient(base string) *client {
+func newClient(bases ...string) *client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 512}
 	// Twice what is promised: a call that takes longer shall be seen.
-	return &client{base: base, http: &http.Client{Transport: transport, Timeout: 2 * requestLimit}, answers: make(map[string]int)}
+	return &client{
+		bases: bases, turn: new(atomic.Uint64), http: &http.Client{Transport: transport, Timeout: 2 * requestLimit},
+		notes: &notes{answers: make(map[string]int)},
+	}
 }
+
+// at returns the same client for one replica only.
+func (c *client) at(base string) *client {
+	return &client{bases: []string{base}, turn: c.turn, http: c.http, notes: c.notes}
+}
+
+func (c *client) base() string { return c.bases[c.turn.Add(1)%uint64(len(c.bases))] }
 
 // reply is an answer, or why there was none.
 type reply struct {
@@ -59,7 +75,7 @@ func (r reply) text() string {
 }
 
 func (c *client) call(ctx context.Context, method, path, tenant, key string, body []byte) reply {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, c.base()+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{err: fmt.Errorf("make request: %w", err)}
 	}

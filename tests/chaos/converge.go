@@ -4,112 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
 )
-
-// tenantState is a tenant as the database knows it.
-type tenantState struct {
-	id, status string
-	partition  bool
-}
-
-// tenantStates reads all tenants and whether they have a partition, and the
-// partitions that belong to nobody.
-func (st *stage) tenantStates(ctx context.Context) (states []tenantState, strays []string, err error) {
-	err = st.inDatabase(ctx, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'messages\_%'`)
-		if err != nil {
-			return fmt.Errorf("list partitions: %w", err)
-		}
-		partitions, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("list partitions: %w", err)
-		}
-		owned := make(map[string]bool)
-		for _, name := range partitions {
-			owned[name] = false
-		}
-		if rows, err = conn.Query(ctx, `SELECT id::text, status FROM tenants`); err != nil {
-			return fmt.Errorf("list tenants: %w", err)
-		}
-		var id, status string
-		_, err = pgx.ForEachRow(rows, []any{&id, &status}, func() error {
-			name := "messages_" + strings.ReplaceAll(id, "-", "_")
-			_, there := owned[name]
-			owned[name] = true
-			states = append(states, tenantState{id, status, there})
-			return nil
-		})
-		for name, has := range owned {
-			if !has {
-				strays = append(strays, name)
-			}
-		}
-		return err
-	})
-	return states, strays, err
-}
-
-// tenantQueues returns the names that belong to tenants.
-func tenantQueues(names []string) []string {
-	var found []string
-	for _, name := range names {
-		if strings.HasPrefix(name, "tenant_") {
-			found = append(found, name)
-		}
-	}
-	return found
-}
-
-// settled returns nil when every tenant is fully there, with partition, queues
-// and consumer, or fully gone.
-func (st *stage) settled(ctx context.Context) error {
-	states, strays, err := st.tenantStates(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	wrong := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{errNotReady}, args...)...))
-	}
-	for _, name := range strays {
-		wrong("partition %s belongs to nobody", name)
-	}
-	names, err := st.servers.queueNames(ctx, st.name)
-	if err != nil {
-		return err
-	}
-	queues := tenantQueues(names)
-	var active []string
-	for _, t := range states {
-		main, dead := "tenant_"+t.id+"_queue", "tenant_"+t.id+"_dlq"
-		hasMain, hasDead := slices.Contains(queues, main), slices.Contains(queues, dead)
-		switch t.status {
-		case "active":
-			active = append(active, main)
-			if !t.partition || !hasMain || !hasDead {
-				wrong("tenant %s is active: partition %v, queue %v, dead-letter queue %v", t.id, t.partition, hasMain, hasDead)
-			}
-		case "deleted":
-			if t.partition || hasMain || hasDead {
-				wrong("tenant %s is deleted: partition %v, queue %v, dead-letter queue %v", t.id, t.partition, hasMain, hasDead)
-			}
-		default:
-			wrong("tenant %s is %s", t.id, t.status)
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs[:min(len(errs), maxExamples)]...)
-	}
-	return st.consumed(active)
-}
 
 // consumed returns nil when every queue has a consumer.
 func (st *stage) consumed(queues []string) error {
@@ -246,18 +146,18 @@ func createDeleteCrash(ctx context.Context, st *stage) error {
 		}
 	}
 	st.show("converged", "%.1f s after the start at most", longest.Seconds())
-	states, _, err := st.tenantStates(ctx)
+	lanes, err := st.lanes(ctx)
 	if err != nil {
 		return err
 	}
 	active := 0
-	for _, t := range states {
-		if t.status == "active" {
+	for _, l := range lanes {
+		if l.status == "active" {
 			active++
-			st.tenants = append(st.tenants, t.id)
+			st.tenants = append(st.tenants, l.tenant)
 		}
 	}
-	st.show("tenants", "%d, %d of them there at the end", len(states), active)
+	st.show("tenants", "%d, %d of them there at the end", len(lanes), active)
 	if err := st.acceptAndStore(ctx, st.tenants, st.converging()); err != nil {
 		st.fail("%v", err)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/tests/proxy"
 )
 
 const (
@@ -42,18 +44,19 @@ func (st *stage) awaitStoring(ctx context.Context) (time.Duration, error) {
 }
 
 func commitReplyCut(ctx context.Context, st *stage) error {
-	p, address, err := st.newProxy(st.databaseURL, postgresProtocol{}, isCommitted)
+	c := &cutter{matters: isCommitted}
+	p, err := st.newProxy(ctx, st.databaseURL, proxy.Postgres{}, c.judge)
 	if err != nil {
 		return err
 	}
-	if err := st.boot(ctx, address, st.brokerURL, st.figures.tenants); err != nil {
+	if err := st.boot(ctx, p.URL(), st.brokerURL, st.figures.tenants); err != nil {
 		return err
 	}
 	err = st.breakLoad(ctx, st.commitCuts, st.background, func(ctx context.Context, _ *load) error {
-		want := p.cuts.Load() + 1
-		p.arm()
+		want := c.cuts.Load() + 1
+		c.arm()
 		err := await(ctx, cutLimit, "a COMMIT was cut", func() error {
-			if p.cuts.Load() < want {
+			if c.cuts.Load() < want {
 				return errNotReady
 			}
 			return nil
@@ -65,25 +68,26 @@ func commitReplyCut(ctx context.Context, st *stage) error {
 		_, err = st.awaitStoring(ctx)
 		return err
 	})
-	st.show("cuts", "%d", p.cuts.Load())
+	st.show("cuts", "%d", c.cuts.Load())
 	return err
 }
 
 // confirmCut publishes with keys, one after the other, and every one loses its
 // confirm once.
 func confirmCut(ctx context.Context, st *stage) error {
-	p, address, err := st.newProxy(st.brokerURL, amqpProtocol{}, isConfirm)
+	c := &cutter{matters: isConfirm}
+	p, err := st.newProxy(ctx, st.brokerURL, proxy.AMQP{}, c.judge)
 	if err != nil {
 		return err
 	}
-	if err := st.boot(ctx, st.databaseURL, address, min(st.figures.tenants, 5)); err != nil {
+	if err := st.boot(ctx, st.databaseURL, p.URL(), min(st.figures.tenants, 5)); err != nil {
 		return err
 	}
 	tries, spared := 0, 0
 	for i := range st.confirmCuts {
 		attempts := st.ledger.open(st.tenants[i%len(st.tenants)], 1, true)
-		cuts := p.cuts.Load()
-		p.arm()
+		cuts := c.cuts.Load()
+		c.arm()
 		err := await(ctx, cutLimit, "a message is accepted after its confirm was cut", func() error {
 			outcomes := st.client.publish(ctx, attempts)
 			st.ledger.close(attempts, outcomes)
@@ -96,12 +100,12 @@ func confirmCut(ctx context.Context, st *stage) error {
 		if err != nil {
 			return err
 		}
-		if p.cuts.Load() == cuts {
+		if c.cuts.Load() == cuts {
 			spared++
-			p.armed.Store(0)
+			c.armed.Store(0)
 		}
 	}
-	st.show("cuts", "%d", p.cuts.Load())
+	st.show("cuts", "%d", c.cuts.Load())
 	st.show("tries", "%d for %d messages", tries, st.confirmCuts)
 	if spared > 0 {
 		st.fail("%d messages were accepted without their confirm having been cut", spared)
@@ -151,18 +155,18 @@ func plantedStaleAcks(ctx context.Context, st *stage) error {
 // dropConnections breaks all connections to the broker, again and again, each
 // time in the middle of what meanwhile does.
 func (st *stage) dropConnections(ctx context.Context, times, publications int, meanwhile func(context.Context) error) error {
-	p, address, err := st.newProxy(st.brokerURL, amqpProtocol{}, nil)
+	p, err := st.newProxy(ctx, st.brokerURL, proxy.AMQP{}, nil)
 	if err != nil {
 		return err
 	}
-	if err := st.boot(ctx, st.databaseURL, address, min(st.figures.tenants, 10)); err != nil {
+	if err := st.boot(ctx, st.databaseURL, p.URL(), min(st.figures.tenants, 10)); err != nil {
 		return err
 	}
 	err = st.breakLoad(ctx, times, publications, func(ctx context.Context, l *load) error {
 		done := make(chan error, 1)
 		go func() { done <- meanwhile(ctx) }()
 		rest(ctx, time.Duration(st.random.IntN(60))*time.Millisecond)
-		p.cutAll()
+		p.CutAll()
 		if err := <-done; err != nil {
 			return err
 		}

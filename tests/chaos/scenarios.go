@@ -11,6 +11,10 @@ func scenarios(n figures) []scenario {
 			must: "0 lost", run: brokerKill,
 		},
 		{
+			name: "broker-restart-1000", fault: fmt.Sprintf("stop the broker, and kill -9 it, with %d consumers, back after %v", n.crowd, brokerOutage),
+			must: fmt.Sprintf("all consumers back %v after its port is open, no CPU spin meanwhile, 0 lost", n.crowdLimit), run: brokerRestart,
+		},
+		{
 			name: "postgres-kill", fault: fmt.Sprintf("kill -9 Postgres %d times, same load", n.postgresKills),
 			must: "0 lost, 0 dead letters", run: postgresKill,
 		},
@@ -59,6 +63,28 @@ func scenarios(n figures) []scenario {
 			must: "fully there or fully gone within 30 s of the next start", run: createDeleteCrash,
 		},
 		{
+			name: "create-delete-steps", fault: "kill -9 the service at named steps of creating and deleting",
+			must: "fully there or fully gone within 30 s of the next start, as the row said; the same key gives the same tenant", run: createDeleteSteps,
+		},
+		{
+			name: "fleet-kill", fault: fmt.Sprintf("kill -9 one of %d replicas with %d tenants, start it again, in turn, %d times", replicas, n.fleetTenants, n.fleetKills),
+			must: "0 lost, 0 twice, consumed again within 15 s, no tenant worked for by two at a time", run: fleetKill,
+		},
+		{
+			name: "fleet-database-restart", fault: fmt.Sprintf("kill -9 Postgres with %d replicas running, back after %v", replicas, outage),
+			must: "no tenant moves, 0 lost", run: fleetDatabaseRestart,
+		},
+		{
+			name: "cluster-leader-kill", fault: fmt.Sprintf("kill -9 that one of %d brokers which leads the most queues, %d times", clusterSize, n.leaderKills),
+			must: "0 lost, requests within 6 s: 202, or 503 with Retry-After; retry tiers go on", run: clusterLeaderKill,
+			environment: clusterEnvironment(), extra: clusterExtra,
+		},
+		{
+			name: "cluster-majority-kill", fault: fmt.Sprintf("kill -9 two of %d brokers, back after %v", clusterSize, n.minority),
+			must: "0 lost, no queue given up, requests within 6 s: 202, or 503 with Retry-After", run: clusterMajorityKill,
+			environment: clusterEnvironment(), extra: clusterExtra,
+		},
+		{
 			name: "partition-lock", fault: fmt.Sprintf("one partition locked for %v", n.locked),
 			must: p99, run: partitionLock,
 		},
@@ -73,6 +99,10 @@ func scenarios(n figures) []scenario {
 		{
 			name: "noisy-poison", fault: "one tenant whose messages are all poison",
 			must: p99, run: noisyPoison,
+		},
+		{
+			name: "noisy-endpoint", fault: "one tenant whose endpoint takes messages from 100 workers and never answers",
+			must: p99, run: noisyEndpoint, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
 		},
 		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",

@@ -22,6 +22,8 @@ import (
 type servers struct {
 	postgres *devstack.Postgres
 	rabbitmq *devstack.RabbitMQ
+	// cluster takes the place of rabbitmq in the scenarios that have one.
+	cluster *cluster
 }
 
 func startServers(ctx context.Context, dir string, progress io.Writer) (*servers, error) {
@@ -111,6 +113,14 @@ func (s *servers) virtualHost(ctx context.Context, name string) (string, error) 
 	return withPath(s.rabbitmq.URL(), name)
 }
 
+// managementURL is where the HTTP API of the broker is.
+func (s *servers) managementURL() string {
+	if s.cluster != nil {
+		return s.cluster.running().managementURL()
+	}
+	return s.rabbitmq.ManagementURL()
+}
+
 func (s *servers) dropVirtualHost(ctx context.Context, name string) error {
 	return s.manage(ctx, http.MethodDelete, "/api/vhosts/"+name, "", nil)
 }
@@ -131,7 +141,7 @@ func (s *servers) queueNames(ctx context.Context, vhost string) ([]string, error
 var errManagement = errors.New("the broker's HTTP API refuses")
 
 func (s *servers) manage(ctx context.Context, method, path, body string, answer any) error {
-	request, err := http.NewRequestWithContext(ctx, method, s.rabbitmq.ManagementURL()+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, s.managementURL()+path, strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
@@ -173,15 +183,5 @@ func withPath(address, path string) (string, error) {
 		return "", fmt.Errorf("read an address: %w", err)
 	}
 	u.Path = "/" + path
-	return u.String(), nil
-}
-
-// withHost returns the URL with another host and port.
-func withHost(address, host string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", fmt.Errorf("read an address: %w", err)
-	}
-	u.Host = host
 	return u.String(), nil
 }

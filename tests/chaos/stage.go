@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"lanekeeper/tests/proxy"
 )
 
 // stage is what one scenario has for itself: a database, a virtual host, a
@@ -30,11 +32,12 @@ type stage struct {
 
 	databaseURL, brokerURL string
 	service                *service
+	siblings               []*service // other replicas
 	client                 *client
 	ledger                 *ledger
 	tenants                []string
 
-	proxies []*proxy
+	proxies []*proxy.Proxy
 }
 
 func (s *suite) newStage(ctx context.Context, sc scenario, r *result) (*stage, error) {
@@ -62,9 +65,9 @@ func (s *suite) newStage(ctx context.Context, sc scenario, r *result) (*stage, e
 // boot starts the service on these addresses, which may be those of proxies,
 // and makes tenants.
 func (st *stage) boot(ctx context.Context, databaseURL, brokerURL string, tenants int) error {
-	program, more := st.suite.program, []string(nil)
+	program, more := st.suite.program, st.scenario.environment
 	if st.scenario.planted != "" {
-		program, more = st.suite.bugs, []string{"CHAOS_BUG=" + st.scenario.planted}
+		program, more = st.suite.bugs, append([]string{"CHAOS_BUG=" + st.scenario.planted}, more...)
 	}
 	var err error
 	if st.service, err = newService(program, filepath.Join(st.dir, "service.log"), databaseURL, brokerURL, more...); err != nil {
@@ -107,19 +110,27 @@ var errUnexpected = errors.New("unexpected answer")
 func (st *stage) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if st.service != nil {
-		st.service.kill()
+	for _, s := range st.replicas() {
+		s.kill()
 	}
 	if st.client != nil {
 		st.client.http.CloseIdleConnections()
 	}
 	var errs []error
 	for _, p := range st.proxies {
-		errs = append(errs, p.close())
+		errs = append(errs, p.Close())
 	}
 	errs = append(errs, st.ledger.finish(), st.servers.revive(ctx),
 		st.servers.dropDatabase(ctx, st.name), st.servers.dropVirtualHost(ctx, st.name))
 	return errors.Join(errs...)
+}
+
+// replicas returns every service of the stage.
+func (st *stage) replicas() []*service {
+	if st.service == nil {
+		return nil
+	}
+	return append([]*service{st.service}, st.siblings...)
 }
 
 // inDatabase runs work on a connection of its own to the stage's database,

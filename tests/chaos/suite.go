@@ -26,6 +26,10 @@ type scenario struct {
 	// planted is the bug that the service is given; then the checker has to
 	// find something. Empty for none.
 	planted string
+	// environment is more for the service.
+	environment []string
+	// extra is time beyond what all scenarios have, for servers of its own.
+	extra time.Duration
 }
 
 // suite is the servers and the programs that all scenarios use, one after the
@@ -93,7 +97,7 @@ func (s *suite) perform(ctx context.Context, sc scenario) *result {
 	s.say("%s: %s", sc.name, sc.fault)
 	begun := time.Now()
 	r := &result{scenario: sc}
-	ctx, cancel := context.WithTimeout(ctx, s.figures.limit)
+	ctx, cancel := context.WithTimeout(ctx, s.figures.limit+sc.extra)
 	defer cancel()
 	st, err := s.newStage(ctx, sc, r)
 	if err == nil {

@@ -1,5 +1,6 @@
 // Command planted is the service with a bug planted into it, to see whether
-// the checker of the chaos suite notices. CHAOS_BUG names the bug.
+// the checker of the chaos suite notices. CHAOS_BUG names the bug. Without a
+// bug, CHAOS_RECORD is where it records when it stores messages of whom.
 package main
 
 import (
@@ -27,7 +28,7 @@ func main() {
 	}
 }
 
-var errNoBug = errors.New("CHAOS_BUG must be ack-before-commit, no-mandatory or stale-acks")
+var errNoBug = errors.New("CHAOS_BUG must be ack-before-commit, no-mandatory or stale-acks, or CHAOS_RECORD be set")
 
 func run(ctx context.Context, bug string) error {
 	c, err := config.Load("")
@@ -38,7 +39,7 @@ func run(ctx context.Context, bug string) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	d, err := decorators(bug, log)
+	d, err := decorators(bug, os.Getenv("CHAOS_RECORD"), log)
 	if err != nil {
 		return err
 	}
@@ -50,8 +51,17 @@ func run(ctx context.Context, bug string) error {
 	return s.Run(ctx)
 }
 
-func decorators(bug string, log *slog.Logger) (server.Decorators, error) {
+func decorators(bug, record string, log *slog.Logger) (server.Decorators, error) {
 	switch bug {
+	case "":
+		if record == "" {
+			break
+		}
+		r, err := newRecorder(record)
+		return server.Decorators{Messages: func(m domain.MessageRepository) domain.MessageRepository {
+			r.MessageRepository = m
+			return r
+		}}, err
 	case "ack-before-commit":
 		return server.Decorators{Messages: func(m domain.MessageRepository) domain.MessageRepository {
 			return &earlyRepository{MessageRepository: m, log: log}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lanekeeper/domain"
+)
+
+// recorder is no bug: it writes down when the service stores messages of which
+// tenants, so that it can be seen whether two replicas ever work for one at a
+// time. Each call is two lines:
+//
+//	begin <number> <nanoseconds> <tenant> <tenant> ...
+//	end <number> <nanoseconds>
+type recorder struct {
+	domain.MessageRepository
+
+	mu   sync.Mutex
+	file *os.File
+	last int
+}
+
+// newRecorder appends to a file, the name of which is made of path and the
+// process.
+func newRecorder(path string) (*recorder, error) {
+	name := path + "." + strconv.Itoa(os.Getpid())
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	return &recorder{file: file}, nil
+}
+
+// AppendMessages implements domain.MessageRepository.
+func (r *recorder) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+	var tenants bytes.Buffer
+	seen := make(map[uuid.UUID]bool)
+	for i := range messages {
+		if id := messages[i].TenantID; !seen[id] {
+			seen[id] = true
+			tenants.WriteString(" " + id.String())
+		}
+	}
+	number := r.begin(tenants.String())
+	defer r.end(number)
+	return r.MessageRepository.AppendMessages(ctx, messages) //nolint:wrapcheck // passed on
+}
+
+func (r *recorder) begin(tenants string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	r.write("begin %d %d%s\n", r.last, time.Now().UnixNano(), tenants)
+	return r.last
+}
+
+func (r *recorder) end(number int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.write("end %d %d\n", number, time.Now().UnixNano())
+}
+
+// write needs mu. Nothing may be missing in the record, so failing ends the
+// process.
+func (r *recorder) write(format string, args ...any) {
+	if _, err := fmt.Fprintf(r.file, format, args...); err != nil {
+		panic(err)
+	}
+}

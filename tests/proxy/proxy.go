@@ -1,0 +1,167 @@
+// Package proxy sits between the service and one of its servers. It reads
+// whole messages and lets a test judge each of them, so that a connection can
+// break, or fall silent, exactly between two messages.
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Side tells where a message is going.
+type Side bool
+
+// The sides of a connection.
+const (
+	ToServer Side = true
+	ToClient Side = false
+)
+
+// Verdict is what becomes of a message.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// Pass hands the message on.
+	Pass Verdict = iota
+	// Drop makes as if it had never been sent.
+	Drop
+	// Cut breaks the connection before it, without a word to either side.
+	Cut
+)
+
+// Judge decides about a message, which is valid until it returns. It may take
+// its time: only this direction of this connection waits for it. It must be
+// safe for concurrent use.
+type Judge func(message []byte, to Side) Verdict
+
+// Proxy passes connections on to a server. Methods are safe for concurrent
+// use.
+type Proxy struct {
+	protocol Protocol
+	judge    Judge
+	address  url.URL // of the proxy
+	target   string
+	listener net.Listener
+	work     sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// New returns a Proxy in front of the server that has this URL. Close ends it;
+// the end of ctx does not.
+func New(ctx context.Context, server string, p Protocol, judge Judge) (*Proxy, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's address: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	x := &Proxy{protocol: p, judge: judge, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{})}
+	x.address.Host = listener.Addr().String()
+	x.work.Go(func() { x.accept(context.WithoutCancel(ctx)) })
+	return x, nil
+}
+
+// URL is what the service is to take for the server's.
+func (p *Proxy) URL() string { return p.address.String() }
+
+// CutAll breaks all connections at once, without a word to either side.
+func (p *Proxy) CutAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		_ = conn.Close() // its two goroutines notice
+	}
+}
+
+// Close breaks all connections, takes no more, and waits for its goroutines.
+func (p *Proxy) Close() error {
+	err := p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.CutAll()
+	p.work.Wait()
+	return err //nolint:wrapcheck // says what it closed
+}
+
+func (p *Proxy) accept(ctx context.Context) {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := dialer.DialContext(ctx, "tcp", p.target)
+		if err != nil {
+			_ = client.Close() // as if nobody listened
+			continue
+		}
+		if !p.add(client, server) {
+			return
+		}
+		p.work.Go(func() { defer p.remove(client, server); p.pass(server, client, ToServer) })
+		p.work.Go(func() { defer p.remove(client, server); p.pass(client, server, ToClient) })
+	}
+}
+
+func (p *Proxy) add(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range conns {
+		if p.closed {
+			_ = conn.Close() // nobody has it yet
+			continue
+		}
+		p.conns[conn] = struct{}{}
+	}
+	return !p.closed
+}
+
+func (p *Proxy) remove(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range conns {
+		delete(p.conns, conn)
+		_ = conn.Close() // the other direction ends as well
+	}
+}
+
+// pass copies messages until one side is gone or the judge says so. They are
+// pass copies messages until one side is gone or the judge cuts. They are
+// flushed when no more are waiting, so that the proxy is not slower than need
+// be.
+func (p *Proxy) pass(to io.Writer, from io.Reader, way Side) {
+	in, out := bufio.NewReaderSize(from, 64<<10), bufio.NewWriterSize(to, 64<<10)
+	message, err := p.protocol.greet(in, way)
+	for err == nil {
+		verdict := Pass
+		if len(message) > 0 && p.judge != nil {
+			verdict = p.judge(message, way)
+		}
+		if verdict == Cut {
+			break
+		}
+		if verdict == Pass {
+			_, err = out.Write(message)
+		}
+		if err == nil && in.Buffered() == 0 {
+			err = out.Flush()
+		}
+		if err == nil {
+			message, err = p.protocol.next(in, message)
+		}
+	}
+	_ = out.Flush() // what came before is passed on
+}
