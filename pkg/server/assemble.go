@@ -32,7 +32,7 @@ import (
 	"lanekeeper/service/transmit"
 )
 
-// writerLinger is how long the writer waits for more rows when it has few.
+// writerLinger is how long the writer waits for more rows while many come.
 const writerLinger = time.Millisecond
 
 // assemble builds everything and starts nothing.

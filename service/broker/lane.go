@@ -23,8 +23,12 @@ const (
 	// before it waits for them to be read. It is far more than a window,
 	// because slots of abandoned publications are used again.
 	returnBuffer = 16 * window
-	// drainEvery is how often returns that nobody waits for are drained.
+	// drainEvery is how often returns that nobody waits for are drained, and
+	// how often a lane looks whether its channel should be renewed.
 	drainEvery = time.Second
+	// retireAfter is how long a channel that was renewed may take to confirm
+	// what was published on it.
+	retireAfter = 6 * time.Second
 )
 
 var (
@@ -104,6 +108,7 @@ type handle struct {
 // free gives the slot back.
 func (h handle) free() {
 	if h.lane != nil {
+		h.session.open.Add(-1)
 		<-h.lane.slots
 	}
 }
@@ -126,6 +131,7 @@ func (h handle) wait(ctx context.Context, of label) error {
 	case h.session.channel.IsClosed():
 		return errUnknown
 	default:
+		h.session.refused.Store(true)
 		return errNacked
 	}
 }
@@ -135,6 +141,12 @@ func (h handle) wait(ctx context.Context, of label) error {
 // himself, so that a queue that never confirms holds up nobody else.
 //
 //	away --session, channel--> ready --channel or session closed--> away
+//	                           ready --a queue refused--> ready, on a new channel
+//
+// A channel keeps a queue's leader in mind. When it first publishes to a queue
+// whose leader has just died, RabbitMQ (3.10 at least) has it ask the dead node
+// from then on and refuse, until that node is back, although the other nodes
+// have elected another leader long since (seen). A new channel asks anew.
 type lane struct {
 	connection *rabbitmq.Connection
 	log        *slog.Logger
@@ -168,28 +180,41 @@ func (l *lane) state() State {
 // run serves requests until ctx ends. While there is no channel they are
 // refused at once.
 func (l *lane) run(ctx context.Context) {
+	var retiring sync.WaitGroup
+	defer retiring.Wait()
 	for {
-		opened := make(chan *laneSession)
-		go func() {
-			defer close(opened)
-			if s, err := l.open(ctx); err == nil {
-				opened <- s
-			} else if ctx.Err() == nil {
-				l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
-			}
-		}()
-		session := l.refuseUntil(opened)
-		if session != nil {
+		session := l.refuseUntil(l.opening(ctx))
+		for session != nil {
 			l.current.Store(session)
-			l.serve(ctx, session)
-			l.current.Store(nil)
-			rabbitmq.CloseChannel(ctx, session.channel)
+			served := session
+			session = l.serve(ctx, served)
+			if session == nil {
+				l.current.Store(nil)
+				rabbitmq.CloseChannel(ctx, served.channel)
+			} else {
+				retiring.Go(func() { served.retire(ctx) })
+			}
 		}
 		if ctx.Err() != nil {
 			l.refuseQueued()
 			return
 		}
 	}
+}
+
+// opening opens a channel and hands it over, or nothing when that fails. The
+// caller has to receive.
+func (l *lane) opening(ctx context.Context) <-chan *laneSession {
+	opened := make(chan *laneSession)
+	go func() {
+		defer close(opened)
+		if s, err := l.open(ctx); err == nil {
+			opened <- s
+		} else if ctx.Err() == nil {
+			l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
+		}
+	}()
+	return opened
 }
 
 // refuseUntil refuses requests until the opening ended; nil when it failed.
@@ -249,25 +274,42 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func (l *lane) serve(ctx context.Context, s *laneSession) {
+// serve publishes on one channel until that ends, or until another one is open
+// that takes its place; then it returns that.
+func (l *lane) serve(ctx context.Context, s *laneSession) *laneSession {
 	tick := time.NewTicker(drainEvery)
 	defer tick.Stop()
+	var renewing <-chan *laneSession // nil while nobody opens another
 	for {
+		usable := true
 		select {
 		case r := <-l.requests:
-			if !l.publish(r, s) {
-				return
-			}
+			usable = l.publish(r, s)
 		case <-tick.C:
 			if s.drain() >= returnBuffer {
 				l.log.WarnContext(ctx, "too many returned messages that nobody waits for, renewing the publishing channel")
-				return
+				usable = false
+			} else if s.refused.Swap(false) && renewing == nil {
+				l.log.InfoContext(ctx, "the broker refused a message, renewing the publishing channel")
+				renewing = l.opening(ctx)
 			}
+		case next, ok := <-renewing:
+			if ok {
+				return next
+			}
+			renewing = nil
 		case <-s.closed:
-			return
+			usable = false
 		case <-ctx.Done():
-			return
+			usable = false
 		}
+		if usable {
+			continue
+		}
+		if renewing != nil {
+			return l.refuseUntil(renewing)
+		}
+		return nil
 	}
 }
 
@@ -299,73 +341,8 @@ func (l *lane) publish(r *request, s *laneSession) bool {
 			r.fail(fmt.Errorf("publish: %w", err))
 			return false
 		}
+		s.open.Add(1)
 		r.give(handle{lane: l, session: s, confirm: confirm})
 	}
 	return true
-}
-
-// laneSession is a lane's channel with what was returned on it.
-type laneSession struct {
-	session *rabbitmq.Session
-	channel *amqp.Channel
-	closed  <-chan struct{}
-	returns chan amqp.Return
-
-	mu       sync.Mutex
-	returned map[label]int // number of returns not yet claimed
-}
-
-// closing returns what is closed when the channel is: by the broker, by the
-// client, or with its connection.
-func closing(ch *amqp.Channel) <-chan struct{} {
-	closed := make(chan struct{})
-	reasons := ch.NotifyClose(make(chan *amqp.Error, 1))
-	go func() {
-		defer close(closed)
-		for range reasons { //nolint:revive // the library closes it in the end
-		}
-	}()
-	return closed
-}
-
-// claimReturn reports whether the message was returned. The broker sends the
-// return before the confirm, and the library hands both over in that order,
-// so after the confirm the return is in the buffer or in the map.
-func (s *laneSession) claimReturn(of label) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drainLocked()
-	n := s.returned[of]
-	switch n {
-	case 0:
-		return false
-	case 1:
-		delete(s.returned, of)
-	default:
-		s.returned[of] = n - 1
-	}
-	return true
-}
-
-// drain makes room for returns and tells how many are not claimed.
-func (s *laneSession) drain() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drainLocked()
-	return len(s.returned)
-}
-
-func (s *laneSession) drainLocked() {
-	for {
-		select {
-		case r, ok := <-s.returns:
-			if !ok {
-				s.returns = nil
-				return
-			}
-			s.returned[label{r.Exchange, r.RoutingKey, r.MessageId}]++
-		default:
-			return
-		}
-	}
 }

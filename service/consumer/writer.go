@@ -19,6 +19,9 @@ const (
 	// turnRows is how many rows of one tenant go into a batch while others
 	// wait.
 	turnRows = 64
+	// lingerFrom is how many rows the batch before must have had for the writer
+	// to linger: when little comes, waiting for more only makes it late.
+	lingerFrom = 8
 	// jobQueue is how many jobs may wait to be seen by the writer.
 	jobQueue = 1024
 	// appendTimeout is the backstop of one transaction; the server's own
@@ -34,7 +37,8 @@ const (
 type WriterOptions struct {
 	Repository domain.MessageRepository
 	Log        *slog.Logger
-	// Linger is how long the writer waits for more rows when it has few.
+	// Linger is how long the writer waits for more rows when it has few and
+	// the batch before suggests that more will come.
 	Linger time.Duration
 	// PartitionMissing is told of tenants whose partition does not exist; it
 	// must not block. It may be nil.
@@ -182,7 +186,8 @@ func (w *Writer) Run(ctx context.Context) {
 
 // gather blocks until a row waits, and then takes all that has come, so that
 // no tenant's rows are hidden behind those of another. With few rows it
-// lingers for more. False means that ctx ended.
+// lingers for more, unless the batch before was small. False means that ctx
+// ended.
 func (w *Writer) gather(ctx context.Context) bool {
 	var linger <-chan time.Time
 	for {
@@ -195,7 +200,7 @@ func (w *Writer) gather(ctx context.Context) bool {
 			continue
 		default:
 		}
-		if w.waiting >= maxBatchRows || w.waiting > 0 && w.options.Linger == 0 {
+		if w.waiting >= maxBatchRows || w.waiting > 0 && (w.options.Linger == 0 || len(w.batch) < lingerFrom) {
 			return ctx.Err() == nil
 		}
 		if w.waiting > 0 && linger == nil {

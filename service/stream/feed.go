@@ -21,7 +21,7 @@ const (
 	// Waking a client and sending to it takes time, so many clients are woken
 	// less often: each adds clientPause to the pause from one broadcast to the
 	// next.
-	clientPause    = 50 * time.Microsecond
+	clientPause    = 100 * time.Microsecond
 	fewClients     = 20
 	maxClientPause = 500 * time.Millisecond
 	// wakeStep is the least time between two groups of clients.
