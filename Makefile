@@ -32,8 +32,8 @@ bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the 
 	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
 	go run ./tests/bench $(ARGS)
 
-chaos: ## break everything under load and prove that nothing is lost (half an hour); ARGS='-short' in minutes, '-run X' picks
-	@scripts/install-servers.sh postgresql rabbitmq-server
+chaos: ## break everything under load and prove that nothing is lost (an hour); ARGS='-short' in minutes, '-run X' picks
+	@scripts/install-servers.sh postgresql rabbitmq-server redis-server
 	go run ./tests/chaos $(ARGS)
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
 	"lanekeeper/config"
 	"lanekeeper/domain"
 )
@@ -22,6 +24,7 @@ func Command(ctx context.Context, c config.Config, log *slog.Logger, args []stri
 	}
 	switch name {
 	case "serve":
+		redis.SetLogger(redisLog{log})
 		s, err := New(c, log, out) //nolint:contextcheck // listening does not wait
 		if err != nil {
 			return err

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 
 	"github.com/redis/go-redis/v9"
 
@@ -19,6 +21,16 @@ func redisOptions(c config.Config) (*redis.Options, error) {
 		return nil, errors.New("redis.url is not valid") // the cause may quote the password
 	}
 	return options, nil
+}
+
+// redisLog writes what the Redis client says of itself to our log. That Redis is
+// away is told by those who use it.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements what redis.SetLogger asks for. The client has one logger
+// for the whole process.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "the Redis client says something", slog.String("text", fmt.Sprintf(format, v...)))
 }
 
 // watchRedis makes readiness tell how Redis does, when there is one.

@@ -31,13 +31,14 @@ type fleet struct {
 	killed   map[string]int64 // when each killed process ended, by its id
 }
 
-// bootFleet starts replicas that record when they store, and makes tenants.
-func (st *stage) bootFleet(ctx context.Context, tenants int) (*fleet, error) {
+// bootFleet starts replicas that record when they store, with more environment
+// variables, and makes tenants.
+func (st *stage) bootFleet(ctx context.Context, tenants int, environment ...string) (*fleet, error) {
 	f := &fleet{st: st, record: filepath.Join(st.dir, "record"), killed: make(map[string]int64)}
 	var bases []string
 	for i := range replicas {
 		s, err := newService(st.suite.bugs, filepath.Join(st.dir, fmt.Sprintf("service-%d.log", i+1)), st.databaseURL, st.brokerURL,
-			"CHAOS_RECORD="+f.record)
+			append(environment, "CHAOS_RECORD="+f.record)...)
 		if err != nil {
 			return nil, err
 		}

@@ -85,6 +85,11 @@ func scenarios(n figures) []scenario {
 			environment: clusterEnvironment(), extra: clusterExtra,
 		},
 		{
+			name: "stream-redis-kill", fault: fmt.Sprintf("kill -9 Redis again and again while %d clients stream %d messages of %d writers, %d of them breaking off at random",
+				n.streamClients, n.streamMessages, streamWriters, n.streamRestless),
+			must: fmt.Sprintf("every client gets every message once and in order, %d other tenants' p%.0f of storing within 1.2x", n.others, 100*n.quantile), run: streamRedisKill,
+		},
+		{
 			name: "partition-lock", fault: fmt.Sprintf("one partition locked for %v", n.locked),
 			must: p99, run: partitionLock,
 		},

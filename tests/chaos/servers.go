@@ -27,7 +27,7 @@ type servers struct {
 }
 
 func startServers(ctx context.Context, dir string, progress io.Writer) (*servers, error) {
-	if missing := devstack.Missing(false); len(missing) > 0 {
+	if missing := devstack.Missing(true); len(missing) > 0 {
 		return nil, &devstack.NotInstalledError{Packages: missing}
 	}
 	// Not durable means that a crash of the machine may lose something, a
