@@ -121,10 +121,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// choose returns the scenarios that -run asks for, in their order.
+// choose returns the scenarios that -run asks for, in their order; without it
+// all, or in the short form those that are short.
 func choose(o options) []scenario {
 	var chosen []scenario
 	for _, sc := range scenarios(figuresFor(o.short)) {
+		if o.only.String() == "" && o.short && sc.long {
+			continue
+		}
 		if o.only.MatchString(sc.name) {
 			chosen = append(chosen, sc)
 		}

@@ -12,7 +12,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "broker-restart-1000", fault: fmt.Sprintf("stop the broker, and kill -9 it, with %d consumers, back after %v", n.crowd, brokerOutage),
-			must: fmt.Sprintf("all consumers back %v after its port is open, no CPU spin meanwhile, 0 lost", n.crowdLimit), run: brokerRestart,
+			must: fmt.Sprintf("all consumers back %v after its port is open, no CPU spin meanwhile, 0 lost", n.crowdLimit), long: true, run: brokerRestart,
 		},
 		{
 			name: "postgres-kill", fault: fmt.Sprintf("kill -9 Postgres %d times, same load", n.postgresKills),
@@ -60,7 +60,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "create-delete-crash", fault: fmt.Sprintf("kill -9 the service during creates and deletes %d times", n.crashes),
-			must: "fully there or fully gone within 30 s of the next start", run: createDeleteCrash,
+			must: "fully there or fully gone within 30 s of the next start", long: true, run: createDeleteCrash,
 		},
 		{
 			name: "create-delete-steps", fault: "kill -9 the service at named steps of creating and deleting",
@@ -72,7 +72,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "fleet-database-restart", fault: fmt.Sprintf("kill -9 Postgres with %d replicas running, back after %v", replicas, outage),
-			must: "no tenant moves, 0 lost", run: fleetDatabaseRestart,
+			must: "no tenant moves, 0 lost", long: true, run: fleetDatabaseRestart,
 		},
 		{
 			name: "cluster-leader-kill", fault: fmt.Sprintf("kill -9 that one of %d brokers which leads the most queues, %d times", clusterSize, n.leaderKills),
@@ -81,7 +81,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "cluster-majority-kill", fault: fmt.Sprintf("kill -9 two of %d brokers, back after %v", clusterSize, n.minority),
-			must: "0 lost, no queue given up, requests within 6 s: 202, or 503 with Retry-After", run: clusterMajorityKill,
+			must: "0 lost, no queue given up, requests within 6 s: 202, or 503 with Retry-After", long: true, run: clusterMajorityKill,
 			environment: clusterEnvironment(), extra: clusterExtra,
 		},
 		{

@@ -30,6 +30,9 @@ type scenario struct {
 	environment []string
 	// extra is time beyond what all scenarios have, for servers of its own.
 	extra time.Duration
+	// long keeps it out of the short form, unless it is asked for: it takes
+	// its time whatever the figures are, and others break much the same.
+	long bool
 }
 
 // suite is the servers and the programs that all scenarios use, one after the
