@@ -63,7 +63,7 @@ func figuresFor(short bool) figures {
 			createRounds: 1, newTenants: 15, crashes: 3, stepCrashes: 2, stepsAtOnce: 6, fleetTenants: 24, fleetKills: 2, streamMessages: 4000, streamClients: 12, streamRestless: 3,
 			crowd: 50, crowdLimit: 10 * time.Second,
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
-			others: 20, measure: 5 * time.Second, locked: 8 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
+			others: 20, measure: 4 * time.Second, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
 		}
 	}
 	return figures{
