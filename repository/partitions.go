@@ -62,6 +62,14 @@ SELECT $1::uuid,
        coalesce((SELECT min(seq) FROM messages WHERE tenant_id = $1::uuid), 1)
 ON CONFLICT (tenant_id) DO UPDATE SET last_seq = excluded.last_seq WHERE tenant_streams.last_seq < excluded.last_seq`
 
+// streamStartedSQL tells, without a lock, whether startStreamSQL would change
+// nothing.
+const streamStartedSQL = `
+SELECT EXISTS (
+    SELECT 1 FROM tenant_streams
+    WHERE tenant_id = $1::uuid AND last_seq >= coalesce((SELECT max(seq) FROM messages WHERE tenant_id = $1::uuid), 0)
+)`
+
 // tryCreatePartition does it all in one transaction, so a crash leaves either
 // everything or nothing. What it finds half done was left by an erasure.
 func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) error {
@@ -84,6 +92,15 @@ func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) erro
 				return fmt.Errorf("attach: %w", err)
 			}
 		case partitionAttached:
+			// Starting the stream waits for whoever has it locked. They were
+			// made together, so mostly there is nothing to do.
+			var started bool
+			if err := tx.QueryRow(ctx, streamStartedSQL, tenantID).Scan(&started); err != nil {
+				return fmt.Errorf("look for stream: %w", err)
+			}
+			if started {
+				return nil
+			}
 		}
 		if _, err := tx.Exec(ctx, startStreamSQL, tenantID); err != nil {
 			return fmt.Errorf("start stream: %w", err)

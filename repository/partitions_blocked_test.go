@@ -210,3 +210,25 @@ func TestErasePartitionAgainstAppends(t *testing.T) {
 		requireErased(t, d, id)
 	}
 }
+
+// Making a partition that is there waits for nobody, not even for who has the
+// tenant's stream locked.
+func TestCreatePartitionThatIsThereTakesNoLock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	tenant := d.newTenants(t, 1)[0]
+	tx, err := d.connect(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT 1 FROM tenant_streams WHERE tenant_id = $1 FOR UPDATE`, tenant)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, d.store.CreatePartition(ctx, tenant))
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	// Without its stream it is not all there.
+	_, err = d.connect(t).Exec(t.Context(), `DELETE FROM tenant_streams WHERE tenant_id = $1`, tenant)
+	require.NoError(t, err)
+	require.NoError(t, d.store.CreatePartition(ctx, tenant))
+	require.Equal(t, 1, d.count(t, `SELECT count(*) FROM tenant_streams`))
+}
