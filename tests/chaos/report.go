@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -96,6 +97,12 @@ func (p *report) page() string {
 	if p.options.short {
 		command = "go run ./tests/chaos -short"
 	}
+	if only := p.options.only.String(); only != "" {
+		command = "go run ./tests/chaos -run '" + only + "'"
+		if p.options.short {
+			command += " -short"
+		}
+	}
 	fmt.Fprintf(&b, "\nThese figures come from one run of `%s -seed %d` on %d CPUs (%s/%s, %s) with PostgreSQL %s and RabbitMQ %s, which took %d minutes.\n\n",
 		command, p.options.seed, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		p.facts.postgres, p.facts.rabbitmq, int(p.took.Minutes()+0.5))
@@ -127,7 +134,9 @@ func (p *report) page() string {
 			fmt.Fprintf(&b, "- does not hold: %s\n", problem)
 		}
 	}
-	b.WriteString(pagePlanted)
+	if p.planted() {
+		b.WriteString(pagePlanted)
+	}
 	for _, r := range p.results {
 		if r.scenario.planted == "" {
 			continue
@@ -139,6 +148,11 @@ func (p *report) page() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.scenario.planted, r.scenario.fault, noticed, r.verdict())
 	}
 	return b.String()
+}
+
+// planted tells whether any scenario has a bug planted.
+func (p *report) planted() bool {
+	return slices.ContainsFunc(p.results, func(r *result) bool { return r.scenario.planted != "" })
 }
 
 const pageHead = `# Reliability, measured
