@@ -35,8 +35,8 @@ import (
 // writerLinger is how long the writer waits for more rows while many come.
 const writerLinger = time.Millisecond
 
-// assemble builds everything and starts nothing.
-// Address is where this process listens.
+// assemble builds everything and starts nothing. Address is where this process
+// listens.
 func assemble(ctx context.Context, c config.Config, address string, log *slog.Logger, d Decorators) (*parts, error) {
 	p := &parts{config: c, log: log, replica: replicaName(), migrated: make(chan struct{})}
 	var err error
@@ -66,17 +66,23 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 }
 
 func (p *parts) assembleBroker() error {
-	c := p.config.RabbitMQ
-	urls, err := rabbitmq.SplitURLs(c.URL)
-	if err != nil {
+	o := brokerOptions(p.config)
+	var err error
+	if o.URLs, err = rabbitmq.SplitURLs(p.config.RabbitMQ.URL); err != nil {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
-	p.broker = broker.New(broker.Options{
-		URLs: urls, Replica: p.replica, Log: p.log, PublishChannels: c.PublishChannels,
-		QueueType:           broker.QueueType(c.QueueType),
-		DeadLetterQueueType: broker.QueueType(c.DeadLetterQueueType),
-	})
+	o.Replica, o.Log = p.replica, p.log
+	p.broker = broker.New(o)
 	return nil
+}
+
+// brokerOptions returns what the configuration says of queues and channels.
+func brokerOptions(c config.Config) broker.Options {
+	return broker.Options{
+		PublishChannels:     c.RabbitMQ.PublishChannels,
+		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
+		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
+	}
 }
 
 // kick asks for a tenant to be looked at soon.

@@ -4,18 +4,13 @@ import (
 	"context"
 
 	"lanekeeper/config"
-	"lanekeeper/service/broker"
 	"lanekeeper/service/tenant"
 )
 
 // newCapacity returns what knows how many tenants the broker has room for.
 // Replicas returns how many processes share it; nil means this one alone.
 func newCapacity(c config.Config, count func(context.Context) (int, error), replicas func() int) *tenant.Capacity {
-	options := broker.Options{
-		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
-		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
-		PublishChannels:     c.RabbitMQ.PublishChannels,
-	}
+	options := brokerOptions(c)
 	return tenant.NewCapacity(tenant.CapacityOptions{
 		FileLimit: c.RabbitMQ.FileLimit, Footprint: options.Footprint(), Count: count, Replicas: replicas,
 	})

@@ -39,15 +39,12 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 		return err
 	}
 	defer store.Close()
-	urls, err := rabbitmq.SplitURLs(c.RabbitMQ.URL)
-	if err != nil {
+	o := brokerOptions(c)
+	if o.URLs, err = rabbitmq.SplitURLs(c.RabbitMQ.URL); err != nil {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
-	b := broker.New(broker.Options{
-		URLs: urls, Replica: "doctor", Log: log, PublishChannels: 1,
-		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
-		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
-	})
+	o.Replica, o.Log, o.PublishChannels = "doctor", log, 1
+	b := broker.New(o)
 	stop := background(ctx, b.Run)
 	defer stop()
 	patient, cancel := context.WithTimeout(ctx, doctorPatience)
