@@ -38,6 +38,7 @@ type ReplicaRepository interface {
 type ReportRepository interface {
 	// ReportConsumers stores the statuses of consumers that changed, and
 	// removes those of ended ones, unless another replica reported them since.
+	// One that is draining takes the place of no other replica's.
 	ReportConsumers(ctx context.Context, replica string, changed []ConsumerStatus, ended []uuid.UUID) error
 	// ConsumerReports returns what is known of the consumers of these tenants,
 	// by tenant; only of replicas that were seen within ttl.

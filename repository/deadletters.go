@@ -278,11 +278,11 @@ func (s *Store) DeleteOldDeadLetters(ctx context.Context, replayed, others time.
 		if age <= 0 {
 			continue
 		}
-		tag, err := s.general.Exec(ctx, query, age, max(0, limit-deleted))
+		n, err := s.deleteSome(ctx, "delete old dead letters", query, age, max(0, limit-deleted))
+		deleted += n
 		if err != nil {
-			return deleted, translate(err, "delete old dead letters")
+			return deleted, err
 		}
-		deleted += int(tag.RowsAffected())
 	}
 	return deleted, nil
 }

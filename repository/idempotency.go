@@ -128,9 +128,15 @@ WHERE ctid = ANY (ARRAY(
 // DeleteExpiredKeys implements domain.IdempotencyRepository. Keys that
 // somebody is just claiming again are left alone.
 func (s *Store) DeleteExpiredKeys(ctx context.Context, limit int) (int, error) {
-	tag, err := s.general.Exec(ctx, deleteExpiredKeysSQL, max(0, limit))
+	return s.deleteSome(ctx, "delete expired idempotency keys", deleteExpiredKeysSQL, max(0, limit))
+}
+
+// deleteSome runs a DELETE for rows of any tenants, and returns how many rows
+// there were.
+func (s *Store) deleteSome(ctx context.Context, verb, query string, arguments ...any) (int, error) {
+	tag, err := s.general.Exec(ctx, query, arguments...)
 	if err != nil {
-		return 0, translate(err, "delete expired idempotency keys")
+		return 0, translate(err, verb)
 	}
 	return int(tag.RowsAffected()), nil
 }

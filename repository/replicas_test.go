@@ -201,6 +201,18 @@ func TestReportConsumers(t *testing.T) {
 	require.Len(t, read(), 2)
 	require.NotContains(t, read(), ids[1])
 
+	// A consumer that leaves one replica does not hide that of the next.
+	taken, leaving := full, full
+	taken.Replica, leaving.State = "b", "draining"
+	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", []domain.ConsumerStatus{leaving}, nil))
+	require.Equal(t, leaving, read()[ids[0]])
+	require.NoError(t, d.store.ReportConsumers(t.Context(), "b", []domain.ConsumerStatus{taken}, nil))
+	leaving.Busy = 1
+	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", []domain.ConsumerStatus{leaving}, nil))
+	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", nil, ids[:1]))
+	require.Equal(t, taken, read()[ids[0]])
+	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", []domain.ConsumerStatus{full}, nil))
+
 	// The dead tell nothing.
 	d.ageReplica(t, "a", ttl)
 	require.NotContains(t, read(), ids[0])

@@ -14,7 +14,9 @@ import (
 // maxReportedError is how many bytes of a consumer's last error are kept.
 const maxReportedError = 1000
 
-// Rows are locked in the order of their tenants, as by every other replica.
+// Rows are locked in the order of their tenants, as by every other replica. What
+// a replica tells of a consumer that leaves it does not hide what the tenant's
+// new owner told of his.
 const reportConsumersSQL = `
 WITH ended AS MATERIALIZED (
     SELECT tenant_id FROM consumer_reports WHERE tenant_id = ANY($2::uuid[]) AND replica = $1 ORDER BY tenant_id FOR UPDATE
@@ -29,7 +31,8 @@ ORDER BY n.tenant_id
 ON CONFLICT (tenant_id) DO UPDATE SET
     replica = excluded.replica, state = excluded.state, workers = excluded.workers, busy = excluded.busy,
     depth = excluded.depth, tag = excluded.tag, since = excluded.since, last_error = excluded.last_error,
-    reported_at = excluded.reported_at`
+    reported_at = excluded.reported_at
+WHERE excluded.state <> 'draining' OR consumer_reports.replica = excluded.replica`
 
 // ReportConsumers implements domain.ReportRepository. No tenant may be named
 // twice.

@@ -94,11 +94,7 @@ WHERE ctid = ANY (ARRAY(
 
 // DeleteExpiredTickets implements domain.TicketRepository.
 func (s *Store) DeleteExpiredTickets(ctx context.Context, limit int) (int, error) {
-	tag, err := s.general.Exec(ctx, deleteExpiredTicketsSQL, max(0, limit))
-	if err != nil {
-		return 0, translate(err, "delete expired tickets")
-	}
-	return int(tag.RowsAffected()), nil
+	return s.deleteSome(ctx, "delete expired tickets", deleteExpiredTicketsSQL, max(0, limit))
 }
 
 func ticketError(err error, verb string) error {

@@ -154,7 +154,7 @@ func (p *parts) assembleTenants(d Decorators) {
 	p.tenants = tenant.NewService(tenant.ServiceOptions{
 		Tenants: tenants, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
 		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
-		Consumers: p.consumerStatuses, Reports: p.fleet.Statuses, Capacity: p.capacity, Log: p.log,
+		Consumers: p.consumerStatuses, Reports: p.fleet.Reported, Capacity: p.capacity, Log: p.log,
 	})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
 }

@@ -184,17 +184,13 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 	statuses := p.manager.Snapshot()
 	stats := make([]metrics.ConsumerStats, len(statuses))
 	for i, s := range statuses {
-		depth := int64(-1)
-		if s.Ready >= 0 {
-			depth = s.Ready + s.Held
-		}
 		letters, known := p.letters.Waiting(s.TenantID)
 		if !known {
 			letters = -1
 		}
 		stats[i] = metrics.ConsumerStats{
 			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy,
-			Queue: broker.QueueName(s.TenantID), QueueDepth: depth, DeadLetters: letters,
+			Queue: broker.QueueName(s.TenantID), QueueDepth: queueDepth(&s), DeadLetters: letters,
 		}
 	}
 	return stats
@@ -206,16 +202,21 @@ func (p *parts) consumerStatuses() []domain.ConsumerStatus {
 	running := p.manager.Snapshot()
 	statuses := make([]domain.ConsumerStatus, len(running))
 	for i, s := range running {
-		depth := int64(-1)
-		if s.Ready >= 0 {
-			depth = s.Ready + s.Held
-		}
 		statuses[i] = domain.ConsumerStatus{
-			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy, Depth: depth,
+			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy, Depth: queueDepth(&s),
 			Tag: s.Tag, Replica: p.replica, Since: s.Since, LastError: s.LastError,
 		}
 	}
 	return statuses
+}
+
+// queueDepth returns how many messages are in the queue of a consumer, those
+// that it holds included, or -1 while that is not known.
+func queueDepth(s *consumer.Status) int64 {
+	if s.Ready < 0 {
+		return -1
+	}
+	return s.Ready + s.Held
 }
 
 // background runs work in a goroutine and returns what ends it and waits.

@@ -37,15 +37,12 @@ func (b *Broker) InspectQueues(ctx context.Context, tenantID uuid.UUID) (domain.
 }
 
 func (b *Broker) inspect(ctx context.Context, name string, arguments amqp.Table) (domain.QueueState, error) {
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		return err
-	})
+	_, there, err := b.look(ctx, name)
 	switch {
-	case rabbitmq.IsNotFound(err):
-		return domain.QueueMissing, nil
 	case err != nil:
-		return "", unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+		return "", unavailable(err)
+	case !there:
+		return domain.QueueMissing, nil
 	}
 	err = b.topology(ctx, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
@@ -68,18 +65,14 @@ var errConsumed = errors.New("the queue has consumers")
 func (b *Broker) ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error {
 	b.prober.doubt(tenantID)
 	name := QueueName(tenantID)
-	switch n, err := b.consumers(ctx, tenantID); {
-	case err != nil && !rabbitmq.IsNotFound(err):
+	switch q, _, err := b.look(ctx, name); {
+	case err != nil:
 		return unavailable(err)
-	case n > 0:
+	case q.Consumers > 0:
 		return unavailable(errConsumed)
 	}
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDelete(name, false, false, false)
-		return err
-	})
-	if err != nil && !rabbitmq.IsNotFound(err) {
-		return unavailable(fmt.Errorf("delete queue %s: %w", name, err))
+	if _, err := b.drop(ctx, name); err != nil && !rabbitmq.IsNotFound(err) {
+		return unavailable(err)
 	}
 	return b.declareMain(ctx, tenantID)
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"lanekeeper/pkg/rabbitmq"
 )
 
 const (
@@ -83,13 +81,11 @@ func (t *traffic) busy(id uuid.UUID) bool {
 // AwaitNoConsumers implements domain.Topology.
 func (b *Broker) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error {
 	for wait := settleEvery; ; wait = min(2*wait, lookEvery) {
-		n, err := b.consumers(ctx, tenantID)
+		q, _, err := b.look(ctx, QueueName(tenantID))
 		switch {
-		case rabbitmq.IsNotFound(err):
-			return nil
 		case err != nil:
 			return unavailable(err)
-		case n == 0:
+		case q.Consumers == 0:
 			return nil
 		}
 		timer := time.NewTimer(wait)
@@ -97,26 +93,9 @@ func (b *Broker) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("queue has %d consumers: %w", n, ctx.Err())
+			return fmt.Errorf("queue has %d consumers: %w", q.Consumers, ctx.Err())
 		}
 	}
-}
-
-// consumers returns how many consumers the tenant's main queue has, whoever
-// they belong to, those included that wait to become the active one. A
-// consumer goes together with its channel, and what it had not acknowledged is
-// in the queue again when it is gone.
-func (b *Broker) consumers(ctx context.Context, tenantID uuid.UUID) (int, error) {
-	var n int
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		q, err := ch.QueueDeclarePassive(QueueName(tenantID), true, false, false, false, nil)
-		n = q.Consumers
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("inspect queue: %w", err)
-	}
-	return n, nil
 }
 
 // empty purges the tenant's main queue until nothing comes into it any more:
@@ -125,6 +104,9 @@ func (b *Broker) consumers(ctx context.Context, tenantID uuid.UUID) (int, error)
 // log, so its count is exact; that of a delete is not. Worse, a broker (3.10.8)
 // that deletes a queue while a publication is on its way there may confirm that
 // nevertheless, or end the publisher's connection with everybody on it.
+//
+// A consumer goes together with its channel, and what it had not acknowledged
+// is in the queue again when it is gone.
 func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
@@ -135,8 +117,8 @@ func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	var purged int64
 	for {
 		busy := b.traffic.busy(tenantID)
-		consumers, err := b.consumers(ctx, tenantID)
-		if err != nil {
+		q, there, err := b.look(ctx, QueueName(tenantID))
+		if err != nil || !there {
 			return purged, err
 		}
 		found := 0
@@ -149,7 +131,7 @@ func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 			return purged, fmt.Errorf("purge queue: %w", err)
 		}
 		purged += int64(found)
-		if found == 0 && !busy && (consumers == 0 || time.Since(begun) > returnTimeout) {
+		if found == 0 && !busy && (q.Consumers == 0 || time.Since(begun) > returnTimeout) {
 			return purged, nil
 		}
 		wait := settleEvery

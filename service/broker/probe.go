@@ -246,13 +246,8 @@ func tryConsume(ch *amqp.Channel, id uuid.UUID) error {
 func works(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	empty := false
-	err := onChannel(ctx, s, func(ch *amqp.Channel) error {
-		q, err := ch.QueueDeclarePassive(QueueName(id), true, false, false, false, nil)
-		empty = err == nil && q.Messages == 0
-		return err
-	})
-	return err == nil && empty && control(ctx, s) == nil
+	q, there, err := lookOn(ctx, s, QueueName(id))
+	return err == nil && there && q.Messages == 0 && control(ctx, s) == nil
 }
 
 // createdAt returns when a tenant was created; its id tells (UUIDv7).
@@ -290,12 +285,8 @@ func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID, finished bool) 
 		return err
 	}
 	b.options.Log.WarnContext(ctx, "queue cannot be consumed and is empty, replacing it", slog.String("queue", name), slog.Bool("was_usable", finished))
-	err = b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDelete(name, false, false, false)
+	if _, err := b.drop(ctx, name); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("delete queue %s: %w", name, err)
 	}
 	if err := b.declareMain(ctx, id); err != nil {
 		return err

@@ -2,11 +2,9 @@ package broker
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
@@ -22,17 +20,8 @@ const shortProbe = time.Millisecond
 func TestASlowBrokerIsNotTakenForAStuckQueue(t *testing.T) {
 	t.Parallel()
 	server := devtest.PrivateRabbitMQ(t)
-	b := New(Options{
-		URLs: []string{server.URL()}, Replica: "test", QueueType: Quorum, DeadLetterQueueType: Classic,
-		PublishChannels: 1, Log: slog.New(slog.DiscardHandler),
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); b.Run(ctx) }()
-	defer func() { cancel(); <-done }()
-	require.NoError(t, b.AwaitReady(ctx))
-	id, err := uuid.NewV7()
-	require.NoError(t, err)
+	ctx := t.Context()
+	b, id := running(t, server.URL())
 	require.NoError(t, b.DeclareQueues(ctx, id))
 
 	for range 20 {
@@ -57,18 +46,8 @@ func TestASlowBrokerIsNotTakenForAStuckQueue(t *testing.T) {
 // A queue with messages is never taken for one that may be deleted.
 func TestAQueueWithMessagesIsNotDeleted(t *testing.T) {
 	t.Parallel()
-	url := devtest.RabbitMQ(t)
-	b := New(Options{
-		URLs: []string{url}, Replica: "test", QueueType: Quorum, DeadLetterQueueType: Classic,
-		PublishChannels: 1, Log: slog.New(slog.DiscardHandler),
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); b.Run(ctx) }()
-	defer func() { cancel(); <-done }()
-	require.NoError(t, b.AwaitReady(ctx))
-	id, err := uuid.NewV7()
-	require.NoError(t, err)
+	ctx := t.Context()
+	b, id := running(t, devtest.RabbitMQ(t))
 	require.NoError(t, b.DeclareQueues(ctx, id))
 	session := b.control.Session()
 	require.True(t, works(ctx, session, id))

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -105,11 +104,7 @@ func (b *Broker) seal(ctx context.Context) error {
 func (b *Broker) deleteSeals(ctx context.Context, fresh string) {
 	var left []string
 	for _, name := range append(b.sealer.left, fresh) {
-		err := b.topology(ctx, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDelete(name, false, false, false)
-			return err
-		})
-		if err != nil && !rabbitmq.IsNotFound(err) {
+		if _, err := b.drop(ctx, name); err != nil && !rabbitmq.IsNotFound(err) {
 			b.options.Log.DebugContext(ctx, "queue of a sealing could not be deleted", slog.String("queue", name), slog.Any("error", err))
 			left = append(left, name)
 		}
@@ -159,20 +154,4 @@ func control(ctx context.Context, s *rabbitmq.Session) error {
 		}
 		return nil
 	})
-}
-
-// exists tells whether there is a queue with this name, whether it works or
-// not.
-func (b *Broker) exists(ctx context.Context, name string) (bool, error) {
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		return err
-	})
-	switch {
-	case rabbitmq.IsNotFound(err):
-		return false, nil
-	case err != nil:
-		return false, unavailable(errors.Join(fmt.Errorf("inspect queue %s", name), err))
-	}
-	return true, nil
 }

@@ -54,11 +54,11 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 	}
 	fresh := false
 	for name, arguments := range queues {
-		err := onChannel(ctx, s, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		_, there, err := lookOn(ctx, s, name)
+		if err != nil {
 			return err
-		})
-		fresh = fresh || rabbitmq.IsNotFound(err)
+		}
+		fresh = fresh || !there
 		err = onChannel(ctx, s, func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
 			return err

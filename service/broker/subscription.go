@@ -65,15 +65,11 @@ func (b *Broker) trust(ctx context.Context, tenantID uuid.UUID) {
 	if b.prober.known(tenantID) {
 		return
 	}
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		q, err := ch.QueueDeclarePassive(QueueName(tenantID), true, false, false, false, nil)
-		if err == nil && (q.Messages > 0 || q.Consumers > 0) {
-			b.prober.prove(tenantID)
-		}
-		return err
-	})
-	if err != nil {
+	switch q, _, err := b.look(ctx, QueueName(tenantID)); {
+	case err != nil:
 		b.options.Log.DebugContext(ctx, "queue cannot be inspected, trying it out", slog.Any("error", err))
+	case q.Messages > 0 || q.Consumers > 0:
+		b.prober.prove(tenantID)
 	}
 }
 

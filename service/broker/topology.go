@@ -20,9 +20,9 @@ import (
 // not usable yet.
 func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 	name := DeadLetterQueueName(tenantID)
-	finished, err := b.exists(ctx, name)
+	_, finished, err := b.look(ctx, name)
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
 	if err := b.makeMain(ctx, tenantID, !finished); err != nil {
 		return err
@@ -52,9 +52,9 @@ func (b *Broker) declareMain(ctx context.Context, tenantID uuid.UUID) error {
 func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, unsealed bool) error {
 	name := QueueName(tenantID)
 	if !unsealed {
-		there, err := b.exists(ctx, name)
+		_, there, err := b.look(ctx, name)
 		if err != nil {
-			return err
+			return unavailable(err)
 		}
 		unsealed = !there
 	}
@@ -110,40 +110,46 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 		return discarded, unavailable(err)
 	}
 	for _, name := range []string{QueueName(tenantID), DeadLetterQueueName(tenantID)} {
-		err := b.topology(ctx, func(ch *amqp.Channel) error {
-			n, err := ch.QueueDelete(name, false, false, false)
-			if err == nil && name == QueueName(tenantID) {
-				discarded += int64(n)
-			}
-			return err
-		})
+		n, err := b.drop(ctx, name)
 		if err != nil && !rabbitmq.IsNotFound(err) {
-			return discarded, unavailable(fmt.Errorf("delete queue %s: %w", name, err))
+			return discarded, unavailable(err)
+		}
+		if name == QueueName(tenantID) {
+			discarded += n
 		}
 	}
 	return discarded, nil
 }
 
-// QueueDepth returns the number of ready messages in the tenant's main queue,
-// by a passive declare. A queue that does not exist is an ErrNotFound.
+// drop deletes a queue and returns how many ready messages the broker says
+// went with it.
+func (b *Broker) drop(ctx context.Context, name string) (int64, error) {
+	var dropped int // who gave up does not read it: the answer may still come
+	err := b.topology(ctx, func(ch *amqp.Channel) (err error) {
+		dropped, err = ch.QueueDelete(name, false, false, false)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete queue %s: %w", name, err)
+	}
+	return int64(dropped), nil
+}
+
+// QueueDepth returns the number of ready messages in the tenant's main queue.
+// A queue that does not exist is an ErrNotFound.
 func (b *Broker) QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 	return b.depth(ctx, QueueName(tenantID))
 }
 
 func (b *Broker) depth(ctx context.Context, name string) (int64, error) {
-	var depth int64
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		depth = int64(q.Messages)
-		return err
-	})
+	q, there, err := b.look(ctx, name)
 	switch {
-	case rabbitmq.IsNotFound(err):
-		return 0, domain.Wrap(err, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
 	case err != nil:
-		return 0, unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+		return 0, unavailable(err)
+	case !there:
+		return 0, domain.New(domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
 	}
-	return depth, nil
+	return int64(q.Messages), nil
 }
 
 // idleChannels is how many channels are kept for topology work.

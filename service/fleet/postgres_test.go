@@ -120,9 +120,9 @@ func TestThreeReplicasAndTheirDatabase(t *testing.T) {
 			}
 			before := agree(t, ids, all...)
 			reported := func() bool {
-				statuses, err := all[1].Statuses(t.Context(), ids)
+				reported, err := all[1].Reported(t.Context(), ids)
 				depth, known := all[2].Depth(ids[0])
-				return err == nil && len(statuses) == len(consumers) && statuses[ids[0]].Replica == "a" && known && depth == 42
+				return err == nil && len(reported) == len(consumers) && reported[ids[0]].Replica == "a" && known && depth == 42
 			}
 			require.Eventually(t, reported, patience, 50*time.Millisecond)
 			changes := make([]int32, len(all))

@@ -149,6 +149,9 @@ func (b *table) ReportConsumers(ctx context.Context, replica string, changed []d
 		}
 	}
 	for _, s := range changed {
+		if s.State == "draining" && b.reports[s.TenantID].Replica != replica && b.reports[s.TenantID].Replica != "" {
+			continue
+		}
 		s.Replica = replica
 		b.reports[s.TenantID] = s
 	}

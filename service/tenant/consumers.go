@@ -107,13 +107,13 @@ func (s *Service) statuses(ctx context.Context, tenants []domain.Tenant) []domai
 	statuses := make([]domain.ConsumerStatus, len(tenants))
 	for i := range tenants {
 		t := &tenants[i]
-		status, runs := here[t.ID]
 		// A consumer that is leaving here is not the one to tell of, once its
 		// new owner has one.
-		if other, known := reported[t.ID]; known && (!runs || other.Replica != status.Replica) {
-			status, runs = other, true
+		status, known := reported[t.ID]
+		if !known {
+			status, known = here[t.ID]
 		}
-		if !runs {
+		if !known {
 			unknown := err != nil && !s.o.Provisioner.owns(t.ID)
 			status = domain.ConsumerStatus{TenantID: t.ID, State: unreported(t, unknown), Workers: t.Workers, Depth: -1}
 		}

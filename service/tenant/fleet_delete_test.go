@@ -125,8 +125,9 @@ func TestConsumersOfTheFleet(t *testing.T) {
 		require.Equal(t, nobody, show(other)[2])
 		survey(one, other)
 		synctest.Wait()
+		one.set(func() { require.Equal(t, "draining", one.status(ids[1]).State) })
 		for _, p := range []*process{one, other} {
-			require.Equal(t, "r2", show(p)[1].Replica)
+			require.Equal(t, domain.ConsumerStatus{TenantID: ids[1], State: "running", Workers: 3, Replica: "r2"}, show(p)[1])
 			require.Equal(t, "running", show(p)[2].State)
 		}
 		pass(convergence)

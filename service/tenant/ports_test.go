@@ -192,8 +192,11 @@ func (p *process) QueueDepth(ctx context.Context, id uuid.UUID) (n int64, err er
 func (p *process) Owns(id uuid.UUID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.owner == nil || p.owner(id) == p
+	return p.owned(id)
 }
+
+// owned needs mu. It is Owns.
+func (p *process) owned(id uuid.UUID) bool { return p.owner == nil || p.owner(id) == p }
 
 // wait waits for d or the end of ctx.
 func wait(ctx context.Context, d time.Duration) {
@@ -266,26 +269,45 @@ func (p *process) statuses() []domain.ConsumerStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []domain.ConsumerStatus
-	for id, a := range p.consumers {
-		all = append(all, domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: p.name})
+	for id := range p.consumers {
+		all = append(all, p.status(id))
 	}
 	return all
 }
 
-// reports are the statuses of the consumers of all processes.
-func (p *process) reports(ctx context.Context, ids []uuid.UUID) (reports map[uuid.UUID]domain.ConsumerStatus, err error) {
+// status needs mu. It tells of a consumer that runs.
+func (p *process) status(id uuid.UUID) domain.ConsumerStatus {
+	state := "running"
+	if !p.owned(id) && p.draining[id] > 0 {
+		state = "draining"
+	}
+	return domain.ConsumerStatus{TenantID: id, State: state, Workers: p.consumers[id].Workers, Replica: p.name}
+}
+
+// reports are what all processes told of their consumers, one of each tenant:
+// that of its owner, if it has told any.
+type reports struct {
+	domain.ReportRepository // of which only one method is needed
+	reader                  *process
+}
+
+func (r reports) ConsumerReports(ctx context.Context, ids []uuid.UUID, _ time.Duration) (found map[uuid.UUID]domain.ConsumerStatus, err error) {
+	p := r.reader
 	err = p.step(ctx, &p.reportsAway, func() error {
-		reports = make(map[uuid.UUID]domain.ConsumerStatus)
-		for _, other := range p.processes {
-			for _, id := range ids {
-				if a, runs := other.consumers[id]; runs {
-					reports[id] = domain.ConsumerStatus{TenantID: id, State: "running", Workers: a.Workers, Replica: other.name}
+		found = make(map[uuid.UUID]domain.ConsumerStatus)
+		for _, id := range ids {
+			for _, other := range p.processes {
+				if _, runs := other.consumers[id]; !runs {
+					continue
+				}
+				if _, told := found[id]; !told || other.owned(id) {
+					found[id] = other.status(id)
 				}
 			}
 		}
 		return nil
 	})
-	return reports, err
+	return found, err
 }
 
 func (p *process) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) (grants []domain.IdempotencyGrant, err error) {

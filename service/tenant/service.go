@@ -38,8 +38,8 @@ type ServiceOptions struct {
 	Directory   *Directory
 	// Consumers returns the consumers that run in this process.
 	Consumers func() []domain.ConsumerStatus
-	// Reports returns what replicas, this one or others, last told of the
-	// consumers of these tenants. It may be nil when there are no others.
+	// Reports returns what other replicas last told of the consumers of these
+	// tenants. It may be nil when there are no others.
 	Reports func(ctx context.Context, tenantIDs []uuid.UUID) (map[uuid.UUID]domain.ConsumerStatus, error)
 	// Capacity limits how many tenants there may be; nil does not.
 	Capacity *Capacity

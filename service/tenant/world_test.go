@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	replicas "lanekeeper/service/fleet"
 	"lanekeeper/service/tenant"
 )
 
@@ -117,6 +118,7 @@ type process struct {
 
 func newProcess(w *world) *process {
 	p := &process{world: w, consumers: map[uuid.UUID]domain.Assignment{}, log: &recorder{}}
+	w.set(func() { p.name = fmt.Sprint("r", len(w.processes)+1) })
 	log := slog.New(p.log)
 	p.directory = tenant.NewDirectory(p)
 	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
@@ -129,15 +131,13 @@ func newProcess(w *world) *process {
 		Deleted: func(id uuid.UUID) { w.set(func() { p.deleted = append(p.deleted, id) }) },
 	})
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{Tenants: p, Provisioner: p.provisioner, Consumers: p, Log: log})
+	others := replicas.New(replicas.Options{Replica: domain.Replica{Name: p.name}, Reports: reports{reader: p}})
 	p.Service = tenant.NewService(tenant.ServiceOptions{
 		Tenants: p, Keys: p, Provisioner: p.provisioner, Reconciler: p.reconciler, Directory: p.directory,
-		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Reports: p.reports, Log: log,
+		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Reports: others.Reported, Log: log,
 	})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
-	w.set(func() {
-		w.processes = append(w.processes, p)
-		p.name = fmt.Sprint("r", len(w.processes))
-	})
+	w.set(func() { w.processes = append(w.processes, p) })
 	return p
 }
 
