@@ -42,6 +42,9 @@ type Config struct {
 	// MaxBacklog is how many messages may wait in a tenant's queue before
 	// publishing is refused; 0 for any number.
 	MaxBacklog int
+	// PublishRate is how many messages a second each tenant may publish through
+	// one replica, where one counts for each 4 KiB begun; 0 for any number.
+	PublishRate int
 	// DataDir is where the private servers keep their data.
 	DataDir string
 	// ShutdownDelay is how long /readyz says draining before requests are
@@ -154,6 +157,7 @@ func Default() Config {
 		JWTLifetime:     time.Hour,
 		TrustedProxies:  []string{},
 		Workers:         3,
+		PublishRate:     5000,
 		DataDir:         ".lanekeeper",
 		ShutdownDelay:   500 * time.Millisecond,
 		ShutdownTimeout: 20 * time.Second,

@@ -83,7 +83,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := Config{
 		AppVersion: "9", AppName: "n", AppHost: "::1", AppPort: 1, AppURL: "https://x", AdminPort: 2,
 		Environment: "production", JWTSecret: secret, JWTSecrets: []string{secret + "a", secret + "b"},
-		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5,
+		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5, PublishRate: 6,
 		DataDir: "d", ShutdownTimeout: 5 * time.Second,
 		Log:      Log{"debug", "json"},
 		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "classic", "quorum", 13, 3},
@@ -171,6 +171,7 @@ func TestRefusedFiles(t *testing.T) {
 		"jwt_lifetime: 0s":                         "jwt_lifetime",
 		"trusted_proxies: [proxy]":                 "trusted_proxies",
 		"max_backlog: -1":                          "max_backlog",
+		"publish_rate: -1":                         "publish_rate",
 		"data_dir: ''":                             "data_dir",
 		"shutdown_timeout: 1ms":                    "shutdown_timeout",
 		"log: {level: loud}":                       "log.level",

@@ -57,6 +57,7 @@ func (c *Config) settings() []setting {
 		{key: "workers", value: &c.Workers, check: between(&c.Workers, 1, 100)},
 		{key: "redis.url", value: &c.Redis.URL, location: true, check: location(&c.Redis.URL, "redis", "rediss")},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
+		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
 		{key: "transmit.allow_private", value: &c.Transmit.AllowPrivate},
 		{key: "retry.max_attempts", value: &c.Retry.MaxAttempts, check: between(&c.Retry.MaxAttempts, 1, 20)},
 		{key: "retention.default_days", value: &c.Retention.DefaultDays, check: between(&c.Retention.DefaultDays, 0, 3650)},

@@ -36,6 +36,10 @@ type batchEntry struct {
 //	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages/batch [post]
 func (m *messageController) publishBatch(c *gin.Context) error {
+	tenant := middleware.Tenant(c)
+	if err := m.messages.Admit(tenant); err != nil {
+		return err // before the body costs anything
+	}
 	if len(c.Request.Header.Values(idempotencyHeader)) > 0 {
 		e := domain.New(domain.ErrMalformed, "key_not_for_batch", "A batch has no key of its own; give its messages an idempotency_key each.")
 		e.Fields = []domain.FieldError{{Pointer: idempotencyHeader, Message: "must not be sent with a batch"}}
@@ -53,7 +57,7 @@ func (m *messageController) publishBatch(c *gin.Context) error {
 	}
 	var receipts []domain.Receipt
 	if len(submissions) > 0 {
-		receipts = m.messages.Publish(c.Request.Context(), middleware.Tenant(c), submissions)
+		receipts = m.messages.Publish(c.Request.Context(), tenant, submissions)
 	}
 	if len(receipts) != len(submissions) {
 		return fmt.Errorf("publish %d messages: %d receipts", len(submissions), len(receipts))

@@ -66,6 +66,7 @@ type fakeServices struct {
 	page     domain.HistoryPage
 	more     bool
 	publish  func([]domain.Submission) []domain.Receipt
+	admit    error
 
 	submissions  []domain.Submission
 	newTenant    domain.NewTenant
@@ -196,6 +197,13 @@ func (f fakeTenants) SetWorkers(_ context.Context, _ domain.Principal, _ uuid.UU
 
 func (f fakeTenants) Delete(context.Context, domain.Principal, uuid.UUID) (domain.Tenant, error) {
 	return f.tenant, f.record(func() {})
+}
+
+func (f fakeMessages) Admit(t domain.Tenant) error {
+	if f.admit != nil {
+		return f.admit
+	}
+	return t.AcceptsMessages()
 }
 
 func (f fakeMessages) Publish(_ context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt {

@@ -16,6 +16,8 @@ import (
 // messageService publishes messages and reads what was stored.
 type messageService interface {
 	// Publish returns a receipt for each submission, in order.
+	// Admit returns why Publish would refuse everything, without waiting.
+	Admit(t domain.Tenant) error
 	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
 	History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error)
 	// Get returns nil for the transmission of a message that is only stored.
@@ -29,7 +31,7 @@ type messageController struct {
 // publish publishes one message.
 //
 //	@Summary		Publish a message
-//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`.
+//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Accept			json
@@ -43,6 +45,10 @@ type messageController struct {
 //	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages [post]
 func (m *messageController) publish(c *gin.Context) error {
+	tenant := middleware.Tenant(c)
+	if err := m.messages.Admit(tenant); err != nil {
+		return err // before the body costs anything
+	}
 	key, err := idempotencyKey(c)
 	if err != nil {
 		return err
@@ -55,7 +61,6 @@ func (m *messageController) publish(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	tenant := middleware.Tenant(c)
 	receipts := m.messages.Publish(c.Request.Context(), tenant, []domain.Submission{submission})
 	if len(receipts) != 1 {
 		return fmt.Errorf("publish 1 message: %d receipts", len(receipts))

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -281,6 +282,20 @@ func TestBatchRefusals(t *testing.T) {
 	a := newAPI(t)
 	a.fakes.tenant.Status = domain.TenantInactive
 	a.problem(a.do("POST", "/api/messages/batch", `{"messages":[{"payload":1},{"payload":2}]}`), http.StatusConflict, "tenant_inactive")
+}
+
+// What cannot be accepted is not even looked at: to refuse must cost less than to
+// accept.
+func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.fakes.admit = domain.New(domain.ErrLimited, "rate_exceeded", "Too fast.").After(time.Second)
+	for _, path := range []string{"/api/messages", "/api/messages/batch"} {
+		got := a.do("POST", path, "no JSON")
+		a.problem(got, http.StatusTooManyRequests, "rate_exceeded")
+		require.Equal(t, "1", got.header.Get("Retry-After"))
+	}
+	require.Empty(t, a.fakes.submissions)
 }
 
 func TestBodySizes(t *testing.T) {

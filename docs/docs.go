@@ -1007,7 +1007,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same ` + "`" + `Idempotency-Key` + "`" + `.",
+                "description": "202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same ` + "`" + `Idempotency-Key` + "`" + `. A tenant that publishes faster than it may is slowed down, and answered with 429 ` + "`" + `rate_exceeded` + "`" + ` after that.",
                 "consumes": [
                     "application/json"
                 ],

@@ -165,7 +165,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	p.messages = message.NewService(message.Options{
 		Publisher: publisher, Messages: p.store, Keys: p.store, Log: p.log, Observer: p.metrics,
 		Transmissions: p.store, Retention: p.store,
-		MaxBacklog: int64(p.config.MaxBacklog), Depth: p.depth, Queues: p.broker,
+		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
 		StillThere: p.directory.StillThere,
 	})
 	p.letters = deadletter.NewService(deadletter.Options{

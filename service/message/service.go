@@ -48,6 +48,10 @@ type Options struct {
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
+	// Rate is how many messages a tenant may publish in a second through this
+	// service, where one counts for each 4 KiB begun; 0 for any number. Calls
+	// beyond it take up to half a second longer, and are refused beyond that.
+	Rate int
 	// Depth returns what a consumer, here or elsewhere, last told of its
 	// queue's depth, and whether it is known. It must not block. It may be nil
 	// when MaxBacklog is 0.
@@ -69,29 +73,33 @@ type Options struct {
 type Service struct {
 	o      Options
 	depths *depths
+	paces  *paces // nil without a rate
 }
 
 // NewService returns a Service.
-func NewService(o Options) *Service { return &Service{o: o, depths: newDepths()} }
+func NewService(o Options) *Service {
+	return &Service{o: o, depths: newDepths(), paces: newPaces(o.Rate)}
+}
 
 // Publish publishes messages to a tenant's queue in the order given and
 // returns a receipt for each. It takes less than 6 seconds in any state of
 // the broker and of the database. A receipt without an error means that the
 // broker has the message; one with an ErrUnavailable that it may or may not
 // have it, and that trying again with the same key is safe. Other errors are
-// those of Tenant.AcceptsMessages, ErrLimited with code "backlog_full", and
-// ErrInvalid or ErrTooLarge for what is wrong with the message itself.
-// Without idempotency keys it makes no call to the database.
+// those of Tenant.AcceptsMessages, ErrLimited with code "backlog_full" or
+// "rate_exceeded", and ErrInvalid or ErrTooLarge for what is wrong with the
+// message itself. Without idempotency keys it makes no call to the database.
 func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Submission) []domain.Receipt {
 	p := &publication{tenantID: t.ID, subs: subs, receipts: make([]domain.Receipt, len(subs))}
-	if err := s.Admit(t); err != nil {
-		p.failAll(err)
-		s.observe(p.receipts)
-		return p.receipts
+	if err := s.admit(t); err != nil {
+		return s.refuse(p, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	p.check()
+	if err := s.paces.wait(limited, t.ID, p.units()); err != nil {
+		return s.refuse(p, err)
+	}
 	if err := s.claim(limited, p); err != nil {
 		s.o.Log.WarnContext(ctx, "idempotency keys could not be claimed", slog.Any("error", err))
 	}
@@ -106,11 +114,30 @@ func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Su
 	return p.receipts
 }
 
+// refuse answers every message that has no answer yet with err.
+func (s *Service) refuse(p *publication, err error) []domain.Receipt {
+	p.failAll(err)
+	s.observe(p.receipts)
+	return p.receipts
+}
+
 // Admit returns why nothing at all may be published to the tenant at the
 // moment, or nil: an error of Tenant.AcceptsMessages, or an ErrLimited. It does
-// not wait for anything.
+// not wait for anything. Who asks it first need not read what he would publish;
+// a call that it refuses counts as one message.
 func (s *Service) Admit(t domain.Tenant) error {
+	err := s.admit(t)
+	if err != nil {
+		s.observe([]domain.Receipt{{Err: err}})
+	}
+	return err
+}
+
+func (s *Service) admit(t domain.Tenant) error {
 	if err := t.AcceptsMessages(); err != nil {
+		return err
+	}
+	if err := s.paces.admit(t.ID); err != nil {
 		return err
 	}
 	if s.o.MaxBacklog <= 0 {

@@ -1,0 +1,48 @@
+package message
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// Tenants that have been quiet are forgotten, so that not many more are kept
+// than publish; one that owes time is kept.
+func TestPacesForgetQuietTenants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaces(100)
+		quiet := func(n int) {
+			for range n {
+				require.NoError(t, p.wait(t.Context(), uuid.New(), 1))
+			}
+		}
+		for range 20 {
+			quiet(pacesKept)
+			<-time.After(time.Second)
+		}
+		require.LessOrEqual(t, len(p.buckets), 3*pacesKept)
+
+		busy := uuid.New()
+		waited := make(chan error, 3)
+		for _, units := range []int{25, 25, 24} { // 0, 250 and 490 ms
+			go func() { waited <- p.wait(t.Context(), busy, units) }()
+			synctest.Wait()
+		}
+		before := len(p.buckets)
+		for range 4 {
+			quiet(pacesKept)
+			<-time.After(15 * time.Millisecond)
+		}
+		require.Less(t, len(p.buckets), before+4*pacesKept, "some were forgotten")
+		require.ErrorIs(t, p.wait(t.Context(), busy, 20), domain.ErrLimited)
+		for range 3 {
+			require.NoError(t, <-waited)
+		}
+	})
+}

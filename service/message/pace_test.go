@@ -1,0 +1,186 @@
+package message_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/message"
+)
+
+// pacedAt is a fixture whose tenants may publish so many messages a second, and
+// a quarter of that at once.
+func pacedAt(perSecond int) *fixture {
+	return newFixture(func(o *message.Options) { o.Rate = perSecond })
+}
+
+// payloads returns n messages of so many bytes each.
+func payloads(n, size int) []domain.Submission {
+	subs := make([]domain.Submission, n)
+	for i := range subs {
+		subs[i].Payload = append(append([]byte(`"`), bytes.Repeat([]byte("x"), size-2)...), '"')
+	}
+	return subs
+}
+
+// A tenant that publishes as fast as it is answered gets its rate, no error,
+// and takes nothing from another one.
+func TestPaceSlowsAFloodDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(100)
+		ctx := t.Context()
+		begun := time.Now()
+		for range 1025 {
+			require.NoError(t, f.Publish(ctx, f.tenant, payloads(1, 10))[0].Err)
+		}
+		require.Equal(t, 10*time.Second, time.Since(begun), "25 at once, and 100 a second from then on")
+
+		other := domain.Tenant{ID: uuid.New(), Status: domain.TenantActive}
+		begun = time.Now()
+		for range 25 {
+			require.NoError(t, f.Publish(ctx, other, payloads(1, 10))[0].Err)
+		}
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+// Calls that would have to wait for longer than half a second are refused at
+// once, say when to come again, and cost nothing: nothing is published, no key
+// is claimed, and no later call waits for them.
+func TestPaceRefusesWhatWouldWaitTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(100)
+		var mu sync.Mutex
+		var calls sync.WaitGroup
+		accepted, refused := 0, 0
+		begun := time.Now()
+		for range 200 {
+			calls.Go(func() {
+				r := f.Publish(t.Context(), f.tenant, []domain.Submission{{Payload: []byte(`1`), IdempotencyKey: uuid.NewString()}})[0]
+				mu.Lock()
+				defer mu.Unlock()
+				if r.Err == nil {
+					accepted++
+					return
+				}
+				refused++
+				var e *domain.Error
+				if !errors.As(r.Err, &e) || !errors.Is(r.Err, domain.ErrLimited) || e.Code != "rate_exceeded" || e.RetryAfter < 500*time.Millisecond {
+					t.Errorf("refused with %v", r.Err)
+				}
+				if time.Since(begun) > 0 {
+					t.Errorf("refused after %v", time.Since(begun))
+				}
+			})
+		}
+		calls.Wait()
+		require.Equal(t, 500*time.Millisecond, time.Since(begun))
+		require.Equal(t, 75, accepted, "25 at once and 50 within half a second")
+		require.Equal(t, 125, refused)
+		require.Len(t, f.broker.published, 75)
+		require.Equal(t, 75, f.keys.claims)
+		require.Equal(t, map[string]int{"accepted": 75, "limited": 125}, f.observer.counts)
+
+		pass(250 * time.Millisecond)
+		require.NoError(t, f.Admit(f.tenant))
+		begun = time.Now()
+		require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(25, 10))[0].Err)
+		require.Zero(t, time.Since(begun), "the bucket filled up meanwhile")
+	})
+}
+
+// Once a call was refused, others are for a moment without a look at what they
+// bring; of the rate nothing is lost by that.
+func TestPaceStaysClosedForAMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(100)
+		var calls sync.WaitGroup
+		for _, n := range []int{25, 25, 25} {
+			calls.Go(func() { f.Publish(t.Context(), f.tenant, payloads(n, 10)) })
+			synctest.Wait()
+			require.NoError(t, f.Admit(f.tenant))
+		}
+		require.ErrorIs(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err, domain.ErrLimited)
+		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+		require.NoError(t, f.Admit(domain.Tenant{ID: uuid.New(), Status: domain.TenantActive}))
+		pass(99 * time.Millisecond)
+		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+		pass(time.Millisecond)
+		require.NoError(t, f.Admit(f.tenant))
+		begun := time.Now()
+		require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err)
+		require.Equal(t, 410*time.Millisecond, time.Since(begun), "behind those that waited all along")
+		calls.Wait()
+	})
+}
+
+// What a message costs goes with its size, and one call never costs more than
+// what may be published at once: else large batches would never pass.
+func TestPaceOfLargeMessages(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		subs []domain.Submission
+		// takes is how long four such calls take.
+		takes time.Duration
+	}{
+		"4 KiB":                 {payloads(10, 4<<10), 150 * time.Millisecond},
+		"a byte more":           {payloads(10, 4<<10+1), 550 * time.Millisecond},
+		"100 KiB":               {payloads(1, 100<<10), 750 * time.Millisecond},
+		"more than a burst":     {payloads(1000, 10), 750 * time.Millisecond},
+		"not acceptable at all": {[]domain.Submission{{Payload: []byte(`{`)}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := pacedAt(100)
+				begun := time.Now()
+				for range 4 {
+					for _, r := range f.Publish(t.Context(), f.tenant, c.subs) {
+						require.NotErrorIs(t, r.Err, domain.ErrLimited)
+					}
+				}
+				require.Equal(t, c.takes, time.Since(begun))
+			})
+		})
+	}
+}
+
+// Who has gone does not wait, and nothing of his is published.
+func TestPaceEndsWithTheCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(100)
+		require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(25, 10))[0].Err)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		begun := time.Now()
+		for _, r := range f.Publish(ctx, f.tenant, payloads(20, 10)) {
+			require.ErrorIs(t, r.Err, domain.ErrUnavailable)
+		}
+		require.Equal(t, 10*time.Millisecond, time.Since(begun))
+		require.Len(t, f.broker.published, 25)
+	})
+}
+
+func TestNoPaceWithoutARate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(0)
+		begun := time.Now()
+		for range 100 {
+			require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(1000, 10))[0].Err)
+		}
+		require.Zero(t, time.Since(begun))
+	})
+}
