@@ -1,7 +1,6 @@
 package apptest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/require"
+
+	"lanekeeper/tests/sse"
 )
 
 // streamPath is where the stream is.
@@ -29,7 +30,7 @@ type Stream struct {
 	Header http.Header
 
 	body   io.ReadCloser
-	lines  *bufio.Reader
+	events *sse.Reader
 	cancel func()
 }
 
@@ -68,7 +69,7 @@ func (c *Client) TryStream(ctx context.Context, query string, headers ...Header)
 		text, err := io.ReadAll(response.Body)
 		return nil, errors.Join(&RefusedError{&Answer{Status: response.StatusCode, Header: response.Header, Body: text}}, err)
 	}
-	return &Stream{Header: response.Header, body: response.Body, lines: bufio.NewReaderSize(response.Body, 64<<10), cancel: cancel}, nil
+	return &Stream{Header: response.Header, body: response.Body, events: sse.NewReader(response.Body, 64<<10), cancel: cancel}, nil
 }
 
 // Stream opens a tenant's stream and ends the test when it is refused. It is
@@ -103,38 +104,30 @@ func (c *Client) StreamRefused(status int, code, query string, headers ...Header
 // Next returns the next message. The error is io.EOF when the service has
 // ended the stream in good order, and that of the connection otherwise.
 func (s *Stream) Next() (Event, error) {
-	var event Event
-	var name, data string
 	for {
-		line, err := s.lines.ReadString('\n')
+		e, err := s.events.Next()
 		if err != nil {
 			return Event{}, err //nolint:wrapcheck // io.EOF is part of the contract
 		}
-		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case line == "\n" && name == "":
-			data = "" // a comment or a retry alone
-		case line == "\n":
-			if name != "message" {
-				return Event{}, fmt.Errorf("event %q: %w", name, errUnknownEvent)
-			}
-			if err := json.Unmarshal([]byte(data), &event.Message); err != nil {
-				return Event{}, fmt.Errorf("decode event %.500s: %w", data, err)
-			}
-			if event.Message.Seq != event.Seq {
-				return Event{}, fmt.Errorf("%w: id %d, seq %d", errUnknownEvent, event.Seq, event.Message.Seq)
-			}
-			return event, nil
-		case field == "event":
-			name = value
-		case field == "data":
-			data += value
-		case field == "id":
-			if event.Seq, err = strconv.ParseInt(value, 10, 64); err != nil {
+		var event Event
+		if e.ID != nil {
+			if event.Seq, err = strconv.ParseInt(string(e.ID), 10, 64); err != nil {
 				return Event{}, fmt.Errorf("id of an event: %w", err)
 			}
 		}
+		if e.Name == nil && e.Data == nil {
+			continue // a comment, a retry or a place alone
+		}
+		if string(e.Name) != "message" {
+			return Event{}, fmt.Errorf("event %q: %w", e.Name, errUnknownEvent)
+		}
+		if err := json.Unmarshal(e.Data, &event.Message); err != nil {
+			return Event{}, fmt.Errorf("decode event %.500s: %w", e.Data, err)
+		}
+		if event.Message.Seq != event.Seq {
+			return Event{}, fmt.Errorf("%w: id %d, seq %d", errUnknownEvent, event.Seq, event.Message.Seq)
+		}
+		return event, nil
 	}
 }
 

@@ -126,19 +126,15 @@ func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 		if r.ceiling, err = b.sample(ctx, o.messages, func() error { return b.queues.flow(ctx, o.messages) }); err != nil {
 			return s, fmt.Errorf("measure the ceiling: %w", err)
 		}
-		stopProfile, err := b.startProfile(fmt.Sprintf("batch-%d-round-%d", n, i+1))
-		if err != nil {
-			return s, err
-		}
-		total := o.messages / s.perBatch * s.perBatch
-		r.batch, err = b.sample(ctx, total, func() error {
-			return b.tenants.publish(ctx, publication{tenants: n, messages: total, perCall: s.perBatch, connections: o.clients})
-		})
-		if err = errors.Join(err, stopProfile()); err != nil {
+		batches := publication{tenants: n, messages: o.messages / s.perBatch * s.perBatch, perCall: s.perBatch, connections: o.clients}
+		if r.batch, err = b.published(ctx, fmt.Sprintf("batch-%d-round-%d", n, i+1), batches); err != nil {
 			return s, fmt.Errorf("measure batch publication: %w", err)
 		}
-		if r.single, err = b.single(ctx, n, i); err != nil {
-			return s, err
+		if o.singles > 0 {
+			singles := publication{tenants: n, messages: o.singles, perCall: 1, connections: o.connections}
+			if r.single, err = b.published(ctx, fmt.Sprintf("single-%d-round-%d", n, i+1), singles); err != nil {
+				return s, fmt.Errorf("measure single publication: %w", err)
+			}
 		}
 		s.rounds = append(s.rounds, r)
 		b.say("%d tenants, round %d of %d: ceiling %.0f/s, batch %.0f/s (%.2f), single %.0f/s (%.2f)", n, i+1, o.repeat,
@@ -147,22 +143,13 @@ func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 	return s, nil
 }
 
-func (b *bench) single(ctx context.Context, n, i int) (sample, error) {
-	o := b.options
-	if o.singles == 0 {
-		return sample{}, nil
-	}
-	stopProfile, err := b.startProfile(fmt.Sprintf("single-%d-round-%d", n, i+1))
-	if err != nil {
-		return sample{}, err
-	}
-	s, err := b.sample(ctx, o.singles, func() error {
-		return b.tenants.publish(ctx, publication{tenants: n, messages: o.singles, perCall: 1, connections: o.connections})
+// published measures a publication, with a profile of this name.
+func (b *bench) published(ctx context.Context, profile string, p publication) (s sample, err error) {
+	err = b.profiled(profile, func() error {
+		s, err = b.sample(ctx, p.messages, func() error { return b.tenants.publish(ctx, p) })
+		return err
 	})
-	if err = errors.Join(err, stopProfile()); err != nil {
-		return s, fmt.Errorf("measure single publication: %w", err)
-	}
-	return s, nil
+	return s, err
 }
 
 // sample measures work that is done with so many messages.

@@ -18,11 +18,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"lanekeeper/tests/command"
 )
 
 // options are the flags.
@@ -46,18 +46,7 @@ type options struct {
 	changed     []string // the flags that were given, to reproduce a run
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("bench", run) }
 
 // run measures, prints the tables to stdout and tells stderr what goes on.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {

@@ -37,15 +37,9 @@ func (b *bench) latencies(ctx context.Context) (rounds []latencyRound, err error
 		if r.confirm, err = b.bareConfirms(ctx, n); err != nil {
 			return nil, fmt.Errorf("measure confirms: %w", err)
 		}
-		stopProfile, err := b.startProfile(fmt.Sprintf("open-round-%d", i+1))
+		err := b.profiled(fmt.Sprintf("open-round-%d", i+1), func() error { return b.posts(ctx, n, &r) })
 		if err != nil {
-			return nil, err
-		}
-		if err := b.posts(ctx, n, &r); err != nil {
 			return nil, fmt.Errorf("measure publication: %w", err)
-		}
-		if err := stopProfile(); err != nil {
-			return nil, err
 		}
 		rounds = append(rounds, r)
 		b.say("round %d of %d: confirm p50 %s, p99 %s; POST p50 %s, p99 %s (%.2f)", i+1, b.options.repeat,
@@ -95,7 +89,25 @@ func (b *bench) posts(ctx context.Context, n int, r *latencyRound) (err error) {
 	if err != nil {
 		return err
 	}
-	r.post, err = openLoop(ctx, b.options.rate, b.total(), func(ctx context.Context, jobs <-chan job) error {
+	r.post, err = openLoop(ctx, b.options.rate, b.total(), b.poster(n))
+	if err != nil {
+		return err
+	}
+	if err := b.tenants.awaitStored(ctx); err != nil {
+		return err
+	}
+	after, err := b.tenants.readMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	r.storedP99 = after.endToEnd().since(before.endToEnd()).quantile(0.99)
+	return nil
+}
+
+// poster returns what a worker does that publishes to the first n tenants, one
+// message a call, over a connection of its own.
+func (b *bench) poster(n int) func(ctx context.Context, jobs <-chan job) error {
+	return func(ctx context.Context, jobs <-chan job) error {
 		c, err := dial(ctx, b.service.address())
 		if err != nil {
 			return err
@@ -111,19 +123,7 @@ func (b *bench) posts(ctx context.Context, n int, r *latencyRound) (err error) {
 			b.tenants.accepted[at].Add(1)
 		}
 		return nil
-	})
-	if err != nil {
-		return err
 	}
-	if err := b.tenants.awaitStored(ctx); err != nil {
-		return err
-	}
-	after, err := b.tenants.readMetrics(ctx)
-	if err != nil {
-		return err
-	}
-	r.storedP99 = after.endToEnd().since(before.endToEnd()).quantile(0.99)
-	return nil
 }
 
 func (b *bench) total() int {

@@ -12,24 +12,23 @@ import (
 // go tool pprof -tagignore load=generator leaves it out.
 func generatorLabel() pprof.LabelSet { return pprof.Labels("load", "generator") }
 
-// startProfile begins a CPU profile of this process, and returns what ends
-// it. It does nothing unless profiles are asked for.
-func (b *bench) startProfile(name string) (stop func() error, err error) {
+// profiled does some work and writes a CPU profile of this process meanwhile,
+// if profiles are asked for.
+func (b *bench) profiled(name string, work func() error) error {
 	if b.options.profile == "" {
-		return func() error { return nil }, nil
+		return work()
 	}
 	if err := os.MkdirAll(b.options.profile, 0o755); err != nil { //nolint:gosec // where the caller wants it
-		return nil, fmt.Errorf("make the directory for profiles: %w", err)
+		return fmt.Errorf("make the directory for profiles: %w", err)
 	}
 	file, err := os.Create(filepath.Join(b.options.profile, name+".pprof"))
 	if err != nil {
-		return nil, fmt.Errorf("make a profile: %w", err)
+		return fmt.Errorf("make a profile: %w", err)
 	}
 	if err := pprof.StartCPUProfile(file); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the profile: %w", err), file.Close())
+		return errors.Join(fmt.Errorf("start the profile: %w", err), file.Close())
 	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return file.Close()
-	}, nil
+	err = work()
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
 }

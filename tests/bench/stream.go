@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"lanekeeper/tests/sse"
 )
 
 // crowdRate is how many messages a second a crowd of clients follows.
@@ -77,20 +78,19 @@ func (b *bench) streams(ctx context.Context) (rounds []streamRound, err error) {
 		if r.chain, err = b.bareChain(ctx, n); err != nil {
 			return nil, fmt.Errorf("measure the chain: %w", err)
 		}
-		stopProfile, err := b.startProfile(fmt.Sprintf("stream-round-%d", i+1))
+		err := b.profiled(fmt.Sprintf("stream-round-%d", i+1), func() (err error) {
+			if r.event, err = b.events(ctx, n); err != nil {
+				return fmt.Errorf("measure streams: %w", err)
+			}
+			if r.alone, err = b.crowded(ctx, 0); err != nil {
+				return fmt.Errorf("measure storing: %w", err)
+			}
+			if r.crowded, err = b.crowded(ctx, b.options.crowd); err != nil {
+				return fmt.Errorf("measure storing for a crowd: %w", err)
+			}
+			return nil
+		})
 		if err != nil {
-			return nil, err
-		}
-		if r.event, err = b.events(ctx, n); err != nil {
-			return nil, fmt.Errorf("measure streams: %w", err)
-		}
-		if r.alone, err = b.crowded(ctx, 0); err != nil {
-			return nil, fmt.Errorf("measure storing: %w", err)
-		}
-		if r.crowded, err = b.crowded(ctx, b.options.crowd); err != nil {
-			return nil, fmt.Errorf("measure storing for a crowd: %w", err)
-		}
-		if err := stopProfile(); err != nil {
 			return nil, err
 		}
 		rounds = append(rounds, r)
@@ -193,22 +193,7 @@ func (b *bench) crowded(ctx context.Context, clients int) (time.Duration, error)
 		})
 	}
 	group.Go(func() error {
-		_, err := openLoop(groupCtx, crowdRate, total, func(ctx context.Context, jobs <-chan job) error {
-			c, err := dial(ctx, b.service.address())
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			request := newCall(b.service.address(), 1)
-			for j := range jobs {
-				if err := c.post(request, b.tenants.ids[0]); err != nil {
-					return err
-				}
-				j.done()
-				b.tenants.accepted[0].Add(1)
-			}
-			return nil
-		})
+		_, err := openLoop(groupCtx, crowdRate, total, b.poster(1))
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -259,25 +244,25 @@ func numberIn(data []byte) int {
 // stream is an open stream of a tenant's messages.
 type stream struct {
 	response *http.Response
-	lines    *bufio.Reader
+	events   *sse.Reader
 	cancel   func()
 }
 
 // openStream opens a stream of what is stored from now on.
 func (b *bench) openStream(ctx context.Context, tenant string) (*stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.service.address()+"/api/messages/stream", nil) //nolint:gosec // the service that was just started
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.service.address()+"/api/messages/stream", nil)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("make request: %w", err)
 	}
 	request.Header.Set("X-Tenant-Id", tenant)
-	response, err := http.DefaultClient.Do(request) //nolint:gosec,bodyclose // as above; closed by close
+	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // closed by close
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
-	s := &stream{response, bufio.NewReaderSize(response.Body, 16<<10), cancel}
+	s := &stream{response, sse.NewReader(response.Body, 16<<10), cancel}
 	if response.StatusCode != http.StatusOK {
 		s.close()
 		return nil, fmt.Errorf("%w: %s", errAnswer, response.Status)
@@ -285,35 +270,39 @@ func (b *bench) openStream(ctx context.Context, tenant string) (*stream, error) 
 	return s, nil
 }
 
-// next returns the data of the next event. It is valid until the next call.
+// next returns the data of the next message. It is valid until the next call.
 func (s *stream) next() ([]byte, error) {
 	for {
-		line, err := s.lines.ReadSlice('\n')
+		e, err := s.events.Next()
 		if err != nil {
 			return nil, fmt.Errorf("read stream: %w", err)
 		}
-		if data, is := bytes.CutPrefix(line, []byte("data: ")); is {
-			return data, nil
+		if e.Data != nil {
+			return e.Data, nil
 		}
 	}
 }
 
-// take takes so many events, which must follow each other without a hole.
+// take takes so many messages, which must follow each other, and the place
+// where the stream began, without a hole.
 func (s *stream) take(count int) error {
 	last := 0
-	for range count {
-		line, err := s.lines.ReadSlice('\n')
-		for err == nil && !bytes.HasPrefix(line, []byte("id: ")) {
-			line, err = s.lines.ReadSlice('\n')
-		}
+	for taken := 0; taken < count; {
+		e, err := s.events.Next()
 		if err != nil {
 			return fmt.Errorf("read stream: %w", err)
 		}
-		seq, err := strconv.Atoi(string(bytes.TrimSpace(line[len("id: "):])))
+		if e.ID == nil && e.Data == nil {
+			continue // a comment
+		}
+		seq, err := strconv.Atoi(string(e.ID))
 		if err != nil || last != 0 && seq != last+1 {
 			return fmt.Errorf("%w: event %d after %d: %w", errWrong, seq, last, err)
 		}
 		last = seq
+		if e.Data != nil {
+			taken++
+		}
 	}
 	return nil
 }

@@ -170,7 +170,7 @@ func (st *stage) publishWindow(ctx context.Context, ch *amqp.Channel, tenant str
 	for i := range attempts {
 		a := &attempt{tenant: tenant, poison: poison, payload: []byte("this is not JSON"), id: uuid.NewString()}
 		st.ledger.foreign(a)
-		confirm, err := ch.PublishWithDeferredConfirm("", "tenant_"+tenant+"_queue", false, false, amqp.Publishing{
+		confirm, err := ch.PublishWithDeferredConfirm("", queueOf(tenant), false, false, amqp.Publishing{
 			MessageId: a.id, DeliveryMode: amqp.Persistent, Body: a.payload,
 		})
 		if err != nil {
@@ -178,7 +178,13 @@ func (st *stage) publishWindow(ctx context.Context, ch *amqp.Channel, tenant str
 		}
 		attempts[i], confirms[i] = a, confirm
 	}
-	outcomes := make([]outcome, n)
+	st.awaitConfirms(ctx, attempts, confirms)
+	return nil
+}
+
+// awaitConfirms waits for the confirms of attempts and notes their outcomes.
+func (st *stage) awaitConfirms(ctx context.Context, attempts []*attempt, confirms []*amqp.DeferredConfirmation) {
+	outcomes := make([]outcome, len(attempts))
 	for i, confirm := range confirms {
 		outcomes[i] = outcome{state: unknown, why: "no confirm"}
 		if acked, err := confirm.WaitContext(ctx); err == nil && acked {
@@ -186,5 +192,4 @@ func (st *stage) publishWindow(ctx context.Context, ch *amqp.Channel, tenant str
 		}
 	}
 	st.ledger.close(attempts, outcomes)
-	return nil
 }

@@ -222,8 +222,6 @@ func (st *stage) deadLetters(ctx context.Context) (map[string]bool, error) {
 	})
 }
 
-func isDeadLetterQueue(name string) bool { return strings.HasSuffix(name, "_dlq") }
-
 // awaitDrained waits until no tenant's queue and no retry tier holds anything,
 // and the service has nothing in its hands that was accepted.
 func (st *stage) awaitDrained(ctx context.Context) error {
@@ -295,43 +293,4 @@ func (st *stage) compareQueues(ctx context.Context, f *findings) error {
 		f.add(unfinished, "%s holds %d", name, n)
 	}
 	return err
-}
-
-// depths returns the number of ready messages of all queues that are not
-// empty, dead letters aside.
-func (st *stage) depths(ctx context.Context) (map[string]int, error) {
-	names, err := st.servers.queueNames(ctx, st.name)
-	if err != nil {
-		return nil, err
-	}
-	depths := make(map[string]int)
-	return depths, st.onChannel(func(ch *amqp.Channel) error {
-		for _, name := range names {
-			if isDeadLetterQueue(name) {
-				continue
-			}
-			q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-			if err != nil {
-				return fmt.Errorf("look at queue %s: %w", name, err)
-			}
-			if q.Messages > 0 {
-				depths[name] = q.Messages
-			}
-		}
-		return nil
-	})
-}
-
-// onChannel runs work on a connection to the broker of its own, past any
-// proxy. What it leaves unacknowledged goes back.
-func (st *stage) onChannel(work func(*amqp.Channel) error) error {
-	conn, err := amqp.Dial(st.brokerURL)
-	if err != nil {
-		return fmt.Errorf("connect to the broker: %w", err)
-	}
-	ch, err := conn.Channel()
-	if err == nil {
-		err = work(ch)
-	}
-	return errors.Join(err, conn.Close())
 }

@@ -229,7 +229,7 @@ func (st *stage) intoTier(ctx context.Context, through *brokerNode) error {
 	for i := range attempts {
 		a := &attempt{tenant: st.tenants[i%len(st.tenants)], id: uuid.NewString()}
 		st.ledger.foreign(a)
-		confirms[i], err = ch.PublishWithDeferredConfirmWithContext(ctx, "lanekeeper.retry.1s", "tenant_"+a.tenant+"_queue", true, false, amqp.Publishing{
+		confirms[i], err = ch.PublishWithDeferredConfirmWithContext(ctx, "lanekeeper.retry.1s", queueOf(a.tenant), true, false, amqp.Publishing{
 			MessageId: a.id, DeliveryMode: amqp.Persistent, Body: a.payload,
 		})
 		if err != nil {
@@ -237,14 +237,7 @@ func (st *stage) intoTier(ctx context.Context, through *brokerNode) error {
 		}
 		attempts[i] = a
 	}
-	outcomes := make([]outcome, waitingInTier)
-	for i, confirm := range confirms {
-		outcomes[i] = outcome{state: unknown, why: "no confirm"}
-		if acked, err := confirm.WaitContext(ctx); err == nil && acked {
-			outcomes[i] = outcome{state: accepted202, id: attempts[i].id}
-		}
-	}
-	st.ledger.close(attempts, outcomes)
+	st.awaitConfirms(ctx, attempts, confirms)
 	if len(returns) > 0 {
 		return fmt.Errorf("%w by the retry tier", errReturned)
 	}

@@ -145,14 +145,7 @@ func (st *stage) awaitPort(ctx context.Context) (time.Time, error) {
 // queue: no consumer can be back before.
 func (st *stage) awaitAnswers(ctx context.Context, how string, since time.Time) error {
 	for i := 0; i < len(st.tenants); {
-		err := st.onChannel(func(ch *amqp.Channel) error {
-			for ; i < len(st.tenants); i++ {
-				if _, err := ch.QueueDeclarePassive("tenant_"+st.tenants[i]+"_queue", true, false, false, false, nil); err != nil {
-					return fmt.Errorf("look at a queue: %w", err)
-				}
-			}
-			return nil
-		})
+		err := st.eachQueue(queuesOf(st.tenants[i:]), func(amqp.Queue) error { i++; return nil })
 		if err != nil && !rest(ctx, lookEvery) {
 			return err
 		}
@@ -184,15 +177,9 @@ func (st *stage) allConsumed(ctx context.Context) error {
 	if running != len(st.tenants) {
 		return fmt.Errorf("%w: %d of %d consumers run", errNotReady, running, len(st.tenants))
 	}
-	return st.onChannel(func(ch *amqp.Channel) error {
-		for _, tenant := range st.tenants {
-			q, err := ch.QueueDeclarePassive("tenant_"+tenant+"_queue", true, false, false, false, nil)
-			if err != nil {
-				return fmt.Errorf("look at a queue: %w", err)
-			}
-			if q.Consumers != 1 {
-				return fmt.Errorf("%w: %d consumers of tenant %s", errNotReady, q.Consumers, tenant)
-			}
+	return st.eachQueue(queuesOf(st.tenants), func(q amqp.Queue) error {
+		if q.Consumers != 1 {
+			return fmt.Errorf("%w: %d consumers of %s", errNotReady, q.Consumers, q.Name)
 		}
 		return nil
 	})

@@ -13,15 +13,9 @@ import (
 
 // consumed returns nil when every queue has a consumer.
 func (st *stage) consumed(queues []string) error {
-	return st.onChannel(func(ch *amqp.Channel) error {
-		for _, name := range queues {
-			q, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-			if err != nil {
-				return fmt.Errorf("look at queue %s: %w", name, err)
-			}
-			if q.Consumers == 0 {
-				return fmt.Errorf("%w: %s has no consumer", errNotReady, name)
-			}
+	return st.eachQueue(queues, func(q amqp.Queue) error {
+		if q.Consumers == 0 {
+			return fmt.Errorf("%w: %s has no consumer", errNotReady, q.Name)
 		}
 		return nil
 	})

@@ -184,7 +184,7 @@ func queueDeleted(ctx context.Context, st *stage) error {
 	if err := st.bootDirect(ctx, 1); err != nil {
 		return err
 	}
-	queue := "tenant_" + st.tenants[0] + "_queue"
+	queue := queueOf(st.tenants[0])
 	for range 3 {
 		if err := await(ctx, recoverLimit, "the queue is empty", func() error { return st.empty(ctx) }); err != nil {
 			return err

@@ -44,7 +44,7 @@ func (s *stepping) prepare(ctx context.Context, d *doomed) error {
 	if r := s.client.call(ctx, http.MethodDelete, "/api/consumers/"+d.id, "", "", nil); r.status != http.StatusAccepted {
 		return errors.Join(fmt.Errorf("%w: stop a consumer: %s", errUnexpected, r.text()), r.err)
 	}
-	queue := "tenant_" + d.id + "_queue"
+	queue := queueOf(d.id)
 	err = await(ctx, recoverLimit, "a consumer has stopped", func() error {
 		if err := s.consumed([]string{queue}); !errors.Is(err, errNotReady) {
 			return cmp.Or(err, errNotReady)

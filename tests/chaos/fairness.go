@@ -43,7 +43,7 @@ func partitionLock(ctx context.Context, st *stage) error {
 			if _, err := tx.Exec(ctx, "LOCK TABLE messages_"+strings.ReplaceAll(locked, "-", "_")+" IN ACCESS EXCLUSIVE MODE"); err != nil {
 				return fmt.Errorf("lock a partition: %w", err)
 			}
-			return st.while(ctx, meanwhile, func(ctx context.Context) {
+			return st.while(ctx, 2, meanwhile, func(ctx context.Context) {
 				l := &load{st: st}
 				l.send(ctx, locked, 1, false)
 				rest(ctx, 200*time.Millisecond)
@@ -52,6 +52,10 @@ func partitionLock(ctx context.Context, st *stage) error {
 	})
 	return errors.Join(err, st.check(ctx))
 }
+
+// floodClients is how many publish batches at a time in a flood: more than the
+// service lets wait, so that some are refused, too.
+const floodClients = 40
 
 // noisyFlood has one tenant publish batches as fast as it can.
 func noisyFlood(ctx context.Context, st *stage) error {
@@ -62,7 +66,7 @@ func noisyFlood(ctx context.Context, st *stage) error {
 	l := &load{st: st}
 	begun := time.Now()
 	err = st.undisturbed(ctx, p, st.measure, func(ctx context.Context, meanwhile func() error) error {
-		return st.while(ctx, meanwhile, func(ctx context.Context) {
+		return st.while(ctx, floodClients, meanwhile, func(ctx context.Context) {
 			l.send(ctx, noisy, 4*batchSize, false)
 		})
 	})
@@ -95,7 +99,7 @@ func noisyPoison(ctx context.Context, st *stage) error {
 		return err
 	}
 	err = st.undisturbed(ctx, p, st.measure, func(ctx context.Context, meanwhile func() error) error {
-		return st.while(ctx, meanwhile, func(ctx context.Context) {
+		return st.while(ctx, 2, meanwhile, func(ctx context.Context) {
 			if err := st.publishDirectly(ctx, noisy, 100, true); err != nil && ctx.Err() == nil {
 				st.fail("publish poison: %v", err)
 			}
@@ -105,12 +109,12 @@ func noisyPoison(ctx context.Context, st *stage) error {
 	return errors.Join(err, st.check(ctx))
 }
 
-// while runs disturb again and again, twice at a time, for as long as
+// while runs disturb again and again, so many times at a time, for as long as
 // meanwhile takes.
-func (st *stage) while(ctx context.Context, meanwhile func() error, disturb func(context.Context)) error {
+func (st *stage) while(ctx context.Context, atOnce int, meanwhile func() error, disturb func(context.Context)) error {
 	quit := make(chan struct{})
 	var work sync.WaitGroup
-	for range 2 {
+	for range atOnce {
 		work.Go(func() {
 			for {
 				select {

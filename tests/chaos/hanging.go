@@ -83,7 +83,7 @@ func noisyEndpoint(ctx context.Context, st *stage) (err error) {
 		if r := st.client.call(ctx, http.MethodPut, path, "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint.url)); r.status != http.StatusOK {
 			return errors.Join(fmt.Errorf("%w: set an endpoint: %s", errUnexpected, r.text()), r.err)
 		}
-		err := st.while(ctx, meanwhile, func(ctx context.Context) {
+		err := st.while(ctx, 2, meanwhile, func(ctx context.Context) {
 			l.send(ctx, noisy, batchSize, false)
 			rest(ctx, hangingPause)
 		})

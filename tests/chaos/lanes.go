@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -56,25 +58,19 @@ func (st *stage) lanes(ctx context.Context) (map[string]*lane, error) {
 	if err != nil {
 		return nil, err
 	}
+	consumed := make(map[string]*lane) // by the names of the queues
 	for _, name := range tenantQueues(names) {
 		id := strings.TrimPrefix(name, "tenant_")
 		if isDeadLetterQueue(name) {
 			at(strings.TrimSuffix(id, "_dlq")).dead = true
 		} else {
-			at(strings.TrimSuffix(id, "_queue")).main = true
+			l := at(strings.TrimSuffix(id, "_queue"))
+			l.main = true
+			consumed[queueOf(l.tenant)] = l
 		}
 	}
-	return found, st.onChannel(func(ch *amqp.Channel) error {
-		for id, l := range found {
-			if !l.main {
-				continue
-			}
-			q, err := ch.QueueDeclarePassive("tenant_"+id+"_queue", true, false, false, false, nil)
-			if err != nil {
-				return fmt.Errorf("look at a queue: %w", err)
-			}
-			l.consumers = q.Consumers
-		}
+	return found, st.eachQueue(slices.Collect(maps.Keys(consumed)), func(q amqp.Queue) error {
+		consumed[q.Name].consumers = q.Consumers
 		return nil
 	})
 }

@@ -16,11 +16,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
+
+	"lanekeeper/tests/command"
 )
 
 // options are the flags.
@@ -35,25 +34,16 @@ type options struct {
 }
 
 var (
-	errUsage  = errors.New("wrong use")
-	errBroken = errors.New("does not hold")
+	errUsage       = errors.New("wrong use")
+	errBroken      = errors.New("does not hold")
+	errInterrupted = errors.New("interrupted")
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("chaos", run) }
 
 // run runs the scenarios, prints their figures to stdout as they come and the
-// table at the end, and tells stderr what goes on.
+// table at the end, and tells stderr what goes on. The report is complete as
+// far as it goes whenever the run ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -69,32 +59,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		return nil
 	}
-	begun := time.Now()
+	rep := &report{options: o, chosen: chosen, begun: time.Now()}
 	s, err := newSuite(ctx, o, stderr)
 	if err != nil {
 		return err
 	}
-	var results []*result
-	for _, sc := range chosen {
-		if ctx.Err() != nil {
-			break
-		}
-		r := s.perform(ctx, sc)
-		results = append(results, r)
-		r.print(stdout)
-	}
-	facts := s.facts
-	if err := errors.Join(s.close(), ctx.Err()); err != nil {
-		return err
-	}
-	rep := &report{options: o, facts: facts, results: results, took: time.Since(begun)}
+	rep.facts = s.facts
+	err = errors.Join(rep.fill(ctx, stdout, s.perform), s.close())
 	rep.print(stdout)
-	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(rep.page()), 0o644); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
-	}
-	return rep.err()
+	return errors.Join(err, rep.err())
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -107,7 +80,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.keep, "keep", false, "keep ledgers and logs, also of scenarios that hold")
 	flags.BoolVar(&o.race, "race", false, "build the service with the race detector")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and do nothing")
-	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown")
+	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown, again after each scenario")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // says what is wrong
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,12 +31,22 @@ func (r *result) print(w io.Writer) {
 
 func (r *result) verdict() string {
 	switch {
+	case r.interrupted:
+		return "interrupted"
 	case !r.holds():
 		return "DOES NOT HOLD"
 	case r.scenario.planted != "":
 		return "noticed"
 	}
 	return "holds"
+}
+
+// complaint is what its problems are.
+func (r *result) complaint() string {
+	if r.interrupted {
+		return "interrupted"
+	}
+	return "does not hold"
 }
 
 // figure returns the value of a figure, or a dash.
@@ -46,18 +59,89 @@ func (r *result) figure(name string) string {
 	return "-"
 }
 
-// report is the outcome of a run.
+// report is the outcome of a run, as far as it has come.
 type report struct {
 	options options
 	facts   facts
-	results []*result
+	chosen  []scenario
+	results []*result // of the first of them
+	begun   time.Time
 	took    time.Duration
+	ended   error // why, if too early
 }
 
+// fill performs one scenario after the other until ctx ends, and tells stdout
+// of each. The page is written again after each, so that it is there whatever
+// happens to the run.
+func (p *report) fill(ctx context.Context, stdout io.Writer, perform func(context.Context, scenario) *result) error {
+	var err error
+	for _, sc := range p.chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		r := perform(ctx, sc)
+		r.print(stdout)
+		p.results = append(p.results, r)
+		p.took = time.Since(p.begun)
+		err = p.write()
+	}
+	if len(p.left()) == 0 && !p.cut() {
+		return err
+	}
+	p.ended = context.Cause(ctx)
+	return errors.Join(p.write(), fmt.Errorf("%w: %w", errInterrupted, p.ended))
+}
+
+// left returns the names of the scenarios that have not begun.
+func (p *report) left() []string {
+	var names []string
+	for _, sc := range p.chosen[len(p.results):] {
+		names = append(names, sc.name)
+	}
+	return names
+}
+
+// cut tells whether the last scenario did not come to its end.
+func (p *report) cut() bool {
+	return len(p.results) > 0 && p.results[len(p.results)-1].interrupted
+}
+
+// incomplete says what is missing from the report; nothing, if it is complete.
+func (p *report) incomplete() string {
+	left := p.left()
+	var text string
+	switch {
+	case p.ended == nil && len(left) == 0:
+		return ""
+	case p.ended == nil:
+		text = "This run had not ended when this was written."
+	case p.cut():
+		text = fmt.Sprintf("This run was interrupted (%v), in `%s`.", p.ended, p.results[len(p.results)-1].scenario.name)
+	default:
+		text = fmt.Sprintf("This run was interrupted (%v).", p.ended)
+	}
+	if len(left) > 0 {
+		text += fmt.Sprintf(" Not run: `%s`.", strings.Join(left, "`, `"))
+	}
+	return text
+}
+
+// write writes the page, if one is asked for and anything was run.
+func (p *report) write() error {
+	if p.options.out == "" || len(p.results) == 0 {
+		return nil
+	}
+	if err := os.WriteFile(p.options.out, []byte(p.page()), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// err returns which scenarios do not hold.
 func (p *report) err() error {
 	var broken []string
 	for _, r := range p.results {
-		if !r.holds() {
+		if !r.holds() && !r.interrupted {
 			broken = append(broken, r.scenario.name)
 		}
 	}
@@ -87,11 +171,18 @@ func (p *report) print(w io.Writer) {
 		fmt.Fprintf(w, " %4.0f s  %s\n", r.took.Seconds(), r.verdict())
 	}
 	fmt.Fprintf(w, "%d scenarios in %.0f s, seed %d\n", len(p.results), p.took.Seconds(), p.options.seed)
+	if missing := p.incomplete(); missing != "" {
+		fmt.Fprintln(w, missing)
+	}
 }
 
 // page returns the report in Markdown.
 func (p *report) page() string {
 	var b strings.Builder
+	b.WriteString(pageTitle)
+	if missing := p.incomplete(); missing != "" {
+		fmt.Fprintf(&b, "**%s**\n\n", missing)
+	}
 	b.WriteString(pageHead)
 	command := "make chaos"
 	if p.options.short {
@@ -123,6 +214,9 @@ func (p *report) page() string {
 			continue
 		}
 		fmt.Fprintf(&b, "**%s**:", r.scenario.name)
+		if len(r.shown) == 0 {
+			b.WriteString(" nothing")
+		}
 		for i, f := range r.shown {
 			if i > 0 {
 				b.WriteString(",")
@@ -131,7 +225,10 @@ func (p *report) page() string {
 		}
 		b.WriteString(".\n\n")
 		for _, problem := range r.problems {
-			fmt.Fprintf(&b, "- does not hold: %s\n", problem)
+			fmt.Fprintf(&b, "- %s: %s\n", r.complaint(), problem)
+		}
+		if len(r.problems) > 0 {
+			b.WriteString("\n")
 		}
 	}
 	if p.planted() {
@@ -155,9 +252,9 @@ func (p *report) planted() bool {
 	return slices.ContainsFunc(p.results, func(r *result) bool { return r.scenario.planted != "" })
 }
 
-const pageHead = `# Reliability, measured
+const pageTitle = "# Reliability, measured\n\n"
 
-` + "`make chaos`" + ` breaks things under load and compares afterwards what was promised with what is stored. It starts private PostgreSQL and RabbitMQ servers, which it kills, freezes and starts again on the same data, and runs the service as a process of its own.
+const pageHead = "`make chaos`" + ` breaks things under load and compares afterwards what was promised with what is stored. It starts private PostgreSQL and RabbitMQ servers, which it kills, freezes and starts again on the same data, and runs the service as a process of its own.
 
 How it is measured:
 

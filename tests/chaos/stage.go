@@ -143,6 +143,8 @@ func (st *stage) inDatabase(ctx context.Context, work func(*pgx.Conn) error) err
 type result struct {
 	scenario scenario
 	took     time.Duration
+	// interrupted: it was ended before its end, and says nothing.
+	interrupted bool
 
 	mu       sync.Mutex
 	shown    []figure
@@ -171,7 +173,7 @@ func (r *result) show(name, format string, args ...any) {
 // seal ends the result with the error of running the scenario. Where a bug was
 // planted it turns the result round: then finding nothing is the failure.
 func (r *result) seal(err error) {
-	if r.scenario.planted != "" {
+	if r.scenario.planted != "" && !r.interrupted {
 		r.found, r.problems = r.problems, nil
 		if len(r.found) == 0 {
 			r.fail("the checker did not notice the planted bug")
@@ -182,4 +184,4 @@ func (r *result) seal(err error) {
 	}
 }
 
-func (r *result) holds() bool { return len(r.problems) == 0 }
+func (r *result) holds() bool { return len(r.problems) == 0 && !r.interrupted }

@@ -162,16 +162,13 @@ func (s *stepping) spring() {
 // service.
 func (s *stepping) startStepped(ctx context.Context, tenants []*doomed) error {
 	wanted := make(map[string]string)
-	queues := make([]string, 0, len(s.tenants)+len(tenants))
-	for _, id := range s.tenants {
-		queues = append(queues, "tenant_"+id+"_queue")
-	}
+	queues := queuesOf(s.tenants)
 	for _, d := range tenants {
 		if d.at != "" {
 			wanted[d.called] = d.at
 		}
 		if d.deletes && !d.waiting {
-			queues = append(queues, "tenant_"+d.id+"_queue")
+			queues = append(queues, queueOf(d.id))
 		}
 	}
 	text, err := json.Marshal(wanted)

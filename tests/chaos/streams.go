@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"lanekeeper/pkg/devstack"
+	"lanekeeper/tests/sse"
 )
 
 const (
@@ -235,19 +234,18 @@ func (a *audience) follow(ctx context.Context, at *atomic.Int64, most int) error
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: %s", errUnexpected, response.Status)
 	}
-	lines := bufio.NewReaderSize(response.Body, 64<<10)
+	events := sse.NewReader(response.Body, 64<<10)
 	for n := 0; most == 0 || n < most; {
-		line, err := lines.ReadSlice('\n')
+		e, err := events.Next()
 		if err != nil {
 			return fmt.Errorf("read stream: %w", err)
 		}
-		text, isID := bytes.CutPrefix(line, []byte("id: "))
-		if !isID {
-			continue
+		if e.ID == nil && e.Data == nil {
+			continue // a comment, or when to come back
 		}
-		seq, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64)
-		if err != nil || seq != at.Load()+1 {
-			return fmt.Errorf("%w: %q", errDisordered, text)
+		seq, err := strconv.ParseInt(string(e.ID), 10, 64)
+		if err != nil || seq != at.Load()+1 || e.Data == nil {
+			return fmt.Errorf("%w: %q", errDisordered, e.ID)
 		}
 		at.Store(seq)
 		n++

@@ -100,18 +100,22 @@ func (s *suite) perform(ctx context.Context, sc scenario) *result {
 	s.say("%s: %s", sc.name, sc.fault)
 	begun := time.Now()
 	r := &result{scenario: sc}
-	ctx, cancel := context.WithTimeout(ctx, s.figures.limit+sc.extra)
+	limited, cancel := context.WithTimeout(ctx, s.figures.limit+sc.extra)
 	defer cancel()
-	st, err := s.newStage(ctx, sc, r)
-	if err == nil {
-		err = sc.run(ctx, st)
+	st, err := s.newStage(limited, sc, r)
+	ready := err == nil
+	if ready {
+		err = sc.run(limited, st)
+	}
+	r.interrupted = ctx.Err() != nil
+	if ready {
 		err = errors.Join(err, st.close(context.WithoutCancel(ctx)))
 	}
 	r.took = time.Since(begun)
 	r.seal(err)
 	if !r.holds() {
 		s.failed = true
-		s.say("%s: FAILED; its ledger and logs are in %s", sc.name, filepath.Join(s.work, sc.name))
+		s.say("%s: %s; its ledger and logs are in %s", sc.name, strings.ToUpper(r.verdict()), filepath.Join(s.work, sc.name))
 	}
 	return r
 }

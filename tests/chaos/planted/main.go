@@ -4,52 +4,22 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"lanekeeper/config"
 	"lanekeeper/domain"
-	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/server"
+	"lanekeeper/tests/chaos/boot"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Getenv("CHAOS_BUG"))
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "planted:", err)
-		os.Exit(1)
-	}
+	boot.Main("planted", func(log *slog.Logger) (server.Decorators, error) {
+		return decorators(os.Getenv("CHAOS_BUG"), os.Getenv("CHAOS_RECORD"), log)
+	})
 }
 
 var errNoBug = errors.New("CHAOS_BUG must be ack-before-commit, no-mandatory or stale-acks, or CHAOS_RECORD be set")
-
-func run(ctx context.Context, bug string) error {
-	c, err := config.Load("")
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	log, err := logger.New(os.Stderr, logger.Options{Level: c.Log.Level, Format: c.Log.Format, FromContext: server.LogAttributes})
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	d, err := decorators(bug, os.Getenv("CHAOS_RECORD"), log)
-	if err != nil {
-		return err
-	}
-	s, err := server.New(c, log, os.Stdout)
-	if err != nil {
-		return err //nolint:wrapcheck // says what is wrong
-	}
-	s.Decorate(d)
-	return s.Run(ctx)
-}
 
 func decorators(bug, record string, log *slog.Logger) (server.Decorators, error) {
 	switch bug {

@@ -6,49 +6,25 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"lanekeeper/config"
-	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/server"
+	"lanekeeper/tests/chaos/boot"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "stepped:", err)
-		os.Exit(1)
-	}
-}
+func main() { boot.Main("stepped", decorate) }
 
-func run(ctx context.Context) error {
+func decorate(*slog.Logger) (server.Decorators, error) {
 	var wanted map[string]string
 	if err := json.Unmarshal([]byte(os.Getenv("CHAOS_STEPS")), &wanted); err != nil {
-		return fmt.Errorf("read CHAOS_STEPS: %w", err)
+		return server.Decorators{}, fmt.Errorf("read CHAOS_STEPS: %w", err)
 	}
 	arrivals, err := os.OpenFile(os.Getenv("CHAOS_ARRIVALS"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("open CHAOS_ARRIVALS: %w", err)
+		return server.Decorators{}, fmt.Errorf("open CHAOS_ARRIVALS: %w", err)
 	}
-	c, err := config.Load("")
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	log, err := logger.New(os.Stderr, logger.Options{Level: c.Log.Level, Format: c.Log.Format, FromContext: server.LogAttributes})
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	s, err := server.New(c, log, os.Stdout)
-	if err != nil {
-		return err //nolint:wrapcheck // says what is wrong
-	}
-	s.Decorate(newSteps(wanted, arrivals).decorators())
-	return s.Run(ctx)
+	return newSteps(wanted, arrivals).decorators(), nil
 }
