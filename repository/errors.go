@@ -53,7 +53,7 @@ func translateAppend(ctx context.Context, err error) error {
 	if table, ok := postgres.NoPartition(err); ok && isMessagesTable(table) {
 		return domain.Wrap(err, domain.ErrPartitionMissing, "partition_missing", "A tenant has no partition.")
 	}
-	if constraint, ok := postgres.UniqueViolation(err); ok && isMessagesTable(constraint) && strings.HasSuffix(constraint, "_seq_tenant_id_key") {
+	if constraint, ok := postgres.UniqueViolation(err); ok && isMessagesTable(constraint) && isSeqConstraint(constraint) {
 		// The stream row is behind the partition. CreatePartition repairs it.
 		return domain.Wrap(err, domain.ErrPartitionMissing, "stream_behind", "A tenant's stream is behind its partition.")
 	}
@@ -74,6 +74,10 @@ func appendUnavailable(cause error) error {
 func contended(cause error) error {
 	return domain.Wrap(cause, domain.ErrContended, "contended", "Other transactions stand in the way.").After(retryAfter)
 }
+
+// isSeqConstraint tells whether a constraint of messages or of a partition is
+// the one that makes seq unique.
+func isSeqConstraint(name string) bool { return strings.HasSuffix(name, "_seq_tenant_id_key") }
 
 func isMessagesTable(name string) bool {
 	return name == "messages" || strings.HasPrefix(name, "messages_")

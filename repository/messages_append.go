@@ -26,7 +26,8 @@ SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY 
 // insertMessagesSQL raises each stream by the number of its messages and gives
 // out the numbers in between. It names no partition and reads none, so only
 // those that get rows are locked. The clock is that of the statement: it runs
-// while the locks are held, so created_at goes with seq.
+// while the locks are held, so created_at goes with seq. A message that is
+// stored already makes it fail.
 const insertMessagesSQL = `
 WITH raised AS (
     UPDATE tenant_streams s
@@ -38,8 +39,7 @@ WITH raised AS (
 INSERT INTO messages (id, tenant_id, payload, created_at, seq)
 SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n
 FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
-JOIN raised r ON r.tenant_id = m.tenant_id
-ON CONFLICT (tenant_id, id) DO NOTHING`
+JOIN raised r ON r.tenant_id = m.tenant_id`
 
 // findStoredSQL looks for messages one by one: each look-up touches its
 // tenant's partition only, and the list of all tenants lets the planner leave
@@ -58,8 +58,8 @@ CROSS JOIN LATERAL (
 // best; that of findStoredSQL would lock all partitions.
 const customPlansSQL = `SET LOCAL plan_cache_mode = force_custom_plan`
 
-// errNotAllNew: some messages of the batch are stored already.
-var errNotAllNew = errors.New("some messages are stored already")
+// errMiscounted: the server stored another number of messages than it was given.
+var errMiscounted = errors.New("stored another number of messages")
 
 // AppendMessages implements domain.MessageRepository. It first assumes that
 // all messages are new, and looks for stored ones only when that turns out to
@@ -77,7 +77,7 @@ func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) (
 	}
 	outcomes := make([]domain.AppendOutcome, len(messages))
 	err := s.appendNew(ctx, messages, outcomes)
-	if errors.Is(err, errNotAllNew) {
+	if isStoredAlready(err) {
 		clear(outcomes)
 		err = s.appendKnown(ctx, messages, outcomes)
 	}
@@ -87,15 +87,28 @@ func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) (
 	return outcomes, nil
 }
 
-// appendNew stores messages that are all new, or returns errNotAllNew.
+// isStoredAlready tells whether an error is that a message is stored already.
+func isStoredAlready(err error) bool {
+	constraint, ok := postgres.UniqueViolation(err)
+	return ok && isMessagesTable(constraint) && !isSeqConstraint(constraint)
+}
+
+// appendNew stores messages that are all new, or fails because one is not. It
+// is a single round trip: where little comes, those are most of what storing
+// takes.
 func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
 	rows := newAppendRows(messages, outcomes)
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
 		var batch pgx.Batch
+		batch.Queue(beginSQL)
 		batch.Queue(lockStreamsSQL, postgres.UUIDs(rows.tenants))
 		rows.queueInsert(&batch)
+		batch.Queue(commitSQL)
 		results := tx.SendBatch(ctx, &batch)
 		defer results.Close()
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
 		if err := rows.readStreams(results, messages, outcomes); err != nil {
 			return err
 		}
@@ -116,10 +129,11 @@ func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outc
 		}
 		var batch pgx.Batch
 		fresh.queueInsert(&batch)
+		batch.Queue(commitSQL)
 		results := tx.SendBatch(ctx, &batch)
 		defer results.Close()
 		err := fresh.readInsert(results, messages, outcomes)
-		if errors.Is(err, errNotAllNew) {
+		if isStoredAlready(err) {
 			// Nobody else can have stored one: the streams are locked.
 			return domain.Wrap(err, domain.ErrRejected, "repeated_id", "A message occurs twice.")
 		}
@@ -199,12 +213,15 @@ func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Mes
 	return nil
 }
 
-// readInsert marks the messages without an outcome as stored, or returns
-// errNotAllNew when the server stored fewer than that.
+// readInsert reads the results of the insert and of the commit after it, and
+// marks the messages without an outcome as stored.
 func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	tag, err := results.Exec()
+	inserted, err := results.Exec()
 	if err != nil {
 		return fmt.Errorf("insert messages: %w", err)
+	}
+	if _, err := results.Exec(); err != nil {
+		return fmt.Errorf("commit: %w", err)
 	}
 	stored := int64(0)
 	for i := range messages {
@@ -213,22 +230,27 @@ func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Mess
 			stored++
 		}
 	}
-	if tag.RowsAffected() != stored {
-		return errNotAllNew
+	if n := inserted.RowsAffected(); n != stored {
+		// The streams were locked, so this cannot be. To append again tells what
+		// is stored and what is not.
+		return fmt.Errorf("%w: %d of %d", errMiscounted, n, stored)
 	}
 	return nil
 }
 
-// findStored locks the streams and marks the messages that are stored already.
+// findStored begins a transaction, locks the streams and marks the messages that are stored already.
 func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
 	var batch pgx.Batch
+	batch.Queue(beginSQL)
 	batch.Queue(customPlansSQL)
 	batch.Queue(lockStreamsSQL, postgres.UUIDs(r.tenants))
 	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants))
 	results := tx.SendBatch(ctx, &batch)
 	defer results.Close()
-	if _, err := results.Exec(); err != nil {
-		return fmt.Errorf("ask for custom plans: %w", err)
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("begin with custom plans: %w", err)
+		}
 	}
 	if err := r.readStreams(results, messages, outcomes); err != nil {
 		return err

@@ -61,7 +61,7 @@ func TestAppendFaults(t *testing.T) {
 		"number too large":   {domain.ErrRejected, "22003", nil, payload(`1e999999`)},
 		"too deep":           {domain.ErrRejected, "54001", nil, payload(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000))},
 		"table is not there": {domain.ErrUnavailable, "42P01", []string{"search_path", "pg_catalog"}, nil},
-		"same id twice": {domain.ErrRejected, "", nil, func(_ *testing.T, id uuid.UUID, bad *domain.Message) func() {
+		"same id twice": {domain.ErrRejected, "23505", nil, func(_ *testing.T, id uuid.UUID, bad *domain.Message) func() {
 			*bad = domain.Message{ID: id, TenantID: bad.TenantID, Payload: bad.Payload}
 			return func() {}
 		}},
@@ -79,7 +79,7 @@ func TestAppendFaults(t *testing.T) {
 				end := tt.inject(t, tenants[0], &batch[1])
 				defer end()
 			}
-			if tt.code == "" {
+			if name == "same id twice" {
 				batch[2].TenantID, batch[2].ID = batch[1].TenantID, batch[1].ID
 			}
 			outcomes, err := faulty.AppendMessages(t.Context(), batch)

@@ -175,8 +175,9 @@ type access uint8
 const (
 	// queryAccess is a single statement on a connection of the general pool.
 	queryAccess access = iota + 1
-	// appendAccess is a READ COMMITTED transaction on a writer's connection,
-	// committed when fn returns nil.
+	// appendAccess is a connection of the writers' pool. fn begins and commits a
+	// transaction on it, in as few round trips as it can; one that it leaves open
+	// is rolled back, whether ctx is alive or not.
 	appendAccess
 	// streamAccess is like queryAccess, on a connection of the streams' pool.
 	streamAccess
@@ -189,19 +190,40 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	if len(tenantIDs) == 0 {
 		return nil
 	}
-	if how == appendAccess {
-		return inTransaction(ctx, s.writers, func(tx pgx.Tx) error { return fn(tx) })
-	}
 	pool := s.general
-	if how == streamAccess {
+	switch how {
+	case appendAccess:
+		pool = s.writers
+	case streamAccess:
 		pool = s.streams
+	case queryAccess:
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
+	if how == appendAccess {
+		defer rollBackOpen(ctx, conn.Conn())
+	}
 	return fn(conn)
+}
+
+// What begins and commits a transaction that is sent as a batch.
+const (
+	beginSQL  = `BEGIN ISOLATION LEVEL READ COMMITTED`
+	commitSQL = `COMMIT`
+)
+
+// rollBackOpen rolls back when a transaction is open.
+func rollBackOpen(ctx context.Context, conn *pgx.Conn) {
+	const idle = 'I'
+	if conn.IsClosed() || conn.PgConn().TxStatus() == idle {
+		return
+	}
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	_, _ = conn.Exec(cleanup, `ROLLBACK`) // a connection that cannot is closed by the pool
 }
 
 // beginner is a pool or a connection.

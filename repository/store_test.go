@@ -145,6 +145,41 @@ func TestWithTenantPassesErrorsOn(t *testing.T) {
 	}
 }
 
+// A transaction that was begun and not committed is rolled back, and its
+// connection is used again: whether the server refused a statement in it, fn
+// failed, or the caller has gone.
+func TestAppendAccessRollsBack(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	store := d.open(t, Options{WriterConns: 1})
+	ids := d.newTenants(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	var backend int
+	for name, fail := range map[string]func(session) error{
+		"refused": func(on session) error { _, err := on.Exec(ctx, `SELECT 1/0`); return err },
+		"failed":  func(session) error { return errors.New("boom") },
+		"gone":    func(session) error { cancel(); return ctx.Err() },
+	} {
+		ctx, cancel = context.WithCancel(t.Context())
+		require.Error(t, store.WithTenant(ctx, appendAccess, ids, func(on session) error {
+			for _, sql := range []string{beginSQL, `UPDATE tenant_streams SET last_seq = 99`} {
+				_, err := on.Exec(ctx, sql)
+				require.NoError(t, err)
+			}
+			return fail(on)
+		}), name)
+		cancel()
+		require.NoError(t, store.WithTenant(t.Context(), appendAccess, ids, func(on session) error {
+			var pid, seq int
+			require.NoError(t, on.QueryRow(t.Context(), `SELECT pg_backend_pid(), max(last_seq) FROM tenant_streams`).Scan(&pid, &seq))
+			require.Zero(t, seq, name)
+			require.True(t, backend == 0 || backend == pid, "%s: the connection is another one", name)
+			backend = pid
+			return nil
+		}))
+	}
+}
+
 func (s *Store) writersSession(t testing.TB) session {
 	t.Helper()
 	conn, err := s.writers.Acquire(t.Context())
