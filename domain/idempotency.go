@@ -50,6 +50,13 @@ type IdempotencyGrant struct {
 	Mismatch bool
 }
 
+// ConfirmedKey is a key whose request was carried out, under the id of its
+// grant.
+type ConfirmedKey struct {
+	Key string
+	ID  uuid.UUID
+}
+
 // IdempotencyMismatch is the answer when a key comes with another body.
 func IdempotencyMismatch() error {
 	return New(ErrInvalid, "idempotency_key_reused", "The idempotency key was used before with another body.")

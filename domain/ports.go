@@ -94,8 +94,10 @@ type IdempotencyRepository interface {
 	// ClaimKeys claims keys in one statement and returns a grant for each, in
 	// order. No key may occur twice for a scope in one call.
 	ClaimKeys(ctx context.Context, claims []IdempotencyClaim) ([]IdempotencyGrant, error)
-	// ConfirmKeys records that the claims were carried out.
-	ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error
+	// ConfirmKeys records that the claims that were granted these ids were
+	// carried out. A claim that has taken the place of an expired one of them
+	// is left alone.
+	ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []ConfirmedKey) error
 	// DeleteExpiredKeys deletes at most limit expired keys and returns how
 	// many there were.
 	DeleteExpiredKeys(ctx context.Context, limit int) (int, error)

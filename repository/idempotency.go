@@ -100,19 +100,26 @@ var errClaimOrder = errors.New("the grants do not come in the order of the claim
 
 const confirmKeysSQL = `
 WITH locked AS MATERIALIZED (
-    SELECT scope, key FROM idempotency WHERE scope = $1 AND key = ANY($2::text[]) ORDER BY key FOR UPDATE
+    SELECT k.scope, k.key
+    FROM idempotency k JOIN unnest($2::text[], $3::uuid[]) AS c (key, id) ON k.key = c.key AND k.resource_id = c.id
+    WHERE k.scope = $1
+    ORDER BY k.key FOR UPDATE OF k
 )
 UPDATE idempotency k SET confirmed = true
 FROM locked WHERE k.scope = locked.scope AND k.key = locked.key AND NOT k.confirmed`
 
 // ConfirmKeys implements domain.IdempotencyRepository.
-func (s *Store) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error {
+func (s *Store) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []domain.ConfirmedKey) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	names, ids := make([]string, len(keys)), make([]uuid.UUID, len(keys))
+	for i, k := range keys {
+		names[i], ids[i] = k.Key, k.ID
+	}
 	err := retryContended(func() error {
 		return s.WithTenant(ctx, queryAccess, []uuid.UUID{scope}, func(on session) error {
-			_, err := on.Exec(ctx, confirmKeysSQL, scope, keys)
+			_, err := on.Exec(ctx, confirmKeysSQL, scope, names, postgres.UUIDs(ids))
 			return err
 		})
 	})

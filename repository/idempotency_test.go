@@ -29,7 +29,7 @@ func TestClaimKeys(t *testing.T) {
 	for i, grant := range grants {
 		require.Equal(t, domain.IdempotencyGrant{ID: first[i].ID}, grant)
 	}
-	require.NoError(t, d.store.ConfirmKeys(t.Context(), scope, []string{"z", "unknown"}))
+	require.NoError(t, d.store.ConfirmKeys(t.Context(), scope, []domain.ConfirmedKey{{Key: "z", ID: first[0].ID}, {Key: "unknown", ID: newID(t)}}))
 
 	second := []domain.IdempotencyClaim{claim(t, scope, "a", 4), claim(t, scope, "new", 5), claim(t, scope, "z", 1), claim(t, other, "a", 9)}
 	grants, err = d.store.ClaimKeys(t.Context(), second)
@@ -48,6 +48,11 @@ func TestClaimKeys(t *testing.T) {
 	require.NoError(t, err)
 	third := claim(t, scope, "z", 7)
 	grants, err = d.store.ClaimKeys(t.Context(), []domain.IdempotencyClaim{third})
+	require.NoError(t, err)
+	require.Equal(t, []domain.IdempotencyGrant{{ID: third.ID}}, grants)
+	// Who held the key before was slow: that is not about the claim in force.
+	require.NoError(t, d.store.ConfirmKeys(t.Context(), scope, []domain.ConfirmedKey{{Key: "z", ID: first[0].ID}}))
+	grants, err = d.store.ClaimKeys(t.Context(), []domain.IdempotencyClaim{claim(t, scope, "z", 7)})
 	require.NoError(t, err)
 	require.Equal(t, []domain.IdempotencyGrant{{ID: third.ID}}, grants)
 
@@ -84,15 +89,17 @@ func TestClaimKeysConcurrently(t *testing.T) {
 				if err != nil {
 					return err
 				}
+				confirmed := make([]domain.ConfirmedKey, len(mine))
 				mu.Lock()
 				for i, grant := range grants {
+					confirmed[i] = domain.ConfirmedKey{Key: mine[i], ID: grant.ID}
 					if granted[mine[i]] == nil {
 						granted[mine[i]] = make(map[uuid.UUID]bool)
 					}
 					granted[mine[i]][grant.ID] = true
 				}
 				mu.Unlock()
-				return stores[worker%2].ConfirmKeys(t.Context(), scope, mine)
+				return stores[worker%2].ConfirmKeys(t.Context(), scope, confirmed)
 			})
 		}
 		require.NoError(t, g.Wait())

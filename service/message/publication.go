@@ -179,11 +179,11 @@ func (p *publication) takeBack(err error) {
 }
 
 // carriedOut returns the keys whose messages the broker has now.
-func (p *publication) carriedOut() []string {
-	var keys []string
+func (p *publication) carriedOut() []domain.ConfirmedKey {
+	var keys []domain.ConfirmedKey
 	for _, k := range p.keyed {
 		if receipt := p.receipts[k.at]; receipt.Err == nil && !receipt.Replayed {
-			keys = append(keys, p.subs[k.at].IdempotencyKey)
+			keys = append(keys, domain.ConfirmedKey{Key: p.subs[k.at].IdempotencyKey, ID: receipt.ID})
 		}
 	}
 	return keys

@@ -92,7 +92,7 @@ func (k *keys) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClaim) 
 	return grants, nil
 }
 
-func (k *keys) ConfirmKeys(ctx context.Context, scope uuid.UUID, names []string) error {
+func (k *keys) ConfirmKeys(ctx context.Context, scope uuid.UUID, confirmed []domain.ConfirmedKey) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if ctx.Err() != nil {
@@ -101,8 +101,10 @@ func (k *keys) ConfirmKeys(ctx context.Context, scope uuid.UUID, names []string)
 	if k.confirmErr != nil {
 		return k.confirmErr
 	}
-	for _, name := range names {
-		k.confirmed[scope.String()+name] = true
+	for _, c := range confirmed {
+		if name := scope.String() + c.Key; k.claimed[name].ID == c.ID {
+			k.confirmed[name] = true
+		}
 	}
 	return nil
 }

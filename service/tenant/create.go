@@ -48,7 +48,7 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 	s.o.Directory.Put(t)
 	t = s.provision(ctx, t)
 	if key.Key != "" {
-		s.confirm(ctx, p, key)
+		s.confirm(ctx, p, key.Key, t.ID)
 	}
 	if t.Gone() { // an earlier attempt with this key made it, and it was deleted since
 		return domain.Tenant{}, false, goneAgain()
@@ -100,10 +100,10 @@ func (s *Service) claim(ctx context.Context, p domain.Principal, key domain.Idem
 
 // confirm records that the key was used. Without that, another call with it
 // goes through all the steps again, under the same id.
-func (s *Service) confirm(ctx context.Context, p domain.Principal, key domain.IdempotencyKey) {
+func (s *Service) confirm(ctx context.Context, p domain.Principal, key string, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
 	defer cancel()
-	if err := s.o.Keys.ConfirmKeys(ctx, p.UserID, []string{key.Key}); err != nil {
+	if err := s.o.Keys.ConfirmKeys(ctx, p.UserID, []domain.ConfirmedKey{{Key: key, ID: id}}); err != nil {
 		s.o.Log.WarnContext(ctx, "idempotency key could not be confirmed", slog.Any("error", err))
 	}
 }

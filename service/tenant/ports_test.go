@@ -325,10 +325,12 @@ func (p *process) ClaimKeys(ctx context.Context, claims []domain.IdempotencyClai
 	return grants, err
 }
 
-func (p *process) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []string) error {
+func (p *process) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []domain.ConfirmedKey) error {
 	return p.step(ctx, &p.databaseAway, func() error {
 		for _, key := range keys {
-			p.confirmed[scope.String()+key] = true
+			if name := scope.String() + key.Key; p.keys[name].ID == key.ID {
+				p.confirmed[name] = true
+			}
 		}
 		return nil
 	})
