@@ -31,6 +31,8 @@ const (
 	ddlTimeout    = 30 * time.Second
 	fleetTimeout  = 3 * time.Second
 	lockTimeout   = 5 * time.Second
+	// queryLockTimeout is short: a call that waits for a lock holds a connection.
+	queryLockTimeout = time.Second
 	// appendLockTimeout is short: a blocked tenant is tried on its own, and must
 	// not hold up the batch of the others.
 	appendLockTimeout = 100 * time.Millisecond
@@ -80,6 +82,7 @@ type Store struct {
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
 
+	shares    *shares // of the general pool
 	eraseWait time.Duration
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
@@ -106,7 +109,7 @@ var (
 // Open returns a Store. It does not connect, so it fails only on an invalid
 // URL; errors never contain the URL.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
+	s := &Store{shares: newShares(cmp.Or(o.MaxConns, defaultMaxConns)), eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
 	s.erasing <- struct{}{}
 	admin := cmp.Or(o.AdminURL, o.URL)
 	for _, p := range []struct {
@@ -116,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		postgres.PoolOptions
 	}{
 		{&s.general, o.URL, cmp.Or(o.MaxConns, defaultMaxConns), postgres.PoolOptions{
-			Name: "lanekeeper", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+			Name: "lanekeeper", StatementTimeout: queryTimeout, LockTimeout: queryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
 		{&s.writers, o.URL, cmp.Or(o.WriterConns, defaultWriterConns), postgres.PoolOptions{
 			Name: "lanekeeper-writer", StatementTimeout: appendTimeout, LockTimeout: appendLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
@@ -197,6 +200,13 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	case streamAccess:
 		pool = s.streams
 	case queryAccess:
+		if len(tenantIDs) == 1 {
+			leave, err := s.shares.enter(ctx, tenantIDs[0])
+			if err != nil {
+				return fmt.Errorf("wait for a connection: %w", err)
+			}
+			defer leave()
+		}
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {

@@ -117,7 +117,7 @@ func TestPoolsKeepTheirLimits(t *testing.T) {
 	err := d.store.WithTenant(t.Context(), queryAccess, []uuid.UUID{uuid.New()}, func(on session) error {
 		require.Equal(t, "force_custom_plan", read(on, "plan_cache_mode"))
 		require.Equal(t, "10s", read(on, "statement_timeout"))
-		require.Equal(t, "5s", read(on, "lock_timeout"))
+		require.Equal(t, "1s", read(on, "lock_timeout"))
 		require.Equal(t, "15s", read(on, "idle_in_transaction_session_timeout"))
 		require.Equal(t, "lanekeeper", read(on, "application_name"))
 		require.Equal(t, "off", read(on, "jit"))

@@ -1,0 +1,106 @@
+package repository
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// A tenant holds its share at most, however many of its calls there are; those
+// that wait too long are told so, and nobody else waits at all.
+func TestSharesOfAPool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShares(20)
+		slow, other := uuid.New(), uuid.New()
+		release := make(chan struct{})
+		var held, refused atomic.Int32
+		var calls sync.WaitGroup
+		for range 30 {
+			calls.Go(func() {
+				leave, err := s.enter(t.Context(), slow)
+				if err != nil {
+					refused.Add(1)
+					if domain.CodeOf(err) != "tenant_busy" {
+						t.Error(err)
+					}
+					return
+				}
+				held.Add(1)
+				<-release
+				leave()
+			})
+		}
+		synctest.Wait()
+		require.EqualValues(t, 5, held.Load())
+		begun := time.Now()
+		for range 100 {
+			leave, err := s.enter(t.Context(), other)
+			require.NoError(t, err)
+			leave()
+		}
+		require.Zero(t, time.Since(begun))
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := s.enter(gone, slow)
+		require.ErrorIs(t, err, context.Canceled)
+		<-time.After(shareWait)
+		synctest.Wait()
+		require.EqualValues(t, 25, refused.Load())
+		close(release)
+		calls.Wait()
+		require.Empty(t, s.taken, "nothing is kept of tenants without calls")
+	})
+}
+
+// While one tenant's partition is locked and many want to read it, the history
+// of others, and their keys, are as quick as ever.
+func TestLockedTenantLeavesConnectionsToOthers(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	store := d.open(t, Options{MaxConns: 8})
+	ids := d.newTenants(t, 2)
+	_, err := store.AppendMessages(t.Context(), messagesFor(t, ids, 2))
+	require.NoError(t, err)
+	holder := d.connect(t)
+	_, err = holder.Exec(t.Context(), `BEGIN; LOCK TABLE `+partitionOf(ids[0]).table+` IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	read := func(ctx context.Context, id uuid.UUID) error {
+		_, err := store.History(ctx, domain.HistoryQuery{TenantID: id, Limit: 10})
+		return err
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	var busy atomic.Int32
+	for range 40 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				if domain.CodeOf(read(ctx, ids[0])) == "tenant_busy" {
+					busy.Add(1)
+				}
+			}
+		})
+	}
+	defer readers.Wait()
+	defer cancel()
+	require.Eventually(t, func() bool { return store.general.Stat().AcquiredConns() >= 2 }, 10*time.Second, time.Millisecond)
+	begun := time.Now()
+	reads := 0
+	for time.Since(begun) < 3*time.Second {
+		require.NoError(t, read(t.Context(), ids[1]))
+		reads++
+	}
+	require.Greater(t, reads, 100, "three seconds of reading, one after the other")
+	_, err = store.ClaimKeys(t.Context(), []domain.IdempotencyClaim{claim(t, ids[1], "k", 1)})
+	require.NoError(t, err)
+	require.Positive(t, busy.Load())
+}
