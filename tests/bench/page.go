@@ -21,7 +21,7 @@ are what to compare.
 | RabbitMQ | %[5]s, quorum queues, one node |
 | Postgres | %[6]s, fsync %[7]s, synchronous_commit %[8]s, shared_buffers %[9]s |
 | Messages | JSON of %[10]d bytes, persistent |
-| Lanekeeper | %[11]s, default settings, log level %[12]s |
+| Lanekeeper | %[11]s, default settings but for %[1]spublish_rate: 0%[1]s, log level %[12]s |
 
 ## Throughput
 

@@ -85,6 +85,7 @@ func startProcess(ctx context.Context, dir string, s *servers, level string) (*p
 	p.cmd.Env = []string{
 		"DATABASE_URL=" + s.databaseURL, "RABBITMQ_URL=" + s.rabbitmqURL,
 		"APP_HOST=127.0.0.1", "APP_PORT=" + port, "LOG_LEVEL=" + level,
+		"PUBLISH_RATE=0", // one tenant alone shall take what there is
 	}
 	for _, name := range []string{"PATH", "HOME", "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG"} {
 		if value, ok := os.LookupEnv(name); ok {
@@ -171,6 +172,7 @@ func startInProcess(ctx context.Context, dir string, s *servers, level string) (
 	c := config.Default()
 	c.AppHost, c.AppPort, c.Log.Level = "127.0.0.1", 0, level
 	c.Database.URL, c.RabbitMQ.URL = s.databaseURL, s.rabbitmqURL
+	c.PublishRate = 0 // one tenant alone shall take what there is
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
