@@ -33,6 +33,18 @@ const (
 	maxIdle        = 256
 	maxIdlePerHost = 16
 	idleTimeout    = 30 * time.Second
+
+	// An HTTP/2 connection is shared, and an attempt that times out on it does
+	// not close it. What is in between may have forgotten it, a load balancer
+	// or a NAT, and then every later attempt would go the same way. So one on
+	// which nothing came in for a while is asked whether it is still there, and
+	// closed when there is no answer. Both together are as long as an attempt
+	// takes by default: it is the only one lost, and so are at most two with
+	// the shortest timeout, which come back after 1 s and 5 s. The answer is
+	// the peer's network code's, not its application's: an endpoint that thinks
+	// for long is not taken for one that is gone, but its machine may be busy.
+	silence     = 2 * time.Second
+	pingTimeout = domain.DefaultEndpointTimeout - silence
 )
 
 // ClientOptions configure NewClient.
@@ -50,6 +62,7 @@ type ClientOptions struct {
 // Client sends messages to endpoints. It is safe for concurrent use.
 type Client struct {
 	http      *http.Client
+	dialer    *dialer
 	userAgent string
 	now       func() time.Time
 }
@@ -69,18 +82,16 @@ func NewClient(o ClientOptions) *Client {
 type guard func(ctx context.Context, network, address string, conn syscall.RawConn) error
 
 func newClient(o ClientOptions, check guard) *Client {
-	dialer := &net.Dialer{Resolver: o.Resolver, ControlContext: check}
-	c := &Client{userAgent: cmp.Or(o.UserAgent, "Lanekeeper"), now: o.Now}
+	c := &Client{dialer: newDialer(o.Resolver, check), userAgent: cmp.Or(o.UserAgent, "Lanekeeper"), now: o.Now}
 	if c.now == nil {
 		c.now = time.Now
 	}
 	c.http = &http.Client{
 		CheckRedirect: checkRedirect,
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout: domain.MaxEndpointTimeout,
-			MaxIdleConns:        maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTimeout,
+			DialContext: c.dialer.plain, DialTLSContext: c.dialer.secure,
+			ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: pingTimeout},
+			MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTimeout,
 			MaxResponseHeaderBytes: maxAnswerHeader, DisableCompression: true,
 		},
 	}
@@ -97,7 +108,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) Transmit(ctx context.Context, e domain.Endpoint, m domain.Message) domain.TransmitResult {
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, domain.DefaultEndpointTimeout))
 	defer cancel()
-	request, err := c.request(limited, &e, &m)
+	request, err := c.request(withAttempt(limited), &e, &m)
 	if err != nil {
 		return domain.TransmitResult{Err: err}
 	}
