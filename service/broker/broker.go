@@ -39,6 +39,8 @@ type Broker struct {
 	idle        chan idleChannel // of the control connection
 	publish     []*rabbitmq.Connection
 	lanes       []*lane
+	quarantine  *quarantine
+	isolation   []*lane
 	subscribers *subscribers
 	prober      *prober
 	traffic     *traffic
@@ -60,14 +62,15 @@ const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), idle: make(chan idleChannel, idleChannels)}
+	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), quarantine: newQuarantine(), idle: make(chan idleChannel, idleChannels)}
 	b.control = b.connection("control", b.declareShared)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
 	}
 	for i := range o.PublishChannels {
-		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], o.Log))
+		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], o.Log, b.quarantine))
 	}
+	b.isolation = b.quarantine.lanes(b.publish, o.Log)
 	b.subscribers = newSubscribers(func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("consume-%d", n), nil)
 	})
@@ -93,11 +96,15 @@ func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.S
 func (b *Broker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.control.Run(ctx) })
+	wg.Go(func() { b.keepShared(ctx) })
 	wg.Go(func() { b.prober.pool.run(ctx) })
 	for _, c := range b.publish {
 		wg.Go(func() { c.Run(ctx) })
 	}
 	for _, l := range b.lanes {
+		wg.Go(func() { l.run(ctx) })
+	}
+	for _, l := range b.isolation {
 		wg.Go(func() { l.run(ctx) })
 	}
 	wg.Go(func() { b.subscribers.run(ctx) })

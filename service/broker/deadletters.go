@@ -77,19 +77,35 @@ func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.D
 }
 
 // foreignLetter makes a letter of a message that somebody else put into the
-// dead-letter queue. Delivered again, it gets the same id.
+// dead-letter queue.
 func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
-	body := sha256.Sum256(d.Body)
 	letter := domain.DeadLetter{
-		ID:       uuid.NewSHA1(tenantID, append(body[:], d.MessageID...)),
+		ID:       foreignID(tenantID, d),
 		TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
 		Headers: letterHeaders(d), Reason: domain.ReasonUnknown,
 		Error: "it came to the dead-letter queue from elsewhere",
 	}
-	if why := firstDeath(d.Headers[headerDeath]); why != "" {
+	if why := text(lastDeath(d.Headers[headerDeath])["reason"]); why != "" {
 		letter.Error = bounded("the broker dead-lettered it: " + why)
 	}
 	return letter
+}
+
+// foreignID returns the id of a letter that came without one. Of two letters
+// with one id only the first is kept, so the same message gets the same id when
+// it is delivered again, and another one when it was published or died again.
+// Messages that have no id may be equal in everything, up to the second in
+// which they died; each delivery of those is a letter of its own, for two
+// letters of one message are better than one of two.
+func foreignID(tenantID uuid.UUID, d *domain.Delivery) uuid.UUID {
+	if d.MessageID == "" {
+		return uuid.New()
+	}
+	death := lastDeath(d.Headers[headerDeath])
+	died, _ := death["time"].(time.Time)
+	body := sha256.Sum256(d.Body)
+	return uuid.NewSHA1(tenantID, fmt.Appendf(body[:], "%q %d %d %d %q %q", d.MessageID, d.Published.UnixMilli(),
+		died.Unix(), count(death["count"]), text(death["queue"]), text(death["reason"])))
 }
 
 // Revive implements domain.DeadLetterQueues.
@@ -119,13 +135,15 @@ func diedByLimit(deaths any, queue string) bool {
 	})
 }
 
-func firstDeath(deaths any) string {
+// lastDeath returns what the broker says of the last time that a message died
+// in one queue for one reason: since when, and how often.
+func lastDeath(deaths any) amqp.Table {
 	list, _ := deaths.([]any)
 	if len(list) == 0 {
-		return ""
+		return nil
 	}
 	death, _ := list[0].(amqp.Table)
-	return text(death["reason"])
+	return death
 }
 
 // messageID returns an id that text in a database can hold. Any other becomes

@@ -129,6 +129,45 @@ func TestForeignLetters(t *testing.T) {
 	}
 }
 
+// A message that expires is a letter, and so is another one that is equal to it
+// in everything; one that is published under its id and expires once more is
+// another letter than before.
+func TestEqualMessagesThatExpireAreSeveralLetters(t *testing.T) {
+	t.Parallel()
+	url := devtest.RabbitMQ(t)
+	b := start(t, url)
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	ch := channel(t, url)
+	sub, err := b.SubscribeDeadLetters(ctx, tenant, "tag", 10)
+	require.NoError(t, err)
+	expire := func(m amqp.Publishing) domain.Delivery {
+		m.Expiration = "1"
+		require.NoError(t, ch.PublishWithContext(ctx, "", broker.QueueName(tenant), true, false, m))
+		return <-sub.Deliveries()
+	}
+	for name, m := range map[string]amqp.Publishing{
+		"without an id":            {Body: []byte(`{"type":"ping"}`)},
+		"with one":                 {Body: []byte("1"), MessageId: "one"},
+		"with one and a timestamp": {Body: []byte("1"), MessageId: "two", Timestamp: time.Unix(1_700_000_000, 0)},
+	} {
+		d := expire(m)
+		first, _ := b.ReadDeadLetter(tenant, d)
+		require.Equal(t, "the broker dead-lettered it: expired", first.Error, name)
+		if m.MessageId != "" {
+			again, _ := b.ReadDeadLetter(tenant, d)
+			require.Equal(t, first, again, "delivered again, it is the same letter")
+			// The broker notes in which second a message died.
+			died, ok := d.Headers["x-death"].([]any)[0].(amqp.Table)["time"].(time.Time)
+			require.True(t, ok)
+			require.Eventually(t, func() bool { return time.Now().Unix() > died.Unix() }, 10*time.Second, 10*time.Millisecond)
+		}
+		second, _ := b.ReadDeadLetter(tenant, expire(m))
+		require.NotEqual(t, first.ID, second.ID, name)
+	}
+	require.NoError(t, sub.Close())
+}
+
 func TestRevivedMessagesGoHome(t *testing.T) {
 	t.Parallel()
 	b := start(t, devtest.RabbitMQ(t))

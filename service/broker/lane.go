@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,156 +16,81 @@ import (
 )
 
 const (
-	// window is how many publications one channel may have unconfirmed.
-	window = 256
 	// laneQueue is how many requests may wait for a channel.
 	laneQueue = 256
-	// returnBuffer is how many returned messages the library may hand over
-	// before it waits for them to be read. It is far more than a window,
-	// because slots of abandoned publications are used again.
-	returnBuffer = 16 * window
-	// drainEvery is how often returns that nobody waits for are drained, and
-	// how often a lane looks whether its channel should be renewed.
-	drainEvery = time.Second
-	// retireAfter is how long a channel that was renewed may take to confirm
-	// what was published on it.
-	retireAfter = 6 * time.Second
+	// tickEvery is how often a lane looks after its channel.
+	tickEvery = 250 * time.Millisecond
+	// silentTicks make a queue silent that has publications unconfirmed and
+	// confirmed nothing since.
+	silentTicks = 8
+	// isolatedTicks is the same for the channel of an isolation lane, which
+	// holds up only the queue that is silent: a confirm that comes late frees
+	// it, and a channel that RabbitMQ cannot close yet would stay there.
+	isolatedTicks = 120
+	// renewTicks are the least between two tries to renew a channel.
+	renewTicks = 4
+	// tallyTicks is how long the lane remembers a queue that is not used.
+	tallyTicks = 240
+	// wakeTimeout is how long requests wait for the channel of an isolation
+	// lane that was asleep.
+	wakeTimeout = 2 * time.Second
 )
-
-var (
-	errReturned = errors.New("returned by the broker: no such queue")
-	errNacked   = errors.New("refused by the broker")
-	errUnknown  = errors.New("connection lost before the confirm")
-)
-
-// parcel is one message with its address.
-type parcel struct {
-	exchange, key string
-	message       amqp.Publishing
-}
-
-// label tells what was returned apart from what was not. Ids alone are not
-// enough: they may be the sender's own, and tenants may have the same.
-func (p *parcel) label() label { return label{p.exchange, p.key, p.message.MessageId} }
-
-type label struct{ exchange, key, messageID string }
-
-// request is a batch of parcels for one lane.
-type request struct {
-	ctx     context.Context //nolint:containedctx // a request is a call handed to the lane's goroutine
-	parcels []parcel
-	// handles receives one handle for each parcel, in order; its capacity is
-	// their number, so that the lane never waits for the caller.
-	handles chan handle
-	given   int // handles given so far; only the lane's goroutine counts
-
-	mu        sync.Mutex
-	abandoned bool
-}
-
-// give hands one publication over, or frees its slot when nobody waits.
-func (r *request) give(h handle) {
-	r.given++
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.abandoned {
-		h.free()
-		return
-	}
-	r.handles <- h
-}
-
-// abandon frees the slots of all publications not waited for, also of those
-// that are still to come.
-func (r *request) abandon() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.abandoned = true
-	for {
-		select {
-		case h := <-r.handles:
-			h.free()
-		default:
-			return
-		}
-	}
-}
-
-// fail gives err for every parcel that has no handle yet.
-func (r *request) fail(err error) {
-	for r.given < len(r.parcels) {
-		r.give(handle{err: err})
-	}
-}
-
-// handle is the caller's end of one publication.
-type handle struct {
-	lane    *lane
-	session *laneSession
-	confirm *amqp.DeferredConfirmation
-	err     error
-}
-
-// free gives the slot back.
-func (h handle) free() {
-	if h.lane != nil {
-		h.session.open.Add(-1)
-		<-h.lane.slots
-	}
-}
-
-// wait returns nil once the broker confirmed the message with the given label
-// in an existing queue.
-func (h handle) wait(ctx context.Context, of label) error {
-	if h.err != nil {
-		return h.err
-	}
-	defer h.free()
-	acked, err := h.confirm.WaitContext(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("wait for the confirm: %w", err)
-	case acked && h.session.claimReturn(of):
-		return errReturned
-	case acked:
-		return nil
-	case h.session.channel.IsClosed():
-		return errUnknown
-	default:
-		h.session.refused.Store(true)
-		return errNacked
-	}
-}
 
 // lane publishes on one channel in confirm mode. Its goroutine owns the
-// channel and pipelines; who asked for a publication waits for its confirm
-// himself, so that a queue that never confirms holds up nobody else.
+// channel and what is parked, and never waits for a confirm: who asked for a
+// publication does that himself, and a request whose queue has its share of
+// the window is parked until there are slots again. So a queue that never
+// confirms holds up nobody else, unless it makes the channel hang:
 //
 //	away --session, channel--> ready --channel or session closed--> away
 //	                           ready --a queue refused--> ready, on a new channel
+//	                           ready --a queue is silent--> ready, on a new channel;
+//	                                   the queue goes into quarantine
+//
+// The new channel is open before the old one is given up. What is unconfirmed
+// there may still be confirmed, for a while. If the whole channel was silent,
+// and a new one could be opened, it is the channel that hangs, and what is
+// unconfirmed is published once more: what arrives twice has the same id.
 //
 // A channel keeps a queue's leader in mind. When it first publishes to a queue
 // whose leader has just died, RabbitMQ (3.10 at least) has it ask the dead node
 // from then on and refuse, until that node is back, although the other nodes
-// have elected another leader long since (seen). A new channel asks anew.
+// have elected another leader long since (seen). When it first publishes to a
+// queue whose leader is there and does not answer, it hangs for 60 s, for each
+// message (seen). A new channel asks anew. Besides, the library keeps all
+// confirms after one that is missing, as long as the channel lives.
+//
+// An isolation lane serves one queue of the quarantine at a time, and has a
+// channel only once it is needed.
 type lane struct {
 	connection *rabbitmq.Connection
 	log        *slog.Logger
+	quarantine *quarantine
+	isolation  bool
 	requests   chan *request
-	slots      chan struct{} // one for each unconfirmed publication
+	wake       chan struct{} // there are slots that somebody had asked for
 	current    atomic.Pointer[laneSession]
+	parked     parking
+	waiting    atomic.Int64 // number of parked requests
 }
 
-func newLane(c *rabbitmq.Connection, log *slog.Logger) *lane {
+func newLane(c *rabbitmq.Connection, log *slog.Logger, q *quarantine) *lane {
 	return &lane{
-		connection: c, log: log,
+		connection: c, log: log, quarantine: q,
 		requests: make(chan *request, laneQueue),
-		slots:    make(chan struct{}, window),
+		wake:     make(chan struct{}, 1),
+		parked:   parking{requests: make(map[string][]*request)},
 	}
 }
 
-// load is the number of requests and publications that are under way.
-func (l *lane) load() int { return len(l.requests)*window + len(l.slots) }
+// load tells how much is under way.
+func (l *lane) load() int64 {
+	load := int64(len(l.requests))*window + l.waiting.Load()
+	if s := l.current.Load(); s != nil {
+		load += s.open.Load()
+	}
+	return load
+}
 
 func (l *lane) state() State {
 	switch s := l.current.Load(); {
@@ -177,12 +103,37 @@ func (l *lane) state() State {
 	}
 }
 
+// patience is after how many ticks a queue is silent.
+func (l *lane) patience() uint64 {
+	if l.isolation {
+		return isolatedTicks
+	}
+	return silentTicks
+}
+
+// stalled tells that the channel has something to confirm, and does not.
+func (l *lane) stalled() bool {
+	s := l.current.Load()
+	if s == nil {
+		return false
+	}
+	queues, _ := s.silentQueues(silentTicks)
+	return len(queues) > 0
+}
+
 // run serves requests until ctx ends. While there is no channel they are
 // refused at once.
 func (l *lane) run(ctx context.Context) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
 	for {
+		if l.isolation {
+			select {
+			case r := <-l.requests:
+				l.park(r)
+			case <-ctx.Done():
+			}
+		}
 		session := l.refuseUntil(l.opening(ctx))
 		for session != nil {
 			l.current.Store(session)
@@ -195,6 +146,7 @@ func (l *lane) run(ctx context.Context) {
 				retiring.Go(func() { served.retire(ctx) })
 			}
 		}
+		l.failParked(rabbitmq.ErrClosed)
 		if ctx.Err() != nil {
 			l.refuseQueued()
 			return
@@ -218,13 +170,24 @@ func (l *lane) opening(ctx context.Context) <-chan *laneSession {
 }
 
 // refuseUntil refuses requests until the opening ended; nil when it failed.
+// An isolation lane keeps them for a moment.
 func (l *lane) refuseUntil(opened <-chan *laneSession) *laneSession {
+	requests := l.requests
+	var patience <-chan time.Time
+	if l.isolation {
+		timer := time.NewTimer(wakeTimeout)
+		defer timer.Stop()
+		requests, patience = nil, timer.C
+	}
 	for {
 		select {
 		case s := <-opened:
 			return s
-		case r := <-l.requests:
+		case r := <-requests:
 			r.fail(rabbitmq.ErrClosed)
+		case <-patience:
+			requests, patience = l.requests, nil
+			l.failParked(rabbitmq.ErrClosed)
 		}
 	}
 }
@@ -252,10 +215,12 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 		return nil, fmt.Errorf("open channel: %w", errors.Join(err, pause(ctx)))
 	}
 	s := &laneSession{
-		session: session, channel: ch,
+		lane: l, session: session, channel: ch,
 		closed:   closing(ch),
 		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
+		silent:   make(chan struct{}),
 		returned: make(map[label]int),
+		tallies:  make(map[string]*tally),
 	}
 	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
 		rabbitmq.CloseChannel(ctx, ch)
@@ -277,72 +242,150 @@ func pause(ctx context.Context) error {
 // serve publishes on one channel until that ends, or until another one is open
 // that takes its place; then it returns that.
 func (l *lane) serve(ctx context.Context, s *laneSession) *laneSession {
-	tick := time.NewTicker(drainEvery)
+	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	var renewing <-chan *laneSession // nil while nobody opens another
-	for {
-		usable := true
+	rest := renewTicks               // until the channel may be renewed
+	usable := l.resume(s)
+	for usable {
 		select {
 		case r := <-l.requests:
 			usable = l.publish(r, s)
+		case <-l.wake:
+			usable = l.resume(s)
 		case <-tick.C:
-			if s.drain() >= returnBuffer {
+			rest--
+			reason := l.look(s, rest <= 0 && renewing == nil)
+			if s.unclaimed() >= returnBuffer {
 				l.log.WarnContext(ctx, "too many returned messages that nobody waits for, renewing the publishing channel")
 				usable = false
-			} else if s.refused.Swap(false) && renewing == nil {
-				l.log.InfoContext(ctx, "the broker refused a message, renewing the publishing channel")
+			} else if reason != "" {
+				l.log.InfoContext(ctx, "renewing the publishing channel", slog.String("reason", reason))
 				renewing = l.opening(ctx)
 			}
 		case next, ok := <-renewing:
 			if ok {
+				l.replace(ctx, s)
 				return next
 			}
-			renewing = nil
+			renewing, rest = nil, renewTicks
 		case <-s.closed:
 			usable = false
 		case <-ctx.Done():
 			usable = false
 		}
-		if usable {
-			continue
-		}
-		if renewing != nil {
-			return l.refuseUntil(renewing)
+	}
+	l.failParked(rabbitmq.ErrClosed)
+	if renewing != nil {
+		return l.refuseUntil(renewing)
+	}
+	return nil
+}
+
+// look looks after the channel and what is parked, and tells why the channel
+// should be renewed, if it may.
+func (l *lane) look(s *laneSession, mayRenew bool) (reason string) {
+	s.tick()
+	if s.settleAbandoned() && l.isolation {
+		l.quarantine.acquitLane(l)
+	}
+	l.sweep(func(r *request) error { return r.ctx.Err() })
+	if !mayRenew {
+		return ""
+	}
+	if s.refused.Swap(false) {
+		return "the broker refused a message"
+	}
+	if queues, _ := s.silentQueues(l.patience()); len(queues) > 0 {
+		return "a queue confirms nothing"
+	}
+	return ""
+}
+
+// replace prepares for another channel, which is open: what was begun on this
+// one does not go on there before this part of it is through, and what is
+// silent now goes into quarantine.
+func (l *lane) replace(ctx context.Context, s *laneSession) {
+	queues, all := s.silentQueues(l.patience())
+	if !l.isolation && len(queues) > 0 {
+		l.log.WarnContext(ctx, "queues confirm nothing and are published to apart from the others",
+			slog.Any("queues", queues), slog.Bool("channel_hung", all))
+		l.quarantine.add(queues)
+	}
+	l.sweep(func(r *request) error {
+		if r.given > 0 || slices.Contains(queues, r.queue) {
+			return errAgain
 		}
 		return nil
+	})
+	if all {
+		close(s.silent)
 	}
 }
 
-// publish writes the parcels of one request, and reports whether the channel
-// is still usable.
+// publish writes the parcels of one request or parks it, and reports whether
+// the channel is still usable.
 func (l *lane) publish(r *request, s *laneSession) bool {
-	for i := range r.parcels {
+	if !l.isolation && l.quarantine.holds(r.queue) {
+		r.fail(errAgain) // since it was submitted
+		return true
+	}
+	if l.parked.has(r.queue) {
+		l.park(r)
+		return true
+	}
+	through, usable := write(r, s)
+	if !through {
+		l.park(r)
+	}
+	return usable
+}
+
+// resume goes on with what is parked.
+func (l *lane) resume(s *laneSession) (usable bool) {
+	usable = true
+	l.parked.visit(func(r *request) (through, more bool) {
+		through, usable = write(r, s)
+		if through {
+			l.waiting.Add(-1)
+		}
+		return through, usable
+	})
+	return usable
+}
+
+func (l *lane) park(r *request) {
+	l.parked.add(r)
+	l.waiting.Add(1)
+}
+
+func (l *lane) sweep(why func(*request) error) {
+	l.waiting.Add(-int64(l.parked.sweep(why)))
+}
+
+func (l *lane) failParked(err error) {
+	l.sweep(func(*request) error { return err })
+}
+
+// write writes parcels of the request until it is through or there is no slot.
+func write(r *request, s *laneSession) (through, usable bool) {
+	for r.given < len(r.parcels) {
 		if err := r.ctx.Err(); err != nil {
 			r.fail(err)
-			return true
+			break
 		}
-		select {
-		case l.slots <- struct{}{}:
-		default:
-			select {
-			case l.slots <- struct{}{}:
-			case <-r.ctx.Done():
-				r.fail(r.ctx.Err())
-				return true
-			case <-s.closed:
-				r.fail(rabbitmq.ErrClosed)
-				return false
-			}
+		t := s.take(r.queue)
+		if t == nil {
+			return false, true
 		}
-		p := &r.parcels[i]
+		p := &r.parcels[r.given]
 		confirm, err := s.channel.PublishWithDeferredConfirm(p.exchange, p.key, true, false, p.message)
 		if err != nil {
-			<-l.slots
+			s.release(t)
 			r.fail(fmt.Errorf("publish: %w", err))
-			return false
+			return true, false
 		}
-		s.open.Add(1)
-		r.give(handle{lane: l, session: s, confirm: confirm})
+		r.give(handle{session: s, tally: t, confirm: confirm})
 	}
-	return true
+	return true, true
 }

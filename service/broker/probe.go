@@ -23,21 +23,21 @@ import (
 // consuming of this one is still not answered.
 const (
 	probeTimeout = 10 * time.Second
-	// secondProbe is for making sure before a queue is deleted.
-	secondProbe = 3 * time.Second
 	// A queue that was not usable yet holds nothing that was confirmed to
-	// anybody, so it is given up sooner. A queue that works is consumed in
-	// milliseconds.
+	// anybody, so it is given up sooner, after a second trial. A queue that
+	// works is consumed in milliseconds.
 	youngProbe       = 2 * time.Second
 	secondYoungProbe = time.Second
+	// replacedProbe is for a queue that replaced such a one.
+	replacedProbe = 3 * time.Second
 	// inspectTimeout bounds what tells a stuck queue from a slow broker.
 	inspectTimeout = 2 * time.Second
 	// youngQueue is how long a queue may be damaged by a kill of the broker;
 	// about a second was seen.
 	youngQueue = time.Minute
-	// youngTenant is how long after its creation a tenant's queue may be
-	// replaced. While its leader is not there a queue with messages looks
-	// empty, too, so one that may hold many is never replaced by itself.
+	// youngTenant is how long after its creation a tenant's main queue is one
+	// that was not usable yet when there is no dead-letter queue. Later
+	// somebody has deleted that.
 	youngTenant = 10 * time.Minute
 	// A subscription that ends with its connection within atOnce is a strike;
 	// one that lives longEnough wipes them out. With maxStrikes the next
@@ -61,10 +61,20 @@ type prober struct {
 	mu     sync.Mutex
 	line   *probeLine              // for new probes; nil until the next one
 	proven map[uuid.UUID]time.Time // when it was consumed for the first time
+	// past has what this process knows of a queue for good.
+	past map[uuid.UUID]past
 	// strikes counts how often in a row consuming ended the connection at
 	// once.
 	strikes map[uuid.UUID]int
 }
+
+// past is what was seen of a queue since it was declared.
+type past int
+
+const (
+	unsealed past = iota + 1 // it was missing, and could not be sealed when it was made
+	worked                   // it was consumed, and may be published to
+)
 
 // probeLine is a connection that probes share. One on which a queue turned
 // out to be stuck gets no more of them, and ends with the last it has.
@@ -75,7 +85,9 @@ type probeLine struct {
 }
 
 func newProber(pool *subscribers) *prober {
-	return &prober{pool: pool, proven: make(map[uuid.UUID]time.Time), strikes: make(map[uuid.UUID]int)}
+	return &prober{
+		pool: pool, proven: make(map[uuid.UUID]time.Time), past: make(map[uuid.UUID]past), strikes: make(map[uuid.UUID]int),
+	}
 }
 
 func (p *prober) known(id uuid.UUID) bool {
@@ -89,6 +101,55 @@ func (p *prober) prove(id uuid.UUID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.proven[id] = time.Now()
+	p.past[id] = worked
+}
+
+// missing notes that there was no such queue, so that it will be a new one.
+func (p *prober) missing(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.past[id] = unsealed
+}
+
+// sealed notes that the queue was made and sealed.
+func (p *prober) sealed(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.past[id] == unsealed {
+		delete(p.past, id)
+	}
+}
+
+// unsealed tells whether the queue was made and may not be sealed.
+func (p *prober) unsealed(id uuid.UUID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.past[id] == unsealed
+}
+
+// forget is for a queue that is deleted.
+func (p *prober) forget(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.proven, id)
+	delete(p.past, id)
+	delete(p.strikes, id)
+}
+
+// mayHold tells whether there may be messages in the queue that were confirmed
+// to somebody. Finished tells that it has a dead-letter queue, which it gets
+// after it was sealed and consumed.
+func (p *prober) mayHold(id uuid.UUID, finished bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.past[id] {
+	case unsealed:
+		return false
+	case worked:
+		return true
+	default:
+		return finished || time.Since(createdAt(id)) > youngTenant
+	}
 }
 
 // doubt makes the next subscription probe the queue again.
@@ -264,32 +325,56 @@ func discard(deliveries <-chan amqp.Delivery) {
 }
 
 // ensureUsable makes sure that the tenant's queue, which was just declared,
-// can be consumed, and replaces it when it cannot. Finished tells that it was
-// usable once, and may hold messages.
+// can be consumed. One that cannot is replaced only when it is certain that
+// nothing was confirmed to anybody in it: that it is empty cannot be seen from
+// here. While its leader is not there a queue with messages looks empty, too,
+// and the broker refuses to delete a quorum queue on the condition that it is.
+// Finished tells that the queue was usable once.
 func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID, finished bool) error {
-	first, second := youngProbe, secondYoungProbe
-	if finished {
-		first, second = probeTimeout, secondProbe
-	}
 	b.trust(ctx, id)
-	err := b.prober.probe(ctx, id, first)
+	name := QueueName(id)
+	if b.prober.mayHold(id, finished) {
+		err := b.prober.probe(ctx, id, probeTimeout)
+		if errors.Is(err, errStuck) {
+			b.options.Log.ErrorContext(ctx, "queue cannot be consumed, and may hold messages: it is not replaced", slog.String("queue", name))
+		}
+		return err
+	}
+	err := b.prober.probe(ctx, id, youngProbe)
 	if !errors.Is(err, errStuck) {
 		return err
 	}
-	if err = b.prober.probe(ctx, id, second); !errors.Is(err, errStuck) {
+	open := b.traffic.close(id) // nothing shall be confirmed between the trial and the deletion
+	defer open()
+	if err = b.awaitQuiet(ctx, id); err != nil {
 		return err
 	}
-	name := QueueName(id)
-	if age := time.Since(createdAt(id)); age > youngTenant {
-		b.options.Log.ErrorContext(ctx, "queue cannot be consumed, and its tenant is too old to replace it", slog.String("queue", name))
+	if err = b.prober.probe(ctx, id, secondYoungProbe); !errors.Is(err, errStuck) {
 		return err
 	}
-	b.options.Log.WarnContext(ctx, "queue cannot be consumed and is empty, replacing it", slog.String("queue", name), slog.Bool("was_usable", finished))
+	b.options.Log.WarnContext(ctx, "queue cannot be consumed and was never used, replacing it", slog.String("queue", name))
 	if _, err := b.drop(ctx, name); err != nil {
 		return err
 	}
 	if err := b.declareMain(ctx, id); err != nil {
 		return err
 	}
-	return b.prober.probe(ctx, id, secondProbe)
+	return b.prober.probe(ctx, id, replacedProbe)
+}
+
+// awaitQuiet returns when this process publishes nothing to the tenant any
+// more. Its traffic has to be closed.
+func (b *Broker) awaitQuiet(ctx context.Context, id uuid.UUID) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for b.traffic.busy(id) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for publications: %w", ctx.Err())
+		}
+	}
+	return nil
 }

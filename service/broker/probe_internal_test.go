@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
@@ -55,4 +56,52 @@ func TestAQueueWithMessagesIsNotDeleted(t *testing.T) {
 		return ch.PublishWithContext(ctx, "", QueueName(id), true, false, amqp.Publishing{DeliveryMode: amqp.Persistent})
 	}))
 	require.Eventually(t, func() bool { return !works(ctx, session, id) }, 30*time.Second, 50*time.Millisecond)
+}
+
+// A queue that cannot be consumed looks empty, whatever is in it. One that was
+// finished is left alone; one that this process has declared since, and could
+// not seal, is replaced.
+func TestOnlyAQueueThatNobodyMayUseIsReplaced(t *testing.T) {
+	t.Parallel()
+	server := devtest.PrivateRabbitMQ(t)
+	ctx := t.Context()
+	b, id := running(t, server.URL())
+	require.NoError(t, b.declareQueue(ctx, DeadLetterQueueName(id), deadLetterQueueArguments(Classic)))
+	require.NoError(t, b.declareQueue(ctx, QueueName(id), queueArguments(Quorum, id))) // the broker forgets what was declared last
+	server.Kill()
+	server.Start()
+	require.Eventually(t, func() bool { return b.State() == Ready }, 30*time.Second, 50*time.Millisecond)
+
+	require.ErrorIs(t, b.DeclareQueues(ctx, id), errStuck)
+	require.ErrorIs(t, b.prober.probe(ctx, id, youngProbe), errStuck, "it is the one that was there before")
+	b.prober.missing(id)
+	require.NoError(t, b.DeclareQueues(ctx, id))
+	require.True(t, b.prober.mayHold(id, false), "it works, and may be published to")
+}
+
+func TestWhatMayHoldMessages(t *testing.T) {
+	t.Parallel()
+	young, err := uuid.NewV7()
+	require.NoError(t, err)
+	old := uuid.UUID{6: 0x70, 8: 0x80} // of 1970
+	for name, tt := range map[string]struct {
+		id       uuid.UUID
+		seen     func(p *prober, id uuid.UUID)
+		finished bool
+		want     bool
+	}{
+		"a new tenant's":                            {young, func(*prober, uuid.UUID) {}, false, false},
+		"an old tenant's":                           {old, func(*prober, uuid.UUID) {}, false, true},
+		"one that was finished":                     {young, func(*prober, uuid.UUID) {}, true, true},
+		"one that works":                            {young, (*prober).prove, false, true},
+		"one that worked":                           {young, func(p *prober, id uuid.UUID) { p.prove(id); p.doubt(id) }, false, true},
+		"one that is made again":                    {old, func(p *prober, id uuid.UUID) { p.prove(id); p.missing(id) }, true, false},
+		"one that was made again and sealed":        {young, func(p *prober, id uuid.UUID) { p.missing(id); p.sealed(id) }, true, true},
+		"one that works and is sealed once more":    {young, func(p *prober, id uuid.UUID) { p.prove(id); p.sealed(id) }, false, true},
+		"one of which nothing is left but the name": {young, func(p *prober, id uuid.UUID) { p.prove(id); p.forget(id) }, false, false},
+	} {
+		p := newProber(nil)
+		tt.seen(p, tt.id)
+		require.Equal(t, tt.want, p.mayHold(tt.id, tt.finished), name)
+	}
 }

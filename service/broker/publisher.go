@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -113,37 +114,121 @@ func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Deliver
 	return publishError(b.send(ctx, []parcel{p})[0])
 }
 
-// send gives the parcels to the least loaded lane and waits for all confirms.
+// maxRounds bounds how often a message is published that a channel did not
+// confirm before it was replaced.
+const maxRounds = 5
+
+// send publishes the parcels and waits for all confirms. The order within each
+// queue is kept.
 func (b *Broker) send(ctx context.Context, parcels []parcel) []error {
 	errs := make([]error, len(parcels))
-	r := &request{ctx: ctx, parcels: parcels, handles: make(chan handle, len(parcels))}
-	if err := b.submit(ctx, r); err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
+	if oneQueue(parcels) {
+		b.sendToQueue(ctx, parcels, errs)
 		return errs
 	}
+	places := make(map[string][]int)
 	for i := range parcels {
-		select {
-		case h := <-r.handles:
-			errs[i] = h.wait(ctx, parcels[i].label())
-		default:
-			select {
-			case h := <-r.handles:
-				errs[i] = h.wait(ctx, parcels[i].label())
-			case <-ctx.Done():
-				r.abandon()
-				for ; i < len(errs); i++ {
-					errs[i] = ctx.Err()
-				}
-				return errs
-			}
-		}
+		queue := parcels[i].queue()
+		places[queue] = append(places[queue], i)
 	}
+	var calls sync.WaitGroup
+	for _, at := range places {
+		calls.Go(func() {
+			part := make([]parcel, len(at))
+			for n, i := range at {
+				part[n] = parcels[i]
+			}
+			outcome := make([]error, len(at))
+			b.sendToQueue(ctx, part, outcome)
+			for n, i := range at {
+				errs[i] = outcome[n]
+			}
+		})
+	}
+	calls.Wait()
 	return errs
 }
 
-func (b *Broker) submit(ctx context.Context, r *request) error {
+func oneQueue(parcels []parcel) bool {
+	for i := range parcels {
+		if parcels[i].queue() != parcels[0].queue() {
+			return false
+		}
+	}
+	return true
+}
+
+// sendToQueue does so for parcels that are all for one queue. What has to be
+// published again follows when the rest is settled.
+func (b *Broker) sendToQueue(ctx context.Context, parcels []parcel, errs []error) {
+	if len(parcels) == 0 {
+		return
+	}
+	b.sendOnce(ctx, parcels, errs)
+	for round := 1; slices.Contains(errs, errAgain); round++ {
+		var again []int
+		var part []parcel
+		for i, err := range errs {
+			if err == errAgain { //nolint:errorlint // a mark of our own
+				again, part = append(again, i), append(part, parcels[i])
+			}
+		}
+		outcome := make([]error, len(part))
+		if round < maxRounds {
+			b.sendOnce(ctx, part, outcome)
+		} else {
+			fill(outcome, errUnknown)
+		}
+		for n, i := range again {
+			errs[i] = outcome[n]
+		}
+	}
+}
+
+// sendOnce publishes the parcels on one channel.
+func (b *Broker) sendOnce(ctx context.Context, parcels []parcel, errs []error) {
+	r := newRequest(ctx, parcels)
+	s, err := b.quarantine.enter(ctx, r.queue)
+	if err != nil {
+		fill(errs, err)
+		return
+	}
+	if s != nil {
+		defer b.quarantine.leave(s)
+	}
+	if err := b.submit(ctx, r, s); err != nil {
+		fill(errs, err)
+		return
+	}
+	for i := range parcels {
+		var h handle
+		select {
+		case h = <-r.handles:
+		default:
+			select {
+			case h = <-r.handles:
+			case <-ctx.Done():
+				r.abandon(i)
+				fill(errs[i:], ctx.Err())
+				return
+			}
+		}
+		errs[i] = h.wait(ctx, &parcels[i])
+		if s != nil && (errs[i] == nil || errors.Is(errs[i], errReturned)) {
+			b.quarantine.acquit(s)
+		}
+	}
+}
+
+func fill(errs []error, err error) {
+	for i := range errs {
+		errs[i] = err
+	}
+}
+
+// submit gives the request to the suspect's lane, if it is for one, else to the
+// least loaded.
+func (b *Broker) submit(ctx context.Context, r *request, s *suspect) error {
 	var best *lane
 	blocked := false
 	for _, l := range b.lanes {
@@ -162,6 +247,9 @@ func (b *Broker) submit(ctx context.Context, r *request) error {
 			return errBlocked
 		}
 		return errAway
+	}
+	if s != nil {
+		best = s.lane
 	}
 	select {
 	case best.requests <- r:
@@ -187,6 +275,9 @@ func publishError(err error) error {
 	case errors.Is(err, errBlocked):
 		return domain.Wrap(err, domain.ErrUnavailable, "broker_blocked",
 			"The message broker is short of resources and takes no messages; try again shortly.").After(retryAfter)
+	case errors.Is(err, errSilent):
+		return domain.Wrap(err, domain.ErrUnavailable, "queue_silent",
+			"The tenant's queue does not answer, so nothing was published; try again shortly.").After(retryAfter)
 	case errors.Is(err, errAway), errors.Is(err, errNacked), errors.Is(err, rabbitmq.ErrClosed):
 		return unavailable(err)
 	default:

@@ -116,3 +116,43 @@ func TestQueuesDeclaredAsTheBrokerIsKilledWorkAfterwards(t *testing.T) {
 	requireNoErrors(t, errs)
 	require.Less(t, time.Since(began), 30*time.Second)
 }
+
+// Somebody deletes what all tenants share. It is made again while the service
+// runs: until then retries are refused, and held by who wants them.
+func TestWhatAllTenantsShareIsDeclaredAgain(t *testing.T) {
+	t.Parallel()
+	url := devtest.RabbitMQ(t)
+	b := start(t, url)
+	ctx, tenant := t.Context(), uuid.New()
+	require.NoError(t, b.DeclareQueues(ctx, tenant))
+	ch := channel(t, url)
+	retry := func() error {
+		return b.Retry(ctx, tenant, domain.Delivery{MessageID: "x", Body: []byte("1")}, 1)
+	}
+	for name, remove := range map[string]func() error{
+		"queue":    func() error { _, err := ch.QueueDelete("lanekeeper.retry.1s", false, false, false); return err },
+		"exchange": func() error { return ch.ExchangeDelete("lanekeeper.retry.1s", false, false) },
+		"binding":  func() error { return ch.QueueUnbind("lanekeeper.retry.1s", "", "lanekeeper.retry.1s", nil) },
+	} {
+		require.NoError(t, remove(), name)
+		require.Error(t, retry(), name)
+		require.Eventually(t, func() bool { return retry() == nil }, 30*time.Second, 100*time.Millisecond, name)
+	}
+	_, err := ch.QueueDelete(broker.OrphanQueue, false, false, false)
+	require.NoError(t, err)
+	again := channel(t, url)
+	waiting := func(n int) func() bool {
+		return func() bool {
+			q, err := again.QueueDeclarePassive(broker.OrphanQueue, true, false, false, false, nil)
+			if err != nil {
+				again = channel(t, url)
+			}
+			return err == nil && q.Messages >= n
+		}
+	}
+	require.Eventually(t, waiting(0), 30*time.Second, 200*time.Millisecond)
+	require.Eventually(t, func() bool { // the queue is bound a moment after it is there
+		err := b.Retry(ctx, uuid.New(), domain.Delivery{MessageID: "x", Body: []byte("1")}, 1)
+		return err == nil && waiting(1)()
+	}, 60*time.Second, 500*time.Millisecond)
+}

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -40,6 +42,15 @@ func sharedExchanges() []exchange {
 	return exchanges
 }
 
+// sharedBindings returns the exchange of each queue that all tenants share.
+func sharedBindings() map[string]string {
+	bindings := map[string]string{OrphanQueue: UnroutedExchange}
+	for _, t := range retryTiers() {
+		bindings[t.name] = t.name
+	}
+	return bindings
+}
+
 // declareShared declares everything that all tenants share, on the control
 // connection. A queue that exists with other arguments is used as it is.
 func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
@@ -47,11 +58,10 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		return err
 	}
 	queues := map[string]amqp.Table{OrphanQueue: orphanArguments(b.options.QueueType)}
-	bindings := map[string]string{OrphanQueue: UnroutedExchange}
 	for _, t := range retryTiers() {
 		queues[t.name] = tierArguments(b.options.QueueType, t.wait)
-		bindings[t.name] = t.name
 	}
+	bindings := sharedBindings()
 	fresh := false
 	for name, arguments := range queues {
 		_, there, err := lookOn(ctx, s, name)
@@ -75,4 +85,56 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		return sealSession(ctx, s)
 	}
 	return nil
+}
+
+const (
+	// mendEvery is how often it is made sure that what all tenants share is
+	// still there. Nobody gets on with a message for a tier that is not, so it
+	// is about as long as the pauses between its attempts grow.
+	mendEvery   = 5 * time.Second
+	mendTimeout = 10 * time.Second
+)
+
+// keepShared declares again what all tenants share when somebody has deleted
+// some of it, until ctx ends.
+func (b *Broker) keepShared(ctx context.Context) {
+	tick := time.NewTicker(mendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := b.mendShared(ctx); err != nil && ctx.Err() == nil {
+			b.options.Log.WarnContext(ctx, "what all tenants share cannot be made sure of", slog.Any("error", err))
+		}
+	}
+}
+
+// mendShared looks by binding once more what is bound already, which fails
+// where one of both is missing.
+func (b *Broker) mendShared(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
+	defer cancel()
+	session := b.control.Session()
+	if session == nil {
+		return nil // it begins with declaring everything
+	}
+	if err := declareExchanges(ctx, session); err != nil {
+		return err
+	}
+	err := b.topology(ctx, func(ch *amqp.Channel) error {
+		for name, exchange := range sharedBindings() {
+			if err := ch.QueueBind(name, "", exchange, false, nil); err != nil {
+				return fmt.Errorf("bind queue %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+	if !rabbitmq.IsNotFound(err) {
+		return err
+	}
+	b.options.Log.WarnContext(ctx, "somebody deleted what all tenants share, declaring it again", slog.Any("error", err))
+	return b.declareShared(ctx, session)
 }

@@ -49,26 +49,32 @@ func (b *Broker) declareMain(ctx context.Context, tenantID uuid.UUID) error {
 
 // makeMain is declareMain for a queue that may exist and not be sealed. While
 // it is not, this process publishes nothing to it.
-func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, unsealed bool) error {
-	name := QueueName(tenantID)
-	if !unsealed {
+func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) error {
+	name, made := QueueName(tenantID), false
+	if !fresh {
 		_, there, err := b.look(ctx, name)
 		if err != nil {
 			return unavailable(err)
 		}
-		unsealed = !there
+		if made = !there; made {
+			b.prober.missing(tenantID)
+		}
+		fresh = b.prober.unsealed(tenantID)
 	}
-	if unsealed {
+	if fresh {
 		open := b.traffic.close(tenantID)
 		defer open()
 	}
 	if err := b.declareQueue(ctx, name, queueArguments(b.options.QueueType, tenantID)); err != nil {
 		return err
 	}
-	if unsealed && b.options.QueueType == Quorum {
+	if fresh && b.options.QueueType == Quorum {
 		if err := b.seal(ctx); err != nil {
 			return unavailable(err)
 		}
+	}
+	if made { // else the broker may have been killed since it was
+		b.prober.sealed(tenantID)
 	}
 	return b.bind(ctx, name, ReturnExchange)
 }
@@ -102,7 +108,7 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 // publishing and that consumers were giving back. It waits some seconds for
 // both. Queues that do not exist are no error.
 func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, error) {
-	b.prober.doubt(tenantID)
+	b.prober.forget(tenantID)
 	open := b.traffic.close(tenantID)
 	defer open()
 	discarded, err := b.empty(ctx, tenantID)
