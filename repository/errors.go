@@ -67,7 +67,12 @@ func translateAppend(ctx context.Context, err error) error {
 	return appendUnavailable(err)
 }
 
+// appendUnavailable tells by its code whether the server may have refused the
+// rows of one tenant only.
 func appendUnavailable(cause error) error {
+	if postgres.IsLocal(cause) {
+		return domain.Wrap(cause, domain.ErrUnavailable, "append_refused", "The database takes nothing, or not from every tenant; append again.").After(retryAfter)
+	}
 	return domain.Wrap(cause, domain.ErrUnavailable, "append_unavailable", "The database cannot be reached; append again.").After(retryAfter)
 }
 

@@ -20,6 +20,8 @@ const (
 	codeUndefinedTable      = "42P01"
 	codeLockNotAvailable    = "55P03"
 	codeQueryCanceled       = "57014"
+	codeDataCorrupted       = "XX001"
+	codeIndexCorrupted      = "XX002"
 )
 
 // Class says what can be done about an error.
@@ -30,7 +32,8 @@ const (
 	// ClassNone: there is no error.
 	ClassNone Class = iota
 	// ClassUnavailable: the server is away, starting, stopping, read-only,
-	// out of resources or not set up; the statement as such may succeed later.
+	// out of resources, damaged or not set up; the statement as such may
+	// succeed later.
 	ClassUnavailable
 	// ClassContended: a lock, a deadlock or the statement timeout.
 	ClassContended
@@ -52,6 +55,8 @@ func Classify(err error) Class {
 	switch code {
 	case codeLockNotAvailable, codeQueryCanceled, codeDeadlock:
 		return ClassContended
+	case codeDataCorrupted, codeIndexCorrupted:
+		return ClassUnavailable
 	}
 	switch code[:2] {
 	case "08", // connection exception
@@ -72,6 +77,28 @@ func Classify(err error) Class {
 		return ClassData
 	}
 	return ClassOther
+}
+
+// IsLocal tells whether an error of ClassUnavailable may be about a single
+// table: the server is there and has taken the statement, but finds no room
+// where a table is kept, a bad disk or a damaged file, or has no right to it.
+// It may be about all tables as well, which only trying others can tell.
+func IsLocal(err error) bool {
+	if Classify(err) != ClassUnavailable {
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false
+	}
+	code := Code(err)
+	if code == "" {
+		return false
+	}
+	switch code[:2] {
+	case "0A", "42", "53", "55", "58", "XX":
+		return true
+	}
+	return false
 }
 
 // classifyClient judges an error that did not come from the server. What the

@@ -39,6 +39,8 @@ func TestClassify(t *testing.T) {
 		"untranslatable character":  {&pgconn.PgError{Code: "22P05"}, postgres.ClassData},
 		"unique violation":          {&pgconn.PgError{Code: "23505"}, postgres.ClassData},
 		"program limit":             {&pgconn.PgError{Code: "54000"}, postgres.ClassData},
+		"damaged table":             {&pgconn.PgError{Code: "XX001"}, postgres.ClassUnavailable},
+		"damaged index":             {&pgconn.PgError{Code: "XX002"}, postgres.ClassUnavailable},
 		"internal error":            {&pgconn.PgError{Code: "XX000"}, postgres.ClassOther},
 		"wrapped":                   {fmt.Errorf("run: %w", &pgconn.PgError{Code: "40P01"}), postgres.ClassContended},
 		"end of file":               {io.ErrUnexpectedEOF, postgres.ClassUnavailable},
@@ -49,6 +51,41 @@ func TestClassify(t *testing.T) {
 	} {
 		require.Equal(t, tt.want, postgres.Classify(tt.err), name)
 	}
+}
+
+// The server answers in all of these cases, and in some for one table only.
+func TestIsLocal(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"53100": true, "58030": true, "55000": true, "42501": true, "42P01": true, "0A000": true, "XX001": true, "XX002": true,
+		"08006": false, "25006": false, "26000": false, "28P01": false, "3D000": false, "40001": false, "57P01": false, "57P03": false, "F0000": false,
+		"55P03": false, "57014": false, "22P05": false, "23505": false, "54000": false, "XX000": false,
+	} {
+		require.Equal(t, want, postgres.IsLocal(fmt.Errorf("insert: %w", &pgconn.PgError{Code: code})), code)
+	}
+	require.False(t, postgres.IsLocal(nil))
+	require.False(t, postgres.IsLocal(io.ErrUnexpectedEOF))
+	require.False(t, postgres.IsLocal(context.DeadlineExceeded))
+}
+
+// A server that has no connection left refuses everybody.
+func TestNoConnectionIsNotLocal(t *testing.T) {
+	t.Parallel()
+	config, err := pgx.ParseConfig(devtest.Postgres(t))
+	require.NoError(t, err)
+	admin, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = admin.Close(context.WithoutCancel(t.Context())) })
+	database := pgx.Identifier{config.Database}.Sanitize()
+	role := pgx.Identifier{"nobody_" + config.Database}.Sanitize()
+	_, err = admin.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN; REVOKE CONNECT ON DATABASE `+database+` FROM PUBLIC`)
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = admin.Exec(context.WithoutCancel(t.Context()), `DROP ROLE `+role) })
+	config.User = "nobody_" + config.Database
+	_, err = pgx.ConnectConfig(t.Context(), config)
+	require.Equal(t, "42501", postgres.Code(err), "%v", err)
+	require.Equal(t, postgres.ClassUnavailable, postgres.Classify(err))
+	require.False(t, postgres.IsLocal(err))
 }
 
 func TestNoPartitionIsNotACheckConstraint(t *testing.T) {

@@ -20,12 +20,19 @@ const (
 	// drainTimeout is how long a leaving consumer waits for what it began;
 	// what is not through by then goes back to the queue.
 	drainTimeout = 10 * time.Second
-	// endpointPrefetch is the least prefetch of tenants with an endpoint.
+	// endpointPrefetch is the least prefetch of tenants with an endpoint, unless
+	// large bodies narrow it to one for each worker.
 	endpointPrefetch = 32
+	// minPatience is how long a prefetch that large bodies made narrow stays
+	// so, at first; every time it happens again twice as long.
+	minPatience = 5 * time.Minute
+	maxPatience = time.Hour
 
 	minResubscribe = 200 * time.Millisecond
 	maxResubscribe = 5 * time.Second
 )
+
+var errStopped = errors.New("the consumer was told to stop")
 
 // State is the state of a consumer.
 //
@@ -83,6 +90,10 @@ type consumer struct {
 	epoch   int
 	// endpoint is where messages go once they are stored, or nil.
 	endpoint *domain.Endpoint
+	// narrow is the prefetch that large bodies leave room for, 0 while that is
+	// not known; patience is when it may become wider.
+	narrow   int
+	patience time.Duration
 	// letters collects the tenant's dead letters; set before the first shift.
 	letters *collection
 
@@ -107,11 +118,13 @@ type consumer struct {
 type shared struct {
 	Options
 	prefetch func() int
+	budget   *budget
+	patience time.Duration // minPatience, less in tests
 }
 
 func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
-		shared: s, tenant: t.ID, endpoint: t.Endpoint,
+		shared: s, tenant: t.ID, endpoint: t.Endpoint, patience: s.patience,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
 		state: Starting, since: time.Now(),
 	}
@@ -162,6 +175,11 @@ func (c *consumer) run(ctx context.Context) {
 			case left:
 				return
 			case reassigned:
+				// What would be delivered while the store is away could only be
+				// held, besides what the writer has.
+				if !c.awaitStore(ctx) {
+					return
+				}
 				continue
 			case lost:
 				c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
@@ -193,10 +211,28 @@ func (c *consumer) awaitStore(ctx context.Context) bool {
 	}
 }
 
-// subscribe makes one attempt to subscribe, while it listens to the control
-// channel. It returns nil and true when the attempt failed, and false when
-// the consumer shall end.
+// subscribe makes one attempt to subscribe, and another one when the endpoint
+// changed meanwhile, because that has another prefetch. It returns nil and
+// true when the attempt failed, and false when the consumer shall end.
 func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
+	for {
+		endpoint := c.endpoint
+		tag, sub, err := c.attempt(ctx)
+		switch {
+		case errors.Is(err, errStopped):
+			return nil, false
+		case sub != nil && c.endpoint != endpoint:
+			_ = sub.Close()
+			continue
+		}
+		c.subscribed(tag, err)
+		return sub, ctx.Err() == nil || sub != nil
+	}
+}
+
+// attempt subscribes, while it listens to the control channel. The error is
+// errStopped when the consumer shall end.
+func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, error) {
 	type result struct {
 		sub domain.Subscription
 		err error
@@ -206,15 +242,15 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 	subscribeCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan result, 1)
+	prefetch := c.prefetch()
 	go func() {
-		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, c.prefetch())
+		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, prefetch)
 		results <- result{sub, err}
 	}()
 	for {
 		select {
 		case r := <-results:
-			c.subscribed(tag, r.err)
-			return r.sub, ctx.Err() == nil || r.sub != nil
+			return tag, r.sub, r.err
 		case cmd := <-c.control:
 			if c.obey(cmd, nil) {
 				continue
@@ -223,7 +259,7 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 			if r := <-results; r.sub != nil {
 				_ = r.sub.Close()
 			}
-			return nil, false
+			return tag, nil, errStopped
 		}
 	}
 }
@@ -272,13 +308,29 @@ func (c *consumer) obey(cmd command, pool workers) bool {
 // prefetch returns the prefetch for a new subscription. Transmitting takes
 // long, so a tenant with an endpoint gets few deliveries at a time: enough for
 // its workers, and where there is room for that, for as many as it may be
-// resized to.
+// resized to. Large bodies make it narrower, as far as the workers allow.
 func (c *consumer) prefetch() int {
+	prefetch := c.widest()
+	if c.narrow > 0 {
+		prefetch = max(c.leastPrefetch(), min(prefetch, c.narrow))
+	}
+	return prefetch
+}
+
+func (c *consumer) widest() int {
 	share := c.shared.prefetch()
 	if c.endpoint != nil {
 		return max(endpointPrefetch, int(c.workers.Load()), min(share, domain.MaxWorkers))
 	}
 	return share
+}
+
+// leastPrefetch is what the consumer needs however large the bodies are.
+func (c *consumer) leastPrefetch() int {
+	if c.endpoint != nil {
+		return max(leastPrefetch, int(c.workers.Load()))
+	}
+	return leastPrefetch
 }
 
 func endpointVersion(e *domain.Endpoint) int64 {

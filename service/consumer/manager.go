@@ -25,8 +25,12 @@ const (
 	maxPrefetch = 1024
 	minPrefetch = 16
 
-	depthEvery   = 5 * time.Second
-	depthTimeout = 5 * time.Second
+	depthEvery = 5 * time.Second
+	// depthTimeout is for one queue, and depthReaders is how many are asked at
+	// a time: one that does not answer must not keep those of others from being
+	// known.
+	depthTimeout = 2 * time.Second
+	depthReaders = 4
 )
 
 // ErrClosed is returned when the manager is shutting down.
@@ -71,6 +75,10 @@ type Options struct {
 	// Collector collects the dead letters of the tenants that have a consumer
 	// here; nil leaves them in their queues.
 	Collector *Collector
+	// Budget is how many bytes all consumers together may hold before those
+	// with large bodies get fewer at a time; 0 for a quarter of GOMEMLIMIT, or
+	// 256 MiB without one.
+	Budget int64
 }
 
 // TenantManager runs a consumer for each tenant it was told to start. The
@@ -94,7 +102,7 @@ var _ domain.ConsumerManager = (*TenantManager)(nil)
 func NewTenantManager(o Options) *TenantManager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}
-	m.shared = &shared{Options: o, prefetch: m.prefetch}
+	m.shared = &shared{Options: o, prefetch: m.prefetch, budget: newBudget(o.Budget, m.count), patience: minPatience}
 	m.wg.Go(m.sampleDepths)
 	return m
 }
@@ -252,32 +260,55 @@ func (m *TenantManager) all() []*consumer {
 
 // prefetch returns the prefetch for a new subscription.
 func (m *TenantManager) prefetch() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return max(minPrefetch, min(maxPrefetch, heldTotal/max(1, len(m.entries))))
+	return max(minPrefetch, min(maxPrefetch, heldTotal/max(1, m.count())))
 }
 
-// sampleDepths asks the broker for the depth of every queue, in turn.
+// count returns how many consumers there are.
+func (m *TenantManager) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+// sampleDepths asks the broker for the depth of every queue, every now and
+// then.
 func (m *TenantManager) sampleDepths() {
 	tick := time.NewTicker(depthEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			m.readDepths()
 		case <-m.ctx.Done():
 			return
 		}
-		for _, c := range m.all() {
-			ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
-			depth, err := m.shared.Depths.QueueDepth(ctx, c.tenant)
-			cancel()
-			if err != nil {
-				depth = -1
+	}
+}
+
+// readDepths asks for all depths, a few at a time.
+func (m *TenantManager) readDepths() {
+	queues := make(chan *consumer)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(queues)
+	for range depthReaders {
+		wg.Go(func() {
+			for c := range queues {
+				ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
+				depth, err := m.shared.Depths.QueueDepth(ctx, c.tenant)
+				cancel()
+				if err != nil {
+					depth = -1
+				}
+				c.ready.Store(depth)
 			}
-			c.ready.Store(depth)
-			if m.ctx.Err() != nil || errors.Is(err, domain.ErrUnavailable) {
-				break
-			}
+		})
+	}
+	for _, c := range m.all() {
+		select {
+		case queues <- c:
+		case <-m.ctx.Done():
+			return
 		}
 	}
 }

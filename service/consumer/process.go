@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"strings"
@@ -94,9 +96,29 @@ func (c *consumer) messageID(d *domain.Delivery) uuid.UUID {
 	return uuid.NewSHA1(c.tenant, []byte(d.MessageID))
 }
 
+// letterID returns the id of the dead letter that a delivery becomes. It is the
+// same however often the message is delivered: it may be buried, and its
+// acknowledgement be lost. The reason is no part of it, because the endpoint may
+// be paused by the time it is delivered again. The body is, because others may
+// publish anything under the same id at the same time. What is replayed is
+// published anew, at another time, and becomes a letter of its own; and so does
+// every delivery without a message id.
+func (c *consumer) letterID(d *domain.Delivery) uuid.UUID {
+	if d.MessageID == "" {
+		return uuid.Must(uuid.NewV7())
+	}
+	var published int64
+	if !d.Published.IsZero() {
+		published = d.Published.UnixMilli()
+	}
+	body := sha256.Sum256(d.Body)
+	name := binary.BigEndian.AppendUint64(body[:], uint64(published))
+	return uuid.NewSHA1(c.tenant, append(name, d.MessageID...))
+}
+
 func (c *consumer) deadLetter(d *domain.Delivery, reason domain.DeadLetterReason, text string) domain.DeadLetter {
 	return domain.DeadLetter{
-		ID: uuid.Must(uuid.NewV7()), TenantID: c.tenant, MessageID: d.MessageID,
+		ID: c.letterID(d), TenantID: c.tenant, MessageID: d.MessageID,
 		Body: d.Body, Headers: d.Headers, Reason: reason,
 		Error: strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""), Attempts: 1,
 	}

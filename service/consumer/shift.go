@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	// holdLimit is how long deliveries are held while the store is away.
-	// Then the channel is closed and they wait in the queue, because the
-	// broker closes a channel whose deliveries are not acknowledged in 30
-	// minutes and counts that towards the delivery limit.
-	holdLimit = 10 * time.Minute
-	holdCheck = 15 * time.Second
+	// holdLimit is how long deliveries are held while the store is away. Then
+	// the channel is closed and they wait in the queue, for two reasons: another
+	// replica, which may reach the store, cannot have them while this one is the
+	// queue's single active consumer; and the broker closes a channel whose
+	// deliveries are not acknowledged in 30 minutes. Most outages are shorter,
+	// and each of those that is not counts once towards the delivery limit.
+	holdLimit = 30 * time.Second
+	holdCheck = 5 * time.Second
 )
 
 var errStoreAway = errors.New("the store has been unavailable for too long")
@@ -27,7 +29,7 @@ type ending uint8
 const (
 	lost       ending = iota + 1 // the subscription is gone
 	left                         // the consumer was told to stop
-	reassigned                   // the tenant's endpoint changed, or needs more at a time
+	reassigned                   // another prefetch is needed: the endpoint changed, or more or fewer fit
 )
 
 // shift is the work on one subscription:
@@ -39,7 +41,7 @@ const (
 // The goroutine of the consumer owns the shift and acknowledges.
 type shift struct {
 	c        *consumer
-	sub      domain.Subscription
+	sub      *intake
 	endpoint *domain.Endpoint
 	acks     *acker
 	// finished carries the tags of deliveries that are done.
@@ -65,11 +67,12 @@ func (c *consumer) newShift(ctx context.Context, sub domain.Subscription, endpoi
 	if endpoint != nil {
 		prefetch = 0 // what waits for its acknowledgement keeps a worker idle
 	}
-	s := &shift{c: c, sub: sub, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(prefetch, sub.Ack)}
+	in := newIntake(sub, c.shared.budget, c.leastPrefetch())
+	s := &shift{c: c, sub: in, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(prefetch, in.Ack)}
 	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
-	s.storing = workerpool.New(sub.Deliveries(), chunkSize, s.store)
+	s.storing = workerpool.New(in.Deliveries(), chunkSize, s.store)
 	if endpoint != nil {
-		s.outbox = make(chan stored, cap(sub.Deliveries()))
+		s.outbox = make(chan stored, cap(in.Deliveries()))
 		s.sender = newSender(c, endpoint)
 		s.sending = workerpool.New(s.outbox, 1, s.send)
 		s.storing.Resize(1)
@@ -95,6 +98,8 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 	defer s.c.pool.Store(nil)
 	hold := time.NewTicker(holdCheck)
 	defer hold.Stop()
+	widen := time.NewTicker(s.c.patience)
+	defer widen.Stop()
 	for !s.short() {
 		select {
 		case tags := <-s.finished:
@@ -112,6 +117,13 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 			}
 		case <-ctx.Done():
 			return left, s.drain()
+		case <-s.sub.Full():
+			s.narrow(ctx)
+			return reassigned, s.drain()
+		case <-widen.C:
+			if s.widen(ctx) {
+				return reassigned, s.drain()
+			}
 		case <-s.sub.Done():
 			return lost, errors.Join(s.sub.Err(), s.discard())
 		case <-hold.C:
@@ -121,6 +133,34 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 		}
 	}
 	return reassigned, s.drain()
+}
+
+// narrow has the next subscription get fewer deliveries at a time: those that
+// came were too large for so many.
+func (s *shift) narrow(ctx context.Context) {
+	mean := s.sub.fullMean()
+	s.c.narrow = min(s.c.shared.budget.prefetch(mean), max(1, cap(s.sub.Deliveries())/2))
+	s.c.patience = min(2*s.c.patience, maxPatience)
+	s.c.shared.Log.InfoContext(ctx, "consumer holds too many bytes, subscribing with a smaller prefetch",
+		slog.Int64("mean_bytes", mean), slog.Int("prefetch", s.c.prefetch()))
+}
+
+// widen tells whether what came of late was so small that the next
+// subscription may get at least twice as many deliveries at a time.
+func (s *shift) widen(ctx context.Context) bool {
+	now := cap(s.sub.Deliveries())
+	if s.c.narrow == 0 || now >= s.c.widest() {
+		return false
+	}
+	mean, known := s.sub.seenMean(now)
+	wider := s.c.shared.budget.prefetch(mean)
+	if !known || wider < 2*now {
+		return false
+	}
+	s.c.narrow = wider
+	s.c.shared.Log.InfoContext(ctx, "messages have become smaller, subscribing with a larger prefetch",
+		slog.Int64("mean_bytes", mean), slog.Int("prefetch", s.c.prefetch()))
+	return true
 }
 
 // short tells whether there are more workers that send than the subscription

@@ -55,9 +55,11 @@ type WriterOptions struct {
 // transaction is under way the rows for the next gather. One row or one
 // tenant never stops it:
 //
-//	unavailable          all rows wait, with backoff; nothing is given up
+//	unavailable               all rows wait, with backoff; nothing is given up
+//	refused                   the same, and tenants are tried on their own: once
+//	                          one goes through, those that do not are set aside
 //	contended, no partition   that tenant is set aside and tried on its own
-//	rejected             the batch is halved until the row stands alone
+//	rejected                  the batch is halved until the row stands alone
 //
 // The goroutine of Run owns all queues; others talk to it by channels.
 type Writer struct {
@@ -77,6 +79,13 @@ type Writer struct {
 	batch   []row
 	seen    map[messageKey]struct{}
 	touched []uuid.UUID // room for the tenants of a commit
+	// tried tells that rows of the batch may be stored before it is their turn;
+	// see tryOthers. trialAt is where the next trial begins.
+	tried   bool
+	trialAt int
+	// doubted are tenants set aside although nothing was stored since that
+	// tells their trouble from an outage.
+	doubted map[uuid.UUID]struct{}
 }
 
 // NewWriter returns a Writer that stores nothing until Run runs.
@@ -90,33 +99,7 @@ func NewWriter(o WriterOptions) *Writer {
 		batch:   make([]row, 0, maxBatchRows),
 		seen:    make(map[messageKey]struct{}, maxBatchRows),
 		touched: make([]uuid.UUID, 0, maxBatchRows),
-	}
-}
-
-// Result tells what became of one message.
-type Result struct {
-	Outcome domain.AppendOutcome
-	// Err is why the store refuses the message for good; then Outcome is
-	// zero.
-	Err error
-}
-
-// Store stores messages of one tenant, in order, and returns when each of
-// them has a result or ctx ends. In the latter case they may still be
-// stored. It is safe for concurrent use. The slice must not be changed
-// afterwards.
-func (w *Writer) Store(ctx context.Context, messages []domain.Message) ([]Result, error) {
-	j := &job{ctx: ctx, messages: messages, results: make([]Result, len(messages)), done: make(chan struct{}), left: len(messages)}
-	select {
-	case w.jobs <- j:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case <-j.done:
-		return j.results, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		doubted: make(map[uuid.UUID]struct{}),
 	}
 }
 
@@ -126,33 +109,6 @@ func (w *Writer) UnavailableSince() (time.Time, bool) {
 	at := w.outage.Load()
 	return time.Unix(0, at), at != 0
 }
-
-// job is one call of Store. Only the writer (or the goroutine that has its
-// tenant set aside) touches results and left until done is closed.
-type job struct {
-	ctx      context.Context //nolint:containedctx // tells whether somebody still waits for this call
-	messages []domain.Message
-	results  []Result
-	left     int
-	done     chan struct{}
-}
-
-type row struct {
-	job   *job
-	index int
-}
-
-func (r row) message() *domain.Message { return &r.job.messages[r.index] }
-
-func (r row) finish(result Result) {
-	r.job.results[r.index] = result
-	r.job.left--
-	if r.job.left == 0 {
-		close(r.job.done)
-	}
-}
-
-type messageKey struct{ tenant, id uuid.UUID }
 
 // tenantQueue holds the rows of one tenant, oldest first.
 type tenantQueue struct {
@@ -219,26 +175,6 @@ func (w *Writer) gather(ctx context.Context) bool {
 	}
 }
 
-func (w *Writer) enqueue(j *job) {
-	if len(j.messages) == 0 {
-		close(j.done)
-		return
-	}
-	tenant := j.messages[0].TenantID
-	q := w.queues[tenant]
-	if q == nil {
-		q = &tenantQueue{tenant: tenant}
-		w.queues[tenant] = q
-	}
-	for i := range j.messages {
-		q.rows = append(q.rows, row{j, i})
-	}
-	if !q.aside {
-		w.waiting += len(j.messages)
-		w.line(q)
-	}
-}
-
 // line puts a tenant with rows at the end of the line.
 func (w *Writer) line(q *tenantQueue) {
 	if !q.turn && len(q.rows) > 0 {
@@ -249,10 +185,11 @@ func (w *Writer) line(q *tenantQueue) {
 
 // collect takes the next batch: turnRows of each tenant in turn, until it is
 // full or nobody waits. An id that is in the batch already waits for the
-// next one.
+// next one. Rows that nobody waits for any longer are dropped.
 func (w *Writer) collect() []row {
 	batch, bytes := w.batch[:0], 0
 	clear(w.seen)
+	w.tried = false
 	for len(w.turn) > 0 && len(batch) < maxBatchRows && bytes < maxBatchBytes {
 		q := w.turn[0]
 		if q.aside {
@@ -264,9 +201,13 @@ func (w *Writer) collect() []row {
 		if len(w.turn) > 1 {
 			most = min(most, turnRows)
 		}
-		taken := 0
+		taken, added := 0, 0
 		repeated := false
-		for taken < len(q.rows) && taken < most && bytes < maxBatchBytes {
+		for taken < len(q.rows) && added < most && bytes < maxBatchBytes {
+			if q.rows[taken].abandoned() {
+				taken++
+				continue
+			}
 			m := q.rows[taken].message()
 			key := messageKey{m.TenantID, m.ID}
 			if _, repeated = w.seen[key]; repeated {
@@ -276,9 +217,9 @@ func (w *Writer) collect() []row {
 			batch = append(batch, q.rows[taken])
 			bytes += len(m.Payload)
 			taken++
+			added++
 		}
-		q.rows = q.rows[taken:]
-		w.waiting -= taken
+		w.skip(q, taken)
 		w.turn = w.turn[1:]
 		q.turn = false
 		if len(q.rows) == 0 {
@@ -298,28 +239,44 @@ func (w *Writer) collect() []row {
 // have to be tried on their own are marked to be set aside. The only error is
 // that ctx ended.
 func (w *Writer) store(ctx context.Context, batch []row) error {
-	if batch = w.withoutMarked(batch); len(batch) == 0 {
+	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
 	outcomes, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		for i, r := range batch {
-			r.finish(Result{Outcome: outcomes[i]})
-		}
+		w.finish(batch, outcomes)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, domain.ErrContended), errors.Is(err, domain.ErrPartitionMissing):
+	case isOneTenants(err):
 		return w.divide(ctx, batch, err)
 	default:
 		return w.halve(ctx, batch, err)
 	}
 }
 
+// finish gives every row of a batch that was committed its outcome.
+func (w *Writer) finish(batch []row, outcomes []domain.AppendOutcome) {
+	for i, r := range batch {
+		if outcomes[i] == domain.AppendStored && len(w.doubted) > 0 {
+			clear(w.doubted)
+		}
+		r.finish(Result{Outcome: outcomes[i]})
+	}
+}
+
+// isOneTenants tells whether an error may be about one tenant of a batch.
+func isOneTenants(err error) bool {
+	return errors.Is(err, domain.ErrContended) || errors.Is(err, domain.ErrPartitionMissing) || isRefusal(err)
+}
+
 // divide tries each tenant of the batch on its own, and marks the one that
 // fails alone.
 func (w *Writer) divide(ctx context.Context, batch []row, cause error) error {
+	if batch = w.pending(batch); len(batch) == 0 {
+		return nil // all of it went through on trial
+	}
 	byTenant := make(map[uuid.UUID][]row)
 	var order []uuid.UUID
 	for _, r := range batch {
@@ -333,12 +290,36 @@ func (w *Writer) divide(ctx context.Context, batch []row, cause error) error {
 		w.mark(ctx, order[0], batch, cause)
 		return nil
 	}
+	store := w.store
+	if isRefusal(cause) {
+		store = w.storeAlone
+	}
 	for _, id := range order {
-		if err := w.store(ctx, byTenant[id]); err != nil {
+		if err := store(ctx, byTenant[id]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// storeAlone stores rows of one tenant, and marks it when they are refused:
+// others were not.
+func (w *Writer) storeAlone(ctx context.Context, rows []row) error {
+	if rows = w.pending(rows); len(rows) == 0 {
+		return nil
+	}
+	outcomes, err := w.attempt(ctx, rows, w.touched)
+	switch {
+	case err == nil:
+		w.finish(rows, outcomes)
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isRefusal(err):
+		w.mark(ctx, rows[0].message().TenantID, rows, err)
+		return nil
+	}
+	return w.store(ctx, rows)
 }
 
 // halve finds the rows that the store refuses. One that fails alone, twice,
@@ -351,43 +332,19 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 		}
 		return w.store(ctx, batch[middle:])
 	}
-	if batch = w.withoutMarked(batch); len(batch) == 0 {
+	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
 	outcomes, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		batch[0].finish(Result{Outcome: outcomes[0]})
+		w.finish(batch, outcomes)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, domain.ErrContended), errors.Is(err, domain.ErrPartitionMissing):
-		w.mark(ctx, batch[0].message().TenantID, batch, err)
+	case isOneTenants(err):
+		return w.divide(ctx, batch, err)
 	default:
 		batch[0].finish(Result{Err: cause})
 	}
 	return nil
-}
-
-// append runs one transaction, and waits with backoff for as long as the
-// store is unavailable.
-func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcome, error) {
-	outcomes, err := w.attempt(ctx, batch, w.touched)
-	if err == nil || !errors.Is(err, domain.ErrUnavailable) {
-		return outcomes, err
-	}
-	w.outage.Store(time.Now().UnixNano())
-	defer w.outage.Store(0)
-	w.options.Log.WarnContext(ctx, "store unavailable, holding deliveries", slog.Int("rows", len(batch)), slog.Any("error", err))
-	for wait := minStoreBackoff; ; wait = min(2*wait, maxStoreBackoff) {
-		select {
-		case <-time.After(jitter(wait)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		outcomes, err = w.attempt(ctx, batch, w.touched)
-		if err == nil || !errors.Is(err, domain.ErrUnavailable) {
-			w.options.Log.InfoContext(ctx, "store available again")
-			return outcomes, err
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,7 +15,7 @@ import (
 
 // A tenant that stands in the others' way is set aside:
 //
-//	in line --contended, no partition--> marked --batch is through--> aside
+//	in line --contended, no partition, refused--> marked --batch is through--> aside
 //	aside --its rows stored, or refused--> in line
 //
 // While aside, a goroutine of its own tries the rows in held with backoff,
@@ -45,14 +46,18 @@ func (w *Writer) reportMissing(tenant uuid.UUID, cause error) {
 	}
 }
 
-// withoutMarked returns the rows whose tenants are not marked, and gives the
-// others to their tenants, so that the order within a tenant is kept.
-func (w *Writer) withoutMarked(batch []row) []row {
-	if len(w.marked) == 0 {
+// pending returns the rows that have no result yet and whose tenants are not
+// marked. Those of marked tenants go to them, so that the order within a tenant
+// is kept.
+func (w *Writer) pending(batch []row) []row {
+	if len(w.marked) == 0 && !w.tried {
 		return batch
 	}
 	kept := make([]row, 0, len(batch))
 	for _, r := range batch {
+		if r.finished() {
+			continue
+		}
 		if q := w.queues[r.message().TenantID]; q != nil && q.aside {
 			q.held = append(q.held, r)
 		} else {
@@ -70,13 +75,17 @@ func (w *Writer) startAsides(ctx context.Context) {
 	w.marked = w.marked[:0]
 }
 
-// tryAlone stores what is held of one tenant, for as long as it takes.
+// tryAlone stores what is held of one tenant, for as long as it takes, or as
+// somebody waits for it.
 func (w *Writer) tryAlone(ctx context.Context, q *tenantQueue) {
 	for wait := minStoreBackoff; len(q.held) > 0; wait = min(2*wait, maxParkedBackoff) {
 		select {
 		case <-time.After(jitter(wait)):
 		case <-ctx.Done():
 			return
+		}
+		if q.held = slices.DeleteFunc(q.held, row.abandoned); len(q.held) == 0 {
+			break
 		}
 		outcomes, err := w.attemptAlone(ctx, q.held)
 		if err == nil {
@@ -111,6 +120,7 @@ func (w *Writer) attemptAlone(ctx context.Context, rows []row) ([]domain.AppendO
 // takeBack puts a tenant that was set aside in line again.
 func (w *Writer) takeBack(q *tenantQueue) {
 	q.aside = false
+	delete(w.doubted, q.tenant)
 	q.rows = append(q.held, q.rows...)
 	q.held = nil
 	w.waiting += len(q.rows)

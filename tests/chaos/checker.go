@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // drainLimit is how long it may take until all queues are empty after a
@@ -46,6 +45,7 @@ const (
 	denied     = "refused but stored"
 	notDense   = "hole in seq"
 	buried     = "dead-lettered for no reason"
+	buriedMore = "dead-lettered twice"
 	unfinished = "left in a queue"
 )
 
@@ -92,13 +92,15 @@ func (st *stage) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dead, err := st.deadLetters(ctx)
+	found, err := st.deadLetters(ctx)
 	if err != nil {
 		return err
 	}
 	if err := st.compareQueues(ctx, f); err != nil {
 		return err
 	}
+	found.compare(f)
+	dead := found.messages
 	counts := make(map[state]int)
 	for _, a := range attempts {
 		counts[a.state]++
@@ -123,6 +125,7 @@ func (st *stage) compare(ctx context.Context) error {
 	st.show("dead letters", "%d", len(dead))
 	st.show(lost, "%d", f.counts[lost])
 	st.show(twice, "%d", f.counts[twice])
+	st.show(buriedMore, "%d", f.counts[buriedMore])
 	for kind, n := range f.counts {
 		st.fail("%s: %d; %s", kind, n, strings.Join(f.examples[kind], "; "))
 	}
@@ -178,50 +181,6 @@ func compareRow(attempts map[int64]*attempt, stored map[int64]bool, f *findings,
 	stored[a.number] = true
 }
 
-// deadLetters returns the message ids of all dead letters: those that still
-// are in the queues, and those that were moved to the table, if there is one.
-func (st *stage) deadLetters(ctx context.Context) (map[string]bool, error) {
-	dead := make(map[string]bool)
-	err := st.inDatabase(ctx, func(conn *pgx.Conn) error {
-		var there bool
-		if err := conn.QueryRow(ctx, `SELECT to_regclass('dead_letters') IS NOT NULL`).Scan(&there); err != nil || !there {
-			return err
-		}
-		rows, err := conn.Query(ctx, `SELECT message_id::text FROM dead_letters`)
-		if err != nil {
-			return fmt.Errorf("read dead letters: %w", err)
-		}
-		var id string
-		_, err = pgx.ForEachRow(rows, []any{&id}, func() error { dead[id] = true; return nil })
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	names, err := st.servers.queueNames(ctx, st.name)
-	if err != nil {
-		return nil, err
-	}
-	return dead, st.onChannel(func(ch *amqp.Channel) error {
-		for _, name := range names {
-			if !isDeadLetterQueue(name) {
-				continue
-			}
-			for {
-				d, ok, err := ch.Get(name, false) // goes back with the channel
-				if err != nil {
-					return fmt.Errorf("read dead letters: %w", err)
-				}
-				if !ok {
-					break
-				}
-				dead[d.MessageId] = true
-			}
-		}
-		return nil
-	})
-}
-
 // awaitDrained waits until no tenant's queue and no retry tier holds anything,
 // and the service has nothing in its hands that was accepted.
 func (st *stage) awaitDrained(ctx context.Context) error {
@@ -274,11 +233,11 @@ func (st *stage) allStored(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	dead, err := st.deadLetters(ctx)
+	found, err := st.deadLetters(ctx)
 	if err != nil {
 		return err
 	}
-	for id := range dead {
+	for id := range found.messages {
 		delete(missing, id)
 	}
 	if len(missing) > 0 {

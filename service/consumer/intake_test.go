@@ -1,0 +1,293 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+const kib = 1 << 10
+
+// sized returns deliveries of size bytes each, overhead included.
+func sized(n, size int) []domain.Delivery {
+	queue := make([]domain.Delivery, n)
+	for i := range queue {
+		queue[i] = domain.Delivery{MessageID: uuid.NewString(), Body: make([]byte, size-overhead)}
+	}
+	return queue
+}
+
+// take subscribes to a queue of n deliveries of size bytes.
+func take(t *testing.T, b *budget, n, size, least int) *intake {
+	t.Helper()
+	l := newLane(t, 0)
+	l.queue = sized(n, size)
+	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", n)
+	require.NoError(t, err)
+	in := newIntake(sub, b, least)
+	t.Cleanup(func() { require.NoError(t, in.Close()) })
+	return in
+}
+
+func few(n int) func() int { return func() int { return n } }
+
+func TestIntakeIsFullBeyondAConsumersShare(t *testing.T) {
+	t.Parallel()
+	b := newBudget(80*kib, few(1))
+	in := take(t, b, 20, 4*kib, 2)
+	<-in.Full()
+	require.EqualValues(t, 4*kib, in.fullMean())
+	require.NoError(t, in.Close())
+	<-in.Done()
+	got := 0
+	for range in.Deliveries() {
+		got++
+	}
+	require.Equal(t, 3, got, "the third is more than 10 KiB, the others are dropped")
+	require.Zero(t, b.held.Load(), "what was held is given back")
+}
+
+func TestIntakeAccountsForWhatIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := newBudget(800*kib, few(1))
+	in := take(t, b, 20, 4*kib, 2)
+	for range 20 {
+		<-in.Deliveries()
+	}
+	held := func(n int64) { t.Helper(); require.Equal(t, n*4*kib, b.held.Load()) }
+	held(20)
+	require.NoError(t, in.Ack(3, false))
+	require.NoError(t, in.Ack(20, false))
+	held(18)
+	require.NoError(t, in.Ack(5, true))
+	held(14)
+	require.NoError(t, in.Ack(7, false))
+	held(13)
+	require.NoError(t, in.Ack(19, true))
+	held(0)
+	require.NoError(t, in.Ack(20, true))
+	held(0)
+	mean, known := in.seenMean(20)
+	require.True(t, known)
+	require.EqualValues(t, 4*kib, mean)
+	_, known = in.seenMean(20)
+	require.False(t, known, "nothing came since")
+	require.NoError(t, in.Close())
+	require.NoError(t, in.Close())
+	held(0)
+}
+
+// All together are bounded; those who have more than an equal part give way.
+func TestIntakesShareABudget(t *testing.T) {
+	t.Parallel()
+	b := newBudget(80*kib, few(10))
+	small := make([]*intake, 9)
+	for i := range small {
+		small[i] = take(t, b, 2, 4*kib, 2)
+	}
+	for _, in := range small {
+		<-in.Deliveries()
+		<-in.Deliveries()
+	}
+	large := take(t, b, 5, 3*kib, 2)
+	<-large.Full()
+	require.Greater(t, b.held.Load(), int64(80*kib))
+	for _, in := range small {
+		select {
+		case <-in.Full():
+			require.Fail(t, "this one has no more than its part")
+		default:
+		}
+	}
+	require.Equal(t, 2, b.prefetch(3*kib), "8 KiB for each")
+}
+
+func TestIntakeIsNeverFullWithTheLeastPrefetch(t *testing.T) {
+	t.Parallel()
+	in := take(t, newBudget(8*kib, few(1)), 10, 4*kib, 10)
+	for range 10 {
+		<-in.Deliveries()
+	}
+	select {
+	case <-in.Full():
+		require.Fail(t, "it cannot be made narrower")
+	default:
+	}
+}
+
+// prefetches notes with what prefetch is subscribed.
+type prefetches struct {
+	domain.Subscriber
+	mu  sync.Mutex
+	all []int
+}
+
+func (p *prefetches) Subscribe(ctx context.Context, id uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
+	p.mu.Lock()
+	p.all = append(p.all, prefetch)
+	p.mu.Unlock()
+	return p.Subscriber.Subscribe(ctx, id, tag, prefetch)
+}
+
+func (p *prefetches) list() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]int(nil), p.all...)
+}
+
+// heavy is a consumer of a real queue with a budget of 8 MiB.
+type heavy struct {
+	*lanes
+	t          *testing.T
+	tenant     domain.Tenant
+	prefetches *prefetches
+	manager    *TenantManager
+	published  []string
+}
+
+func newHeavy(t *testing.T, store domain.MessageRepository, other *lane) *heavy {
+	t.Helper()
+	l := newLanes(t)
+	h := &heavy{lanes: l, t: t, tenant: l.tenant(t), prefetches: &prefetches{Subscriber: l.broker}}
+	h.tenant.Workers = 1
+	h.manager = NewTenantManager(Options{
+		Subscriber: h.prefetches, Publisher: l.broker, Depths: l.broker, Writer: startWriter(t, WriterOptions{Repository: store}),
+		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test", Budget: 8 << 20,
+		Transmitter: other, Endpoints: other, MaxAttempts: 5,
+	})
+	t.Cleanup(func() { require.NoError(t, h.manager.Close(context.Background())) })
+	return h
+}
+
+// publish publishes n messages of about size bytes.
+func (h *heavy) publish(n, size int) {
+	h.t.Helper()
+	fill := strings.Repeat("x", size)
+	for range n {
+		m := domain.Outgoing{ID: uuid.New(), TenantID: h.tenant.ID, Body: fmt.Appendf(nil, "%q", fill)}
+		for _, err := range h.broker.Publish(h.t.Context(), []domain.Outgoing{m}) {
+			require.NoError(h.t, err)
+		}
+		h.published = append(h.published, m.ID.String())
+	}
+}
+
+func (h *heavy) awaitStored(store *faultyStore) {
+	h.t.Helper()
+	require.Eventually(h.t, func() bool { return len(store.stored(h.tenant.ID)) >= len(h.published) }, time.Minute, 10*time.Millisecond)
+	for i, m := range store.stored(h.tenant.ID) {
+		require.Equal(h.t, h.published[i], m.ID.String(), "message %d", i)
+	}
+}
+
+// A backlog of large messages is worked off with a bounded number of bytes in
+// hand, in order, and after one more subscription; when what comes is small
+// again, many are taken at a time again.
+func TestLargeMessagesNarrowThePrefetch(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	h := newHeavy(t, store, nil)
+	h.manager.shared.patience = 10 * time.Millisecond
+	var most int64
+	var slow sync.Once
+	store.setFault(func([]domain.Message) error { // one at a time
+		held := &h.manager.shared.budget.held
+		slow.Do(func() { // else it may be as fast as what comes
+			for deadline := time.Now().Add(20 * time.Second); held.Load() <= h.manager.shared.budget.single() && time.Now().Before(deadline); {
+				<-time.After(time.Millisecond)
+			}
+		})
+		most = max(most, held.Load())
+		return nil
+	})
+	h.publish(400, 100*kib)
+	require.NoError(t, h.manager.Start(t.Context(), h.tenant))
+	h.awaitStored(store)
+	list := h.prefetches.list()
+	require.Len(t, list, 2)
+	require.Equal(t, maxPrefetch, list[0])
+	require.LessOrEqual(t, list[1], 5, "half of a MiB")
+	store.setFault(nil)
+	require.LessOrEqual(t, most, int64(1<<20+150*kib))
+
+	h.publish(1000, 10)
+	h.awaitStored(store)
+	require.Eventually(t, func() bool {
+		list := h.prefetches.list()
+		return list[len(list)-1] > 100
+	}, 30*time.Second, 10*time.Millisecond)
+	h.publish(100, 10)
+	h.awaitStored(store)
+	seen := 0
+	for _, batch := range store.batches {
+		seen += len(batch)
+	}
+	require.Less(t, seen, len(h.published)+maxPrefetch, "few are stored a second time")
+}
+
+// While the store is away, no more than the budget is held.
+func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	h := newHeavy(t, store, nil)
+	tried := make(chan struct{}, 1)
+	store.setFault(func([]domain.Message) error {
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
+		return domain.New(domain.ErrUnavailable, "store_unavailable", "gone")
+	})
+	h.publish(100, 100*kib)
+	require.NoError(t, h.manager.Start(t.Context(), h.tenant))
+	<-tried
+	require.Eventually(t, func() bool {
+		return h.manager.Snapshot()[0].State == Paused && h.manager.shared.budget.held.Load() == 0
+	}, time.Minute, 10*time.Millisecond)
+	require.Len(t, h.prefetches.list(), 1)
+	store.setFault(nil)
+	h.awaitStored(store)
+	require.Len(t, h.prefetches.list(), 2)
+}
+
+// However large the messages are, every worker has one to send.
+func TestLargeMessagesLeaveOneForEachWorker(t *testing.T) {
+	t.Parallel()
+	store := newFaultyStore()
+	l := newLane(t, 0)
+	release := make(chan struct{})
+	l.transmit = func(ctx context.Context, _ domain.Message) domain.TransmitResult {
+		select {
+		case <-release:
+			return domain.TransmitResult{Status: 200}
+		case <-ctx.Done(): // when the first subscription is drained
+			return domain.TransmitResult{Err: ctx.Err()}
+		}
+	}
+	h := newHeavy(t, store, l)
+	h.tenant.Workers, h.tenant.Endpoint = 20, endpoint(1)
+	h.publish(100, 200*kib)
+	require.NoError(t, h.manager.Start(t.Context(), h.tenant))
+	require.Eventually(t, func() bool {
+		list := h.prefetches.list()
+		return list[len(list)-1] == 20
+	}, 30*time.Second, 10*time.Millisecond)
+	l.eventually(func() bool { return l.inFlight >= 20 })
+	require.NoError(t, h.manager.Resize(t.Context(), h.tenant.ID, 3))
+	close(release)
+	require.Eventually(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.sent) == 100
+	}, 30*time.Second, 10*time.Millisecond)
+	require.Len(t, store.stored(h.tenant.ID), 100)
+}

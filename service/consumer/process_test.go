@@ -1,0 +1,85 @@
+package consumer
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// processing returns a consumer of the lane's tenant that only processes.
+func (l *lane) processing() *consumer {
+	w := startWriter(l.t, WriterOptions{Repository: l.store})
+	return &consumer{shared: &shared{Options: Options{
+		Publisher: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5, Metrics: l, Log: slog.New(slog.DiscardHandler),
+	}}, tenant: l.tenant}
+}
+
+func nextIsNone(stored) bool { return false }
+
+// The broker delivers a message again whose acknowledgement was lost after it
+// was buried: that is the same letter. Another message is another letter, and
+// so is what is published again.
+func TestMessagesAreBuriedUnderOneID(t *testing.T) {
+	t.Parallel()
+	published := time.Now()
+	one := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`not json`), Published: published}
+	for name, tt := range map[string]struct {
+		first  domain.Delivery
+		change func(d *domain.Delivery)
+		same   bool
+	}{
+		"delivered again":             {one, func(d *domain.Delivery) { d.Tag, d.Redelivered = 7, true }, true},
+		"came back from a retry tier": {one, func(d *domain.Delivery) { d.Published, d.Attempt = published.Truncate(time.Millisecond), 2 }, true},
+		"replayed":                    {one, func(d *domain.Delivery) { d.Published = published.Add(time.Millisecond) }, false},
+		"another body":                {one, func(d *domain.Delivery) { d.Body = []byte(`not json either`) }, false},
+		"another message":             {one, func(d *domain.Delivery) { d.MessageID = uuid.NewString() }, false},
+		"not dated": {
+			domain.Delivery{MessageID: "order-1", Body: []byte(`not json`)},
+			func(d *domain.Delivery) { d.Redelivered = true }, true,
+		},
+		"without a message id": {
+			domain.Delivery{Body: []byte(`not json`), Published: published},
+			func(d *domain.Delivery) { d.Redelivered = true }, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLane(t, 0)
+			c := l.processing()
+			second := tt.first
+			tt.change(&second)
+			for _, d := range []domain.Delivery{tt.first, second} {
+				c.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+			}
+			require.Len(t, l.letters, 2)
+			require.Equal(t, tt.same, l.letters[0].ID == l.letters[1].ID)
+
+			other := newLane(t, 0)
+			other.processing().process(t.Context(), []domain.Delivery{tt.first}, nextIsNone, func([]uint64) {})
+			require.NotEqual(t, l.letters[0].ID, other.letters[0].ID, "of another tenant")
+		})
+	}
+}
+
+// An endpoint that answers 410 is paused, which is the reason for the same
+// message when it is delivered again.
+func TestMessagesAreBuriedUnderOneIDWhateverTheReason(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 0)
+	l.transmit = fail(410)
+	c := l.processing()
+	d := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{}`), Published: time.Now()}
+	s := newSender(c, endpoint(1))
+	for range 2 {
+		c.process(t.Context(), []domain.Delivery{d}, func(item stored) bool { return s.send(t.Context(), &item) }, func([]uint64) {})
+	}
+	require.Len(t, l.letters, 2)
+	require.Equal(t, domain.ReasonTransmitFailed, l.letters[0].Reason)
+	require.Equal(t, domain.ReasonEndpointPaused, l.letters[1].Reason)
+	require.Equal(t, l.letters[0].ID, l.letters[1].ID)
+}
