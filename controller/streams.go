@@ -37,13 +37,15 @@ type streamService interface {
 }
 
 // ticketService issues and takes tickets. Whoever got one from Redeem must
-// call Keep while the stream is open and Release at its end.
+// call Keep while the stream is open and Release at its end, or Return when
+// none was opened.
 type ticketService interface {
 	Issue(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (ticket string, expiresAt time.Time, err error)
 	Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error)
 	// Keep returns nil when ctx ends, and an error when the ticket is lost.
 	Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error
 	Release(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
+	Return(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
 }
 
 // StreamTiming is how streams are kept; zero values mean the defaults.
@@ -75,7 +77,7 @@ type streamController struct {
 //	@Summary		Follow messages as they are stored
 //	@Description	Server-sent events, one for each message: `id` is its `seq`, `event` is `message`, and `data` the message as GET /messages shows it, in one line. A stream goes on after the place that `Last-Event-ID` names, or else `cursor` (`Last-Event-ID` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.
 //	@Description
-//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant. HEAD opens no stream, and takes no ticket.
+//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		event-stream
@@ -107,6 +109,7 @@ func (s *streamController) open(c *gin.Context) error {
 		return err
 	}
 	defer events.Close()
+	middleware.UseTicket(c)
 	middleware.Ended(c, s.run(c, events, greeting(c, begin, events)))
 	return nil
 }
@@ -235,7 +238,7 @@ func greeting(c *gin.Context, begin middleware.Beginning, events domain.EventStr
 // issueTicket issues a ticket for streams.
 //
 //	@Summary		Get a ticket for a stream
-//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.
+//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json

@@ -328,6 +328,7 @@ func TestStreamPanics(t *testing.T) {
 	s.awaitClosed()
 	_, released := s.tickets.counts()
 	require.Equal(t, 1, released)
+	require.Zero(t, s.tickets.unused())
 	require.Contains(t, s.logs.String(), "secret mistake")
 }
 

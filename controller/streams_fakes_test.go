@@ -113,6 +113,7 @@ type fakeTickets struct {
 	err      error
 	redeemed []bool // whether they were resumed
 	released int
+	returned int
 	lost     chan struct{}
 }
 
@@ -166,6 +167,21 @@ func (f *fakeTickets) Release(_ context.Context, _ domain.Ticket, claim uuid.UUI
 	if claim == messageID {
 		f.released++
 	}
+}
+
+func (f *fakeTickets) Return(_ context.Context, _ domain.Ticket, claim uuid.UUID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if claim == messageID {
+		f.returned++
+	}
+}
+
+// unused returns how many tickets were given back as they were.
+func (f *fakeTickets) unused() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.returned
 }
 
 func (f *fakeTickets) counts() (redeemed, released int) {

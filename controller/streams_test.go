@@ -210,6 +210,7 @@ func TestStreamByTicket(t *testing.T) {
 	require.Equal(t, ": cursor_expired\n\n", c.rest())
 	_, released = s.tickets.counts()
 	require.Equal(t, 1, released, "before the client knows that it ended")
+	require.Zero(t, s.tickets.unused())
 	require.Contains(t, s.logged("cursor_expired"), userID.String())
 
 	for name, tc := range map[string]struct {
@@ -233,6 +234,7 @@ func TestStreamByTicket(t *testing.T) {
 		"tenant is gone":               {prepare: func(s *streamAPI) { s.tickets.ticket.TenantID = otherID }, status: 404, code: "tenant_not_found"},
 		"token expired":                {prepare: func(s *streamAPI) { s.tickets.ticket.Holder.ExpiresAt = time.Now() }, status: 401, code: "token_expired"},
 		"ticket expired":               {prepare: func(s *streamAPI) { s.tickets.ticket.ExpiresAt = time.Now() }, status: 401, code: "token_expired"},
+		"full":                         {prepare: func(s *streamAPI) { s.streams.err = unavailable("streams_full") }, status: 503, code: "streams_full"},
 		"ahead":                        {prepare: func(s *streamAPI) { s.streams.err = domain.CursorAhead() }, status: 409, code: "cursor_ahead"},
 		"not a role": {prepare: func(s *streamAPI) {
 			s.guard.recheck = func(p domain.Principal) (domain.Principal, error) { p.Role = "boss"; return p, nil }
@@ -254,7 +256,8 @@ func TestStreamByTicket(t *testing.T) {
 			got := s.do("GET", path+tc.query, "", headers...)
 			s.problem(got, tc.status, tc.code)
 			redeemed, released := s.tickets.counts()
-			require.Equal(t, redeemed, released, "nobody holds it")
+			require.Equal(t, redeemed, s.tickets.unused(), "nobody holds it, and it is as it was")
+			require.Zero(t, released)
 			if tc.status == http.StatusBadRequest {
 				require.Zero(t, redeemed, "a mistake does not use it up")
 			}

@@ -1266,7 +1266,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "Server-sent events, one for each message: ` + "`" + `id` + "`" + ` is its ` + "`" + `seq` + "`" + `, ` + "`" + `event` + "`" + ` is ` + "`" + `message` + "`" + `, and ` + "`" + `data` + "`" + ` the message as GET /messages shows it, in one line. A stream goes on after the place that ` + "`" + `Last-Event-ID` + "`" + ` names, or else ` + "`" + `cursor` + "`" + ` (` + "`" + `Last-Event-ID` + "`" + ` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.\n\nA stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with ` + "`" + `Last-Event-ID` + "`" + `. Where headers cannot be sent ` + "`" + `ticket` + "`" + ` stands for the token and the tenant. HEAD opens no stream, and takes no ticket.",
+                "description": "Server-sent events, one for each message: ` + "`" + `id` + "`" + ` is its ` + "`" + `seq` + "`" + `, ` + "`" + `event` + "`" + ` is ` + "`" + `message` + "`" + `, and ` + "`" + `data` + "`" + ` the message as GET /messages shows it, in one line. A stream goes on after the place that ` + "`" + `Last-Event-ID` + "`" + ` names, or else ` + "`" + `cursor` + "`" + ` (` + "`" + `Last-Event-ID` + "`" + ` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.\n\nA stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with ` + "`" + `Last-Event-ID` + "`" + `. Where headers cannot be sent ` + "`" + `ticket` + "`" + ` stands for the token and the tenant. HEAD opens no stream, and takes no ticket. 503 is ` + "`" + `streams_full` + "`" + ` when a replica, and ` + "`" + `tenant_streams_full` + "`" + ` when the tenant has too many open.",
                 "produces": [
                     "text/event-stream"
                 ],
@@ -1373,7 +1373,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "For EventSource, which cannot send headers: ` + "`" + `new EventSource(\"/api/messages/stream?ticket=...\")` + "`" + `. A ticket must be used for the first time within 30 seconds. Later uses need ` + "`" + `Last-Event-ID` + "`" + `, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.",
+                "description": "For EventSource, which cannot send headers: ` + "`" + `new EventSource(\"/api/messages/stream?ticket=...\")` + "`" + `. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need ` + "`" + `Last-Event-ID` + "`" + `, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.",
                 "produces": [
                     "application/json"
                 ],

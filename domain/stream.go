@@ -59,6 +59,8 @@ type Ticket struct {
 	// all.
 	FirstUseBy time.Time
 	ExpiresAt  time.Time
+	// Used tells that it was taken for a stream before.
+	Used bool
 }
 
 // TicketRepository keeps tickets. Methods are safe for concurrent use; the
@@ -74,12 +76,16 @@ type TicketRepository interface {
 	// has passed. The first use must come in time; later ones need resume,
 	// which tells that the client says where it was. ErrNotFound is the one
 	// answer for a ticket that is unknown, expired, or must not be used
-	// (again); ErrConflict means that another stream is open on it.
+	// (again); ErrConflict means that another stream is open on it. It returns
+	// the ticket as it was before, for ReturnTicket.
 	ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (Ticket, error)
 	// RenewTicket prolongs a claim; ErrNotFound when it is lost.
 	RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error
 	// ReleaseTicket ends a claim, so that the ticket can be used again at once.
 	ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID) error
+	// ReturnTicket undoes a claim with which no stream was opened: the ticket is
+	// again as ClaimTicket returned it. A claim that is lost changes nothing.
+	ReturnTicket(ctx context.Context, t Ticket, claim uuid.UUID) error
 	// DeleteExpiredTickets deletes at most limit tickets that nobody can use
 	// any more, and returns how many there were.
 	DeleteExpiredTickets(ctx context.Context, limit int) (int, error)

@@ -214,13 +214,13 @@ func TestStreamsHaveConnectionsOfTheirOwn(t *testing.T) {
 	_, err = s.ReadStream(ctx, id, 0, 1)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	var settings []string
-	for _, name := range []string{"application_name", "statement_timeout", "plan_cache_mode"} {
+	for _, name := range []string{"application_name", "statement_timeout", "lock_timeout", "plan_cache_mode"} {
 		var value string
 		require.NoError(t, stream.QueryRow(t.Context(), `SELECT current_setting($1)`, name).Scan(&value))
 		settings = append(settings, value)
 	}
 	stream.Release()
-	require.Equal(t, []string{"lanekeeper-stream", "5s", "force_custom_plan"}, settings)
+	require.Equal(t, []string{"lanekeeper-stream", "5s", "250ms", "force_custom_plan"}, settings)
 }
 
 // The reads go by the index whatever the planner believes of the table, and

@@ -14,7 +14,7 @@ import (
 
 var _ domain.TicketRepository = (*Store)(nil)
 
-const ticketColumns = `hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until`
+const ticketColumns = `hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until, used`
 
 const insertTicketSQL = `
 INSERT INTO stream_tickets (hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until)
@@ -42,11 +42,18 @@ func (s *Store) FindTicket(ctx context.Context, hash []byte) (domain.Ticket, err
 // claimTicketSQL looks at the row again after it has waited for another claim,
 // so that of two at once one fails.
 const claimTicketSQL = `
-UPDATE stream_tickets
-SET used = true, usable_until = expires_at, claim = $2, claimed_until = now() + $4::interval
-WHERE hash = $1 AND usable_until > now() AND (NOT used OR $3)
-  AND (claim IS NULL OR claim = $2 OR claimed_until <= now())
-RETURNING ` + ticketColumns
+WITH before AS (
+    SELECT hash, usable_until, used
+    FROM stream_tickets
+    WHERE hash = $1 AND usable_until > now() AND (NOT used OR $3)
+      AND (claim IS NULL OR claim = $2 OR claimed_until <= now())
+    FOR UPDATE
+)
+UPDATE stream_tickets AS t
+SET used = true, usable_until = t.expires_at, claim = $2, claimed_until = now() + $4::interval
+FROM before
+WHERE t.hash = before.hash
+RETURNING t.hash, t.tenant_id, t.user_id, t.token_version, t.token_expires_at, t.expires_at, before.usable_until, before.used`
 
 // ticketTakenSQL tells why there was nothing to claim.
 const ticketTakenSQL = `SELECT FROM stream_tickets WHERE hash = $1 AND usable_until > now() AND (NOT used OR $2)`
@@ -86,6 +93,17 @@ func (s *Store) ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID)
 	return translate(err, "release ticket")
 }
 
+const returnTicketSQL = `
+UPDATE stream_tickets
+SET used = $3, usable_until = $4, claim = NULL, claimed_until = NULL
+WHERE hash = $1 AND claim = $2`
+
+// ReturnTicket implements domain.TicketRepository.
+func (s *Store) ReturnTicket(ctx context.Context, t domain.Ticket, claim uuid.UUID) error {
+	_, err := s.general.Exec(ctx, returnTicketSQL, t.Hash, claim, t.Used, t.FirstUseBy)
+	return translate(err, "return ticket")
+}
+
 const deleteExpiredTicketsSQL = `
 DELETE FROM stream_tickets
 WHERE ctid = ANY (ARRAY(
@@ -110,7 +128,7 @@ func scanTicket(row pgx.Row) (domain.Ticket, error) {
 	var t domain.Ticket
 	var user uuid.NullUUID
 	var tokenExpires *time.Time
-	if err := row.Scan(&t.Hash, &t.TenantID, &user, &t.Holder.TokenVersion, &tokenExpires, &t.ExpiresAt, &t.FirstUseBy); err != nil {
+	if err := row.Scan(&t.Hash, &t.TenantID, &user, &t.Holder.TokenVersion, &tokenExpires, &t.ExpiresAt, &t.FirstUseBy, &t.Used); err != nil {
 		return domain.Ticket{}, fmt.Errorf("scan ticket: %w", err)
 	}
 	t.Holder.UserID = user.UUID

@@ -61,9 +61,12 @@ func TestTicketIsKept(t *testing.T) {
 
 	claimed, err := other.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
 	require.NoError(t, err)
+	require.Equal(t, ticket, claimed, "as it was before")
 	used := ticket
-	used.FirstUseBy = ticket.ExpiresAt
-	require.Equal(t, used, claimed)
+	used.FirstUseBy, used.Used = ticket.ExpiresAt, true
+	found, err = other.FindTicket(t.Context(), ticket.Hash)
+	require.NoError(t, err)
+	require.Equal(t, used, found)
 
 	// The built-in admin has neither an id nor an end.
 	open := d.newTicket(t, func(t *domain.Ticket) { t.Holder = domain.Principal{} })
@@ -171,6 +174,57 @@ func TestClaimsOnTickets(t *testing.T) {
 
 	d.pass(t, lifetime)
 	require.ErrorIs(t, d.store.RenewTicket(t.Context(), ticket.Hash, theirs, lease), domain.ErrNotFound, "a claim ends with the ticket")
+}
+
+// A claim with which no stream was opened leaves the ticket as it was, and
+// never takes it from somebody else.
+func TestReturnTicket(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ticket := d.newTicket(t)
+	claim := func(resume bool) (domain.Ticket, uuid.UUID) {
+		t.Helper()
+		claim := newID(t)
+		claimed, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, resume, lease)
+		require.NoError(t, err)
+		return claimed, claim
+	}
+	for _, resume := range []bool{false, true, false} {
+		claimed, mine := claim(resume)
+		_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), true, lease)
+		require.ErrorIs(t, err, domain.ErrConflict, "one at a time")
+		require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, mine))
+		found, err := d.store.FindTicket(t.Context(), ticket.Hash)
+		require.NoError(t, err)
+		require.Equal(t, ticket, found)
+	}
+
+	// Somebody has it now: it is theirs, and stays used.
+	claimed, late := claim(false)
+	d.pass(t, lease)
+	theirs := d.use(t, ticket.Hash, false)
+	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
+	require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, theirs, lease))
+	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, theirs))
+	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
+	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
+	require.ErrorIs(t, err, domain.ErrNotFound)
+
+	// One that was used before stays so.
+	claimed, again := claim(true)
+	require.True(t, claimed.Used)
+	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, again))
+	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
+	require.ErrorIs(t, err, domain.ErrNotFound)
+	_, _ = claim(true)
+
+	// It is not given more time.
+	ticket = d.newTicket(t)
+	claimed, late = claim(false)
+	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
+	d.pass(t, firstUse)
+	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), true, lease)
+	require.ErrorIs(t, err, domain.ErrNotFound)
 }
 
 // Of many that come at once with one ticket, one gets it.

@@ -225,6 +225,76 @@ func TestStreamTickets(t *testing.T) {
 	})
 }
 
+// A ticket whose stream was refused for the moment can be used a moment later.
+func TestStreamTicketSurvivesRefusal(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t, func(c *config.Config) { c.Streams.MaxClients = 1 })
+	tenant, other := app.CreateTenant("tenant", 1).ID, app.CreateTenant("other", 1).ID
+	blocking := app.Stream(other, "")
+	var ticket struct{ Ticket string }
+	app.Want(http.StatusCreated, &ticket, "POST", "/api/messages/stream/tickets", nil, apptest.ForTenant(tenant))
+	query := "ticket=" + ticket.Ticket
+	for range 2 {
+		app.StreamRefused(http.StatusServiceUnavailable, "streams_full", query)
+	}
+	blocking.Close()
+	var s *apptest.Stream
+	apptest.Await(t, apptest.Long, func() error {
+		var err error
+		s, err = app.TryStream(t.Context(), query)
+		return err
+	})
+	app.Publish(tenant, `"x"`)
+	_, err := s.Take(0, 1)
+	require.NoError(t, err)
+	s.Close()
+	app.StreamRefused(http.StatusUnauthorized, "ticket_invalid", query) // used now
+}
+
+// Somebody locks one tenant's partition, with many of its streams behind. The
+// streams of others do not notice, and its own go on afterwards.
+func TestStreamsOfLockedTenant(t *testing.T) {
+	t.Parallel()
+	const messages = 900
+	app := apptest.Boot(t)
+	locked, other := app.CreateTenant("locked", 1).ID, app.CreateTenant("other", 1).ID
+	for _, id := range []string{locked, other} {
+		app.PublishAll(id, numbered(messages))
+		app.Stored(id, messages)
+	}
+	lock := app.NewSession()
+	t.Cleanup(func() { _ = lock.Close(context.WithoutCancel(t.Context())) })
+	_, err := lock.Exec(t.Context(), `BEGIN; LOCK TABLE `+apptest.PartitionName(locked)+` IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	var waiting []*apptest.Stream
+	for range 8 {
+		waiting = append(waiting, app.Stream(locked, "cursor=0"))
+	}
+	apptest.Await(t, apptest.Long, func() error {
+		var n int
+		if err := app.Database().QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = 'lanekeeper-stream' AND datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			return apptest.NotYet("no stream waits for the lock")
+		}
+		return nil
+	})
+	begun := time.Now()
+	s := app.Stream(other, "cursor=0")
+	requireEvents(t, s, 0, messages)
+	took := time.Since(begun)
+	t.Log("the other tenant's", messages, "messages after", took)
+	require.Less(t, took, 5*time.Second)
+
+	_, err = lock.Exec(t.Context(), `ROLLBACK`)
+	require.NoError(t, err)
+	for _, s := range waiting {
+		requireEvents(t, s, 0, messages)
+	}
+}
+
 // What one replica stores, streams of another one tell: at once with Redis, by
 // looking each second without; and Redis may go and come.
 func TestStreamsAcrossReplicas(t *testing.T) {

@@ -12,6 +12,7 @@ const (
 	principalKey  = "lanekeeper.principal"
 	tenantKey     = "lanekeeper.tenant"
 	ticketKey     = "lanekeeper.ticket"
+	ticketUsedKey = "lanekeeper.ticket.used"
 	connectionKey = "lanekeeper.connection"
 	goneKey       = "lanekeeper.gone"
 	openedKey     = "lanekeeper.opened"

@@ -12,10 +12,11 @@ import (
 
 const ticketQuery = "ticket"
 
-// ticketOffice takes tickets. Who got one must release it.
+// ticketOffice takes tickets. Who got one must release it, or return it unused.
 type ticketOffice interface {
 	Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error)
 	Release(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
+	Return(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
 }
 
 // rechecker tells what a caller may do now.
@@ -34,8 +35,8 @@ type HeldTicket struct {
 // AuthenticateOrTicket is Authenticate for a route that ?ticket= opens as well.
 // The ticket then counts instead of the header Authorization, and instead of a
 // choice of the tenant; naming another tenant is answered as if there were none
-// such. The request holds the ticket until it has been answered. HEAD must not
-// use a ticket up, so it does not look at it.
+// such. The request holds the ticket until it has been answered, and uses it up
+// only by UseTicket: who is told to try again can. HEAD does not look at it.
 func AuthenticateOrTicket(auth interface {
 	authenticator
 	rechecker
@@ -57,7 +58,7 @@ func AuthenticateOrTicket(auth interface {
 			Fail(c, err)
 			return
 		}
-		defer tickets.Release(c.Request.Context(), held.Ticket, held.Claim)
+		defer giveBack(c, tickets, held)
 		c.Set(ticketKey, held)
 		p, err := auth.Recheck(c.Request.Context(), holder(&held.Ticket))
 		if err != nil {
@@ -84,6 +85,19 @@ func redeem(c *gin.Context, tickets ticketOffice, text string) (HeldTicket, erro
 	ticket, claim, err := tickets.Redeem(c.Request.Context(), text, tenant, begin.Resumed)
 	return HeldTicket{ticket, claim}, err
 }
+
+// giveBack ends the request's hold of its ticket.
+func giveBack(c *gin.Context, tickets ticketOffice, held HeldTicket) {
+	if c.GetBool(ticketUsedKey) {
+		tickets.Release(c.Request.Context(), held.Ticket, held.Claim)
+	} else {
+		tickets.Return(c.Request.Context(), held.Ticket, held.Claim)
+	}
+}
+
+// UseTicket tells that a stream was opened: the ticket that the request may
+// hold can only be resumed from now on.
+func UseTicket(c *gin.Context) { c.Set(ticketUsedKey, true) }
 
 // holder returns who a ticket lets in, for no longer than it lasts.
 func holder(t *domain.Ticket) domain.Principal {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"lanekeeper/domain"
 )
@@ -29,13 +28,25 @@ type client struct {
 	// is done. Written by Next, read by the feed.
 	cursor atomic.Int64
 
-	// Those of Next.
-	rows  int           // how many messages to read when behind
-	retry time.Duration // the pause after the next error
+	// Those of Next. While the client is queued its turn reads them, and leaves
+	// in caught what came of it.
+	queued bool  // with the laggards
+	start  int64 // of the window that the client is behind
+	rows   int   // how many messages to read when behind
+	caught chan caught
+}
+
+// caught is what a client that is behind has read: data up to seq last, or, when
+// data is nil, nothing up to there; or why there is nothing to read.
+type caught struct {
+	data []byte
+	last int64
+	rows int // how many to read next
+	err  error
 }
 
 func newClient(s *Service, f *feed, group int) *client {
-	c := &client{service: s, feed: f, group: group, rows: firstRows, retry: minRetry}
+	c := &client{service: s, feed: f, group: group, rows: firstRows, caught: make(chan caught, 1)}
 	c.life, c.end = context.WithCancel(domain.WithTenantID(s.life, f.tenant))
 	c.cursor.Store(-1)
 	return c
@@ -79,7 +90,7 @@ func (c *client) Next(ctx context.Context) ([]byte, error) {
 			if data, err := c.catchUp(ctx, v.start); data != nil || err != nil {
 				return data, err
 			}
-			continue
+			continue // it may have to end
 		case v.err != nil:
 			return nil, v.err
 		}
@@ -106,71 +117,65 @@ func (c *client) ended(ctx context.Context) error {
 func (c *client) Close() {
 	c.leave.Do(func() {
 		c.end()
+		c.service.laggards.leave(c)
 		c.service.leave(c)
 	})
 }
 
-// catchUp reads what follows the cursor, for a client that is behind the
-// window, which begins at start. It returns nothing when it is to be tried
-// again. Only few clients do this at a time, and while they wait they hold no
-// messages.
+// catchUp returns what follows the cursor, for a client that is behind the
+// window, which begins at start; nothing when the client is to look again. The
+// client keeps its turn when ctx ends, and a later call gets what was read.
 func (c *client) catchUp(ctx context.Context, start int64) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // ends with the stream as well
+	if !c.queued {
+		c.queued, c.start = true, start
+		c.service.laggards.join(c) //nolint:contextcheck // reads for as long as the stream lives
+	}
 	select {
-	case c.service.laggards <- struct{}{}:
+	case got := <-c.caught:
+		c.queued = false
+		if got.err != nil {
+			return nil, got.err
+		}
+		c.rows = got.rows
+		c.cursor.Store(got.last)
+		return got.data, nil
 	case <-ctx.Done():
-		return nil, nil
+	case <-c.life.Done():
 	}
-	data, err := c.read(ctx, start)
-	<-c.service.laggards
-	switch {
-	case ctx.Err() != nil && data == nil:
-		return nil, nil
-	case err == nil:
-		c.retry = minRetry
-		return data, nil
-	case isFinal(err):
-		return nil, err
-	}
-	// The feed logs that the database is away.
-	wait(ctx, jitter(c.retry))
-	c.retry = min(2*c.retry, maxRetry)
 	return nil, nil
 }
 
-func (c *client) read(ctx context.Context, start int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(domain.WithTenantID(ctx, c.feed.tenant), readTimeout)
+// read is a turn of a client that is behind.
+func (c *client) read() caught {
+	ctx, cancel := context.WithTimeout(c.life, readTimeout)
 	defer cancel()
 	cursor := c.cursor.Load()
 	messages, err := c.service.options.Streams.ReadStream(ctx, c.feed.tenant, cursor, c.rows)
 	if err != nil {
-		return nil, err
+		return caught{err: err}
 	}
 	if len(messages) == 0 {
 		// They were there when the window was made.
 		c.service.options.Log.ErrorContext(ctx, "messages are missing in a history",
-			slog.Int64("after", cursor), slog.Int64("before", start+1))
-		c.cursor.Store(start)
-		return nil, nil
+			slog.Int64("after", cursor), slog.Int64("before", c.start+1))
+		return caught{last: c.start, rows: c.rows}
 	}
 	c.service.reportHole(ctx, cursor, messages)
-	var data []byte
+	got := caught{rows: c.rows}
 	taken := 0
 	for ; taken < len(messages); taken++ {
 		event := c.service.options.Encode(&messages[taken])
-		if taken > 0 && len(data)+len(event) > chunkBytes {
+		if taken > 0 && len(got.data)+len(event) > chunkBytes {
 			break
 		}
-		data = append(data, event...)
+		got.data = append(got.data, event...)
 	}
 	switch {
 	case taken < len(messages):
-		c.rows = taken
+		got.rows = taken
 	case taken == c.rows:
-		c.rows = min(2*c.rows, maxRows)
+		got.rows = min(2*c.rows, maxRows)
 	}
-	c.cursor.Store(messages[taken-1].Seq)
-	return data, nil
+	got.last = messages[taken-1].Seq
+	return got
 }

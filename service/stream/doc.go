@@ -14,6 +14,9 @@
 //	             v                              | (behind the window)
 //	           Redis -> feeds of the others     database
 //
+// Those behind take turns, few at a time and one of a tenant, so that no tenant
+// waits for what holds up another.
+//
 // Wake-ups may be lost: feeds look by themselves every second, or, while Redis
 // delivers the wake-ups of other replicas, every few seconds.
 package stream

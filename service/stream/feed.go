@@ -60,6 +60,7 @@ type feed struct {
 	news      bool      // the clients do not know yet
 	broadcast time.Time // when the last began
 	failing   bool
+	held      int // what the service counts for the window
 }
 
 func newFeed(s *Service, tenant uuid.UUID) *feed {
@@ -97,6 +98,7 @@ func (f *feed) stop() {
 }
 
 func (f *feed) run(ctx context.Context) {
+	defer f.count(0)
 	retry := minRetry
 	for {
 		more, err := f.read(ctx)
@@ -136,7 +138,8 @@ func (f *feed) read(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	f.service.reportHole(ctx, after, messages)
-	f.window.add(encode(messages, f.service.options.Encode, time.Now()))
+	f.window.add(encode(messages, f.service.options.Encode, time.Now()), f.service.windowLimit())
+	f.count(f.window.size())
 	f.news = true
 	size := 0
 	for i := range messages {
@@ -178,7 +181,14 @@ func (f *feed) idle(ctx context.Context) bool {
 		return false
 	}
 	f.window.trim(time.Now())
+	f.count(f.window.size())
 	return true
+}
+
+// count tells the service how many bytes the window holds.
+func (f *feed) count(bytes int) {
+	f.service.held.Add(int64(bytes - f.held))
+	f.held = bytes
 }
 
 // pace waits for as long as the next broadcast should: longer the more clients

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,9 +24,9 @@ const (
 	// readTimeout is the backstop of one read; the server's own statement
 	// timeout comes first.
 	readTimeout = 6 * time.Second
-	// laggardReads is how many clients that are behind read the database at a
-	// time. It leaves connections to the feeds.
-	laggardReads = 2
+	// tenantMinimum is how many streams one tenant may have in any case, as far
+	// as there may be so many at all.
+	tenantMinimum = 1000
 	// retryFull is when to come again while there are too many clients.
 	retryFull = 5 * time.Second
 	// retryClosing is when to come again while the service shuts down.
@@ -44,6 +45,9 @@ type Options struct {
 	Log   *slog.Logger
 	// MaxClients is how many streams may be open at a time; 10,000 by default.
 	MaxClients int
+	// MaxTenantClients is how many of them may be one tenant's; half of them by
+	// default, but at least 1,000.
+	MaxTenantClients int
 }
 
 // Service is the realtime engine. Its methods are safe for concurrent use.
@@ -51,12 +55,16 @@ type Service struct {
 	options        Options
 	bus            *bus // nil without Redis
 	poll, backstop time.Duration
-	// laggards holds a token for each client that reads for itself.
-	laggards chan struct{}
+	laggards       *laggards
+	// memory is how much all windows may hold before each is cut to its share,
+	// and held how much they do.
+	memory int64
+	held   atomic.Int64
 	// life ends with Close.
 	life context.Context //nolint:containedctx // of the streams and feeds, not of a call
 	end  context.CancelFunc
-	// running are the feeds. Run waits for them; none is added after closed.
+	// running are the feeds and the laggards that read. Run waits for them; none
+	// is added after closed.
 	running sync.WaitGroup
 
 	mu      sync.RWMutex // guards the rest; nothing waits while it is held
@@ -70,13 +78,17 @@ func NewService(o Options) *Service {
 	if o.MaxClients <= 0 {
 		o.MaxClients = defaultMaxClients
 	}
+	if o.MaxTenantClients <= 0 {
+		o.MaxTenantClients = max(o.MaxClients/2, tenantMinimum)
+	}
 	s := &Service{
 		options:  o,
 		poll:     pollPause,
 		backstop: backstopPause,
-		laggards: make(chan struct{}, laggardReads),
+		memory:   allWindowsBytes,
 		feeds:    make(map[uuid.UUID]*feed),
 	}
+	s.laggards = newLaggards(&s.running)
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.Redis != nil {
 		s.bus = newBus(o.Redis, o.Log, s.wake, s.wakeAll)
@@ -103,6 +115,7 @@ func (s *Service) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.end()
+	s.laggards.close()
 }
 
 // Committed tells that messages of these tenants were stored. It never
@@ -159,6 +172,9 @@ func (s *Service) join(tenantID uuid.UUID) (*client, error) {
 		return nil, domain.New(domain.ErrUnavailable, "streams_full", "Too many streams are open; try again later.").After(retryFull)
 	}
 	f := s.feeds[tenantID]
+	if f != nil && len(f.members) >= s.options.MaxTenantClients {
+		return nil, domain.New(domain.ErrUnavailable, "tenant_streams_full", "The tenant has too many streams open; try again later.").After(retryFull)
+	}
 	if f == nil {
 		f = newFeed(s, tenantID)
 		s.feeds[tenantID] = f
@@ -236,6 +252,16 @@ func (s *Service) pollAfter() time.Duration {
 		return jitter(s.backstop)
 	}
 	return jitter(s.poll)
+}
+
+// windowLimit returns how many bytes a window may hold now.
+func (s *Service) windowLimit() int {
+	if s.held.Load() <= s.memory {
+		return windowBytes
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return int(min(windowBytes, s.memory/int64(max(1, len(s.feeds)))))
 }
 
 func errShuttingDown() error {

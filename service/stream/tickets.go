@@ -104,7 +104,8 @@ func (t *Tickets) Issue(ctx context.Context, p domain.Principal, tenantID uuid.U
 // Redeem takes a ticket for one stream; resume tells that its client says where
 // it was. Of the holder it knows who it was, not what it may do now. TenantID
 // is what the client says the ticket is for, or zero. Whoever got a ticket must
-// call Keep while the stream is open and Release at its end, with the claim.
+// call Keep while the stream is open and Release at its end, with the claim, or
+// Return when none was opened.
 //
 // While another stream is open with the ticket it waits for that to end, until
 // ctx does and no longer than the lease of a stream whose replica was killed.
@@ -197,6 +198,16 @@ func (t *Tickets) Release(ctx context.Context, ticket domain.Ticket, claim uuid.
 	defer cancel()
 	if err := t.options.Tickets.ReleaseTicket(ctx, ticket.Hash, claim); err != nil {
 		t.options.Log.DebugContext(ctx, "ticket not released, its lease will end", slog.Any("error", err))
+	}
+}
+
+// Return ends a claim with which no stream was opened: the ticket can be used as
+// if it had not been taken. When the database is away it is used up.
+func (t *Tickets) Return(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if err := t.options.Tickets.ReturnTicket(ctx, ticket, claim); err != nil {
+		t.options.Log.DebugContext(ctx, "ticket not returned, it counts as used", slog.Any("error", err))
 	}
 }
 

@@ -66,6 +66,13 @@ func (r *ticketRepository) ReleaseTicket(ctx context.Context, hash []byte, claim
 	return r.TicketRepository.ReleaseTicket(ctx, hash, claim)
 }
 
+func (r *ticketRepository) ReturnTicket(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error {
+	if err := r.unreachable(); err != nil {
+		return err
+	}
+	return r.TicketRepository.ReturnTicket(ctx, ticket, claim)
+}
+
 func (r *ticketRepository) DeleteExpiredTickets(ctx context.Context, limit int) (int, error) {
 	if err := r.unreachable(); err != nil {
 		return 0, err

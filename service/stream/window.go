@@ -14,6 +14,9 @@ const (
 	windowEvents = 2048
 	windowBytes  = 8 << 20
 	windowAge    = 10 * time.Second
+	// allWindowsBytes is from where on windows get smaller, so that their sum
+	// stays near it however many tenants are busy.
+	allWindowsBytes = 256 << 20
 	// chunkBytes is how much a chunk holds, and so what Next returns at most,
 	// unless a single event is larger.
 	chunkBytes = 256 << 10
@@ -99,8 +102,8 @@ func (w *window) reset(at int64) {
 	w.start, w.end = at, at
 }
 
-// add puts chunks at the end and drops the oldest.
-func (w *window) add(chunks []*chunk) {
+// add puts chunks at the end and drops the oldest, down to limit bytes.
+func (w *window) add(chunks []*chunk, limit int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range chunks {
@@ -109,9 +112,16 @@ func (w *window) add(chunks []*chunk) {
 		w.bytes += len(c.data)
 		w.end = c.last
 	}
-	for len(w.chunks) > 1 && (w.events > windowEvents || w.bytes > windowBytes) {
+	for len(w.chunks) > 1 && (w.events > windowEvents || w.bytes > limit) {
 		w.dropOldest()
 	}
+}
+
+// size returns how many bytes the window holds.
+func (w *window) size() int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.bytes
 }
 
 // trim drops what is old, so that a tenant that has become quiet does not

@@ -54,6 +54,43 @@ func TestWindowsAreBoundedInBytes(t *testing.T) {
 	require.NoError(t, late.until(t.Context(), last))
 }
 
+// Many busy tenants share what windows may hold, their clients lose nothing,
+// and what ends gives back its part.
+func TestWindowsAreBoundedTogether(t *testing.T) {
+	t.Parallel()
+	const tenants, size, bound = 8, 100_000, 8 << 20
+	ids := make([]uuid.UUID, tenants)
+	for i := range ids {
+		ids[i] = uuid.New()
+	}
+	store := newMemory(ids...)
+	s := start(t, store, func(s *Service) { s.memory = bound })
+	var slow, quick []*reader
+	for _, id := range ids {
+		slow, quick = append(slow, open(t, s, id, nil, 0)), append(quick, open(t, s, id, nil, 0))
+	}
+	for range 10 {
+		for i, id := range ids {
+			last := store.add(id, 10, size)
+			s.Committed([]uuid.UUID{id})
+			require.NoError(t, quick[i].until(t.Context(), last))
+		}
+	}
+	held := 0
+	for _, id := range ids {
+		held += s.feedOf(id).window.size()
+	}
+	require.LessOrEqual(t, held, bound+11*size, "all and what one has read")
+	require.Greater(t, held, bound/2, "not less than needs be")
+	require.Eventually(t, func() bool { return s.held.Load() == int64(held) }, patience, time.Millisecond)
+	for i := range ids {
+		require.NoError(t, slow[i].until(t.Context(), 100))
+		slow[i].stream.Close()
+		quick[i].stream.Close()
+	}
+	require.Eventually(t, func() bool { return s.held.Load() == 0 }, patience, time.Millisecond)
+}
+
 // What a quiet tenant's clients have taken long ago is not kept in memory.
 func TestOldEventsAreForgotten(t *testing.T) {
 	t.Parallel()
@@ -62,7 +99,7 @@ func TestOldEventsAreForgotten(t *testing.T) {
 	now := time.Now()
 	for i := range int64(4) {
 		m := []domain.Message{{Seq: i + 1}}
-		w.add(encode(m, encodeEvent, now.Add(time.Duration(i)*time.Second)))
+		w.add(encode(m, encodeEvent, now.Add(time.Duration(i)*time.Second)), windowBytes)
 	}
 	w.trim(now.Add(windowAge + 1500*time.Millisecond))
 	require.Len(t, w.chunks, 2)
@@ -96,7 +133,7 @@ func TestWindowsLoseNothing(t *testing.T) {
 				seq += int64(rand.IntN(3)) // a hole
 			}
 		}
-		w.add(encode(messages, encodeEvent, time.Now()))
+		w.add(encode(messages, encodeEvent, time.Now()), windowBytes)
 		if round%20 != 0 {
 			continue
 		}
