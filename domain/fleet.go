@@ -14,6 +14,8 @@ type Replica struct {
 	// Address is the host and port that the process listens on. As no two
 	// processes can, one that comes after another has taken its place.
 	Address string
+	// ReachesBroker tells whether the process could use the broker just now.
+	ReachesBroker bool
 }
 
 // ReplicaRepository keeps the replicas of the fleet. Methods are safe for
@@ -26,6 +28,9 @@ type ReplicaRepository interface {
 	Beat(ctx context.Context, r Replica, ttl time.Duration) ([]string, error)
 	// LiveReplicas returns the same without recording anything.
 	LiveReplicas(ctx context.Context, ttl time.Duration) ([]string, error)
+	// OthersReachBroker tells whether a replica with another name was seen
+	// within ttl and reached the broker then.
+	OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error)
 	// RemoveReplica forgets the replica at once, and what it reported.
 	RemoveReplica(ctx context.Context, name string) error
 	// DeleteDeadReplicas forgets replicas that were not seen for age, and what

@@ -19,8 +19,8 @@ const liveReplica = `p.seen_at > now() - $1::interval AND p.seen_at < now() + $1
 // other's changes, so the replica itself is named apart from the rest.
 const beatSQL = `
 WITH beat AS (
-    INSERT INTO replicas (name, address) VALUES ($2, $3)
-    ON CONFLICT (name) DO UPDATE SET address = excluded.address, seen_at = now()
+    INSERT INTO replicas (name, address, reaches_broker) VALUES ($2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET address = excluded.address, reaches_broker = excluded.reaches_broker, seen_at = now()
 ), doubtful AS (
     UPDATE replicas SET seen_at = now() - $1::interval WHERE seen_at >= now() + interval '1 s' AND name <> $2 AND address <> $3
 ), replaced AS (
@@ -34,7 +34,7 @@ ORDER BY 1`
 // Beat implements domain.ReplicaRepository. A replica without an address takes
 // nobody's place.
 func (s *Store) Beat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
-	return s.replicaNames(ctx, "record heartbeat", beatSQL, ttl, r.Name, r.Address)
+	return s.replicaNames(ctx, "record heartbeat", beatSQL, ttl, r.Name, r.Address, r.ReachesBroker)
 }
 
 const liveReplicasSQL = `SELECT p.name FROM replicas p WHERE ` + liveReplica + ` ORDER BY p.name`
@@ -55,6 +55,17 @@ func (s *Store) replicaNames(ctx context.Context, verb, query string, args ...an
 		return nil, translate(err, verb)
 	}
 	return names, nil
+}
+
+const othersReachBrokerSQL = `SELECT EXISTS (SELECT FROM replicas p WHERE p.reaches_broker AND p.name <> $2 AND ` + liveReplica + `)`
+
+// OthersReachBroker implements domain.ReplicaRepository.
+func (s *Store) OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error) {
+	var others bool
+	if err := s.fleet.QueryRow(ctx, othersReachBrokerSQL, ttl, name).Scan(&others); err != nil {
+		return false, translate(err, "ask who reaches the broker")
+	}
+	return others, nil
 }
 
 const removeReplicaSQL = `

@@ -269,6 +269,7 @@ func TestFleetIsUnavailable(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"beat":        func() error { _, err := s.Beat(t.Context(), replica("a"), ttl); return err },
 		"live":        func() error { _, err := s.LiveReplicas(t.Context(), ttl); return err },
+		"broker":      func() error { _, err := s.OthersReachBroker(t.Context(), "a", ttl); return err },
 		"remove":      func() error { return s.RemoveReplica(t.Context(), "a") },
 		"delete dead": func() error { _, err := s.DeleteDeadReplicas(t.Context(), ttl); return err },
 		"report":      func() error { return s.ReportConsumers(t.Context(), "a", nil, []uuid.UUID{uuid.New()}) },
@@ -279,4 +280,29 @@ func TestFleetIsUnavailable(t *testing.T) {
 		require.ErrorIs(t, err, domain.ErrUnavailable, name)
 		require.NotContains(t, err.Error(), "hunter2", name)
 	}
+}
+
+func TestOthersReachBroker(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	others := func(name string) bool {
+		t.Helper()
+		reached, err := d.store.OthersReachBroker(t.Context(), name, ttl)
+		require.NoError(t, err)
+		return reached
+	}
+	require.False(t, others("a"))
+	b := replica("b")
+	beat(t, d.store, replica("a"), "a")
+	beat(t, d.store, b, "a", "b")
+	require.False(t, others("a"))
+	b.ReachesBroker = true
+	beat(t, d.store, b, "a", "b")
+	require.True(t, others("a"))
+	require.False(t, others("b"), "not itself")
+	d.ageReplica(t, "b", ttl)
+	require.False(t, others("a"), "seen too long ago")
+	b.ReachesBroker = false
+	beat(t, d.store, b, "a", "b")
+	require.False(t, others("a"))
 }

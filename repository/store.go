@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,9 @@ const (
 	// appendLockTimeout is short: a blocked tenant is tried on its own, and must
 	// not hold up the batch of the others.
 	appendLockTimeout = 100 * time.Millisecond
+	// streamLockTimeout is short: streams of a blocked tenant try again, and must
+	// not hold the connections of the others.
+	streamLockTimeout = 250 * time.Millisecond
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second
@@ -88,6 +92,8 @@ type Store struct {
 	erasing chan struct{}
 	// plainDetach keeps to what servers before version 14 can do.
 	plainDetach bool
+	// cut breaks the connections of all pools, and those that are made later.
+	cut context.CancelFunc
 }
 
 var (
@@ -111,6 +117,8 @@ var (
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{shares: newShares(cmp.Or(o.MaxConns, defaultMaxConns)), eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
 	s.erasing <- struct{}{}
+	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
+	s.cut = cut
 	admin := cmp.Or(o.AdminURL, o.URL)
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
@@ -131,7 +139,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			Name: "lanekeeper-lock", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, KeepOnCancel: true,
 		}},
 		{&s.streams, o.URL, cmp.Or(o.StreamConns, defaultStreamConns), postgres.PoolOptions{
-			Name: "lanekeeper-stream", StatementTimeout: streamTimeout, LockTimeout: lockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+			Name: "lanekeeper-stream", StatementTimeout: streamTimeout, LockTimeout: streamLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
 		{&s.fleet, o.URL, fleetConns, postgres.PoolOptions{
 			Name: "lanekeeper-fleet", StatementTimeout: fleetTimeout, LockTimeout: fleetTimeout,
@@ -139,6 +147,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
 		p.IdleInTransactionTimeout = idleInTxTimeout
+		p.Dialed = func(conn net.Conn) net.Conn { return newSocket(alive, conn) }
 		pool, err := postgres.NewPool(ctx, p.url, p.PoolOptions)
 		if err != nil {
 			s.Close()
@@ -147,15 +156,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		*p.pool = pool
 	}
 	return s, nil
-}
-
-// Close closes all connections and waits for those in use.
-func (s *Store) Close() {
-	for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks, s.streams, s.fleet} {
-		if pool != nil {
-			pool.Close()
-		}
-	}
 }
 
 // Ping returns nil when the database answers, else an ErrUnavailable.

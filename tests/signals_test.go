@@ -1,7 +1,12 @@
 package tests
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"testing"
 	"time"
@@ -55,6 +60,35 @@ func TestNotReadyBeforeItRefuses(t *testing.T) {
 	require.NoError(t, app.Exited(shutdownLimit))
 	app.Start()
 	app.Stored(tenant, 1)
+}
+
+// A client that does not come to an end is cut off, and the service ends in
+// good order nevertheless.
+func TestSIGTERMWhileSomebodyUploads(t *testing.T) {
+	t.Parallel()
+	app := apptest.StartProcess(t, "SHUTDOWN_TIMEOUT=6s")
+	tenant := createTenants(app.Client, 1)[0]
+	location, err := url.Parse(app.URL())
+	require.NoError(t, err)
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", location.Host)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(apptest.Long)))
+	_, err = fmt.Fprintf(conn, "POST /api/messages HTTP/1.1\r\nHost: %s\r\nX-Tenant-ID: %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", location.Host, tenant)
+	require.NoError(t, err)
+	answer := bufio.NewReader(conn)
+	line, err := answer.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 100 Continue\r\n", line, "the body is being read")
+	_, err = conn.Write([]byte("{"))
+	require.NoError(t, err)
+
+	app.Signal(syscall.SIGTERM)
+	require.NoError(t, app.Exited(shutdownLimit), "exit code 0")
+	rest, _ := io.ReadAll(answer) // what the kernel says of the end differs
+	require.NotContains(t, string(rest), "HTTP/1.1 202", "cut off")
 }
 
 func TestSIGKILLInMidLoad(t *testing.T) {

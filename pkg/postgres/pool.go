@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -64,6 +65,9 @@ type PoolOptions struct {
 	// cancel request to the server. Such a pool is for connections that wait
 	// while they are idle.
 	KeepOnCancel bool
+	// Dialed is given every connection to the server that was made, also those
+	// for cancel requests, and returns what is used instead. It may be nil.
+	Dialed func(net.Conn) net.Conn
 }
 
 // NewPool returns a pool that connects when it is first used, so it needs no
@@ -99,6 +103,15 @@ func ParseConfig(url string, o PoolOptions) (*pgx.ConnConfig, error) {
 }
 
 func (o PoolOptions) apply(config *pgx.ConnConfig) {
+	if dial := config.DialFunc; o.Dialed != nil {
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return o.Dialed(conn), nil
+		}
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = defaultConnectTimeout
 	}

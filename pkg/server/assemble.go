@@ -102,6 +102,7 @@ func (p *parts) assembleFleet(address string) {
 	p.fleet = fleet.New(fleet.Options{
 		Replica: domain.Replica{Name: p.replica, Address: address}, Replicas: p.store, Reports: p.store,
 		Consumers: p.consumerStatuses, Changed: func() { p.reconciler.Survey() },
+		Reaches:     func() bool { return p.broker.State() != broker.Away },
 		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
 	})
 	p.capacity = newCapacity(p.config, p.store.CountTenants, p.fleet.Size)

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"strconv"
+	"net/url"
 	"time"
 
 	"lanekeeper/config"
@@ -111,18 +110,20 @@ func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(
 func CheckHealth(ctx context.Context, c config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(c.AppPort)) + "/readyz"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	location := url.URL{Scheme: "http", Host: reachable(c.ListenAddress()), Path: "/readyz"}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location.String(), nil)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// No proxy is asked for an address of this machine.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", url, err)
+		return fmt.Errorf("ask for readiness: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
+		return fmt.Errorf("%s answers %s", location.String(), response.Status)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -23,12 +22,8 @@ import (
 	"lanekeeper/service/transmit"
 )
 
-const (
-	// migrateRetry is how long to wait for a database that is away.
-	migrateRetry = time.Second
-	// leaveTimeout bounds telling the other replicas of the end.
-	leaveTimeout = 2 * time.Second
-)
+// migrateRetry is how long to wait for a database that is away.
+const migrateRetry = time.Second
 
 // parts are the running pieces of the service. Those with goroutines run
 // under contexts of their own, because they end one after the other.
@@ -62,24 +57,25 @@ type parts struct {
 	// migrated is closed when the schema is up to date.
 	migrated chan struct{}
 
-	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func()
+	// What ends them takes the time it may wait for that.
+	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func(context.Context)
 }
 
 // start starts everything that runs, and calls ready once the schema is up to
 // date and the broker has been reached. It does not wait, and nothing of it
 // ends before stop is called.
 func (p *parts) start(ctx context.Context, ready func()) {
-	p.stopBroker = background(ctx, p.broker.Run)
-	p.stopStreams = background(ctx, p.streams.Run)
-	p.stopWriter = background(ctx, p.writer.Run)
-	p.stopFleet = background(ctx, func(ctx context.Context) {
+	p.stopBroker = p.background(ctx, "broker", p.broker.Run)
+	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
+	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
+	p.stopFleet = p.background(ctx, "fleet", func(ctx context.Context) {
 		select {
 		case <-p.migrated:
 			p.fleet.Run(ctx)
 		case <-ctx.Done():
 		}
 	})
-	p.stopReconciler = background(ctx, func(ctx context.Context) {
+	p.stopReconciler = p.background(ctx, "reconciler", func(ctx context.Context) {
 		if !p.migrate(ctx) {
 			return
 		}
@@ -111,37 +107,6 @@ func (p *parts) follow(c domain.Change) {
 		p.auth.ForgetAll()
 		p.fleet.Refresh()
 	case domain.TenantChanged, domain.TenantsChanged:
-	}
-}
-
-// stop ends everything in order: no new work, consumers drained while writer
-// and broker still run, their tenants left to other replicas, then the rest,
-// then the connections.
-func (p *parts) stop(ctx context.Context) error {
-	p.stopReconciler()
-	err := p.manager.Close(ctx)
-	p.leaveFleet(ctx)
-	p.stopWriter()
-	p.stopStreams()
-	p.stopBroker()
-	p.transmit.Close()
-	p.store.Close()
-	return errors.Join(err, p.closeRedis())
-}
-
-// leaveFleet lets other replicas have the tenants at once. Without a database
-// they have to find out by themselves.
-func (p *parts) leaveFleet(ctx context.Context) {
-	defer p.stopFleet()
-	select {
-	case <-p.migrated:
-	default:
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
-	defer cancel()
-	if err := p.fleet.Leave(ctx); err != nil {
-		p.log.WarnContext(ctx, "other replicas will notice only later that this one has ended", slog.Any("error", err))
 	}
 }
 
@@ -217,18 +182,4 @@ func queueDepth(s *consumer.Status) int64 {
 		return -1
 	}
 	return s.Ready + s.Held
-}
-
-// background runs work in a goroutine and returns what ends it and waits.
-func background(ctx context.Context, work func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		work(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }

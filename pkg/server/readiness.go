@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 	"lanekeeper/service/broker"
 )
 
-// pingTimeout bounds each question that /readyz asks a server.
+// pingTimeout bounds the questions that /readyz asks the servers, all at once.
+// Who asks /readyz waits for about three seconds.
 const pingTimeout = time.Second
 
 // readiness answers /readyz.
@@ -36,16 +38,7 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 	state := r.broker()
 	details = map[string]string{"broker": string(state)}
 	status = "ready"
-	for name, ping := range r.pings {
-		details[name] = "ready"
-		pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
-		if err := ping(pingCtx); err != nil {
-			details[name] = "away"
-			status = "degraded"
-		}
-		cancel()
-	}
-	if r.checkFiles(ctx, details) {
+	if r.ask(ctx, details) {
 		status = "degraded"
 	}
 	switch {
@@ -59,19 +52,41 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 	return status, true, details
 }
 
-// checkFiles adds what is known of the broker's open files to the details, and
-// tells whether they are nearly used up. Publishing goes on then, and creating
-// tenants ends soon.
-func (r *readiness) checkFiles(ctx context.Context, details map[string]string) (nearlyFull bool) {
-	if r.files == nil {
-		return false
-	}
+// ask asks all servers at once, adds what is known of them to the details, and
+// tells whether the service is degraded.
+func (r *readiness) ask(ctx context.Context, details map[string]string) (degraded bool) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
+	var mu sync.Mutex // guards details and degraded
+	note := func(name, word string, bad bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		details[name] = word
+		degraded = degraded || bad
+	}
+	var asking sync.WaitGroup
+	for name, ping := range r.pings {
+		asking.Go(func() {
+			if err := ping(ctx); err != nil {
+				note(name, "away", true)
+				return
+			}
+			note(name, "ready", false)
+		})
+	}
+	if r.files != nil {
+		asking.Go(func() { r.askFiles(ctx, note) })
+	}
+	asking.Wait()
+	return degraded
+}
+
+// askFiles notes what is known of the broker's open files. When they are nearly
+// used up publishing goes on, and creating tenants ends soon.
+func (r *readiness) askFiles(ctx context.Context, note func(name, word string, bad bool)) {
 	use, err := r.files(ctx)
 	if err != nil || use.Limit == 0 {
-		return false // that the database is away is told already
+		return // that the database is away is told already
 	}
-	details["broker_files"] = fmt.Sprintf("%d of %d", use.Need, use.Limit)
-	return use.NearlyFull()
+	note("broker_files", fmt.Sprintf("%d of %d", use.Need, use.Limit), use.NearlyFull())
 }

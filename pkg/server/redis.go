@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"lanekeeper/config"
 )
@@ -33,13 +34,27 @@ func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 	l.log.DebugContext(ctx, "the Redis client says something", slog.String("text", fmt.Sprintf(format, v...)))
 }
 
+// pingOptions returns how to ask Redis whether it is there: once, and not for
+// longer than pingTimeout or the deadline of the context, which the client
+// heeds only when it is told to.
+func pingOptions(o *redis.Options) *redis.Options {
+	options := *o
+	options.ContextTimeoutEnabled = true
+	options.MaxRetries, options.DialerRetries = -1, 1
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = pingTimeout, pingTimeout, pingTimeout, pingTimeout
+	options.PoolSize, options.MinIdleConns, options.PipelinePoolSize = 4, 0, -1
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return &options
+}
+
 // watchRedis makes readiness tell how Redis does, when there is one.
 func (p *parts) watchRedis(options *redis.Options) {
 	p.closeRedis = func() error { return nil }
 	if options == nil {
 		return
 	}
-	client := redis.NewClient(options)
+	client := redis.NewClient(pingOptions(options))
 	p.closeRedis = client.Close
 	p.readiness.pings["redis"] = func(ctx context.Context) error { return client.Ping(ctx).Err() }
 }

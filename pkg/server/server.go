@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -63,7 +62,7 @@ func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 }
 
 // URL returns where the service answers, without a path.
-func (s *Server) URL() string { return "http://" + reachable(s.listener.Addr()) }
+func (s *Server) URL() string { return "http://" + reachable(s.listener.Addr().String()) }
 
 // Ready is closed when the service has been ready for the first time.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -125,7 +124,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 }
 
 func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error {
-	parts, err := assemble(ctx, s.config, s.address(), s.log, s.decorators)
+	parts, err := assemble(ctx, s.config, processAddress(s.listener.Addr()), s.log, s.decorators)
 	if err != nil {
 		return errors.Join(err, s.listener.Close(), s.closeAdmin())
 	}
@@ -182,27 +181,19 @@ func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
 }
 
 // shutdownHTTP lets requests under way finish within their share of the time,
-// and then cuts them off.
+// and then cuts them off, which is no disorder: a slow client must not decide
+// how the service ends.
 func (s *Server) shutdownHTTP(ctx context.Context, servers map[net.Listener]*http.Server) error {
 	limit, cancel := context.WithTimeout(ctx, s.config.ShutdownTimeout/httpShare)
 	defer cancel()
 	var errs []error
 	for _, server := range servers {
 		if err := server.Shutdown(limit); err != nil {
-			errs = append(errs, fmt.Errorf("finish requests: %w", err), server.Close())
+			errs = append(errs, server.Close())
+			s.log.WarnContext(ctx, "requests under way were cut off", slog.Any("cause", err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// address tells this process apart from all others that run at the moment.
-func (s *Server) address() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "" // the port still tells those of one machine apart
-	}
-	_, port, _ := net.SplitHostPort(s.listener.Addr().String())
-	return net.JoinHostPort(host, port)
 }
 
 func (s *Server) closeAdmin() error {
@@ -222,16 +213,4 @@ func LogAttributes(ctx context.Context) []slog.Attr {
 		attrs = append(attrs, slog.String("tenant_id", id.String()))
 	}
 	return attrs
-}
-
-// reachable replaces the address that means every interface.
-func reachable(a net.Addr) string {
-	host, port, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
-	}
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -33,11 +33,37 @@
 // counts itself in already, and whoever did not count it in, too, would go on
 // claiming tenants that it claims.
 //
+// # Who takes part
+//
+// Whoever cannot consume should own nothing, as long as another one can. So a
+// replica writes its row for the first time when it has reached the broker, and
+// each row says whether its replica reaches the broker at the moment:
+//
+//	           broker reached
+//	starting -----------------> in  <----------------------------------+
+//	                            |                                      |
+//	   no broker, and another   |            broker, and for 15 s; at  |
+//	   one has it, for 15 s:    |            once if no other has it   |
+//	   row removed              +------------------------> out --------+
+//
+// When the broker is away for all, no row says otherwise and nobody goes out.
+// They do not notice at the same time that it goes or comes back, which the
+// 15 s are for: they begin anew whenever nobody else has it, its own
+// connection is as it should be, or the table cannot be read. After a jump of
+// the database's clock all rows are old, and nobody else seems to have it until
+// they are renewed. The last one never goes out, because the row it would need
+// is that of another one who is in. Two that lose the broker shortly after each
+// other do not both go out: a row tells of the loss within a second or so, and
+// whoever went out first waited for 15 s. A connection that only flaps does not
+// last for 15 s, so tenants do not come and go with it.
+//
+// Who is out goes on watching the others, and owns nothing.
+//
 // # Who owns what
 //
 // A replica owns nothing before it has written its row for the first time, nor
-// after Leave. In between it always counts itself in, whatever the others
-// think of it. A replica that starts right after an outage may take itself for
+// after Leave, nor while it is out. Otherwise it always counts itself in,
+// whatever the others think of it. A replica that starts right after an outage may take itself for
 // the only one until the others have renewed their rows, and one that was
 // frozen does not know better either. So for moments two replicas may both
 // believe to own a tenant, or none may: ownership decides who tries to

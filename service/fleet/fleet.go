@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +22,9 @@ type Options struct {
 	Reports  domain.ReportRepository
 	// Consumers returns the status of every consumer of this process.
 	Consumers func() []domain.ConsumerStatus
+	// Reaches tells whether this process reaches the broker at the moment.
+	// Nil means always.
+	Reaches func() bool
 	// Changed is told that tenants may have another owner than before. It
 	// must not block. It may be nil.
 	Changed func()
@@ -35,10 +39,11 @@ type Options struct {
 type Fleet struct {
 	o Options
 
-	// members is nil as long as this replica owns nothing. The goroutine of
-	// the heart writes it, and Leave after that has ended.
+	// members is nil as long as nobody is known. The goroutine of the heart
+	// writes it, and Leave after that has ended.
 	members atomic.Pointer[members]
-	// outages counts how often the database came back. The heart writes it.
+	// outages counts how often reports may have been lost: the database came
+	// back, or this replica did. The heart writes it.
 	outages atomic.Int64
 	// depths is written by the reporter.
 	depths atomic.Pointer[map[uuid.UUID]int64]
@@ -55,10 +60,14 @@ func New(o Options) *Fleet {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
+	if o.Reaches == nil {
+		o.Reaches = func() bool { return true }
+	}
 	return &Fleet{o: o, refresh: make(chan struct{}, 1), leaving: make(chan struct{}), quiet: make(chan struct{})}
 }
 
-// Run takes part in the fleet until ctx ends or Leave is called. The row stays
+// Run takes part in the fleet, once the broker was reached, until ctx ends or
+// Leave is called. The row stays
 // when ctx ends, and the replica goes on owning what it did; Leave takes both
 // away. It must be called once, and it returns when ctx has ended.
 func (f *Fleet) Run(ctx context.Context) {
@@ -98,21 +107,31 @@ func (f *Fleet) Refresh() {
 func (f *Fleet) Owns(tenantID uuid.UUID) bool { return f.Owner(tenantID) == f.o.Replica.Name }
 
 // Owner returns the name of the replica that a tenant belongs to, or "" as
-// long as this replica takes no part in the fleet.
+// long as none is known.
 func (f *Fleet) Owner(tenantID uuid.UUID) string { return f.members.Load().owner(tenantID) }
 
-// Size returns how many replicas are live, this one included: 1 as long as it
-// takes no part in the fleet.
+// Size returns how many replicas are live, this one included.
 func (f *Fleet) Size() int {
-	if m := f.members.Load(); m != nil {
+	m := f.members.Load()
+	switch {
+	case m == nil:
+		return 1
+	case f.joined():
 		return len(m.names)
 	}
-	return 1
+	return len(m.names) + 1
+}
+
+// joined tells whether this replica takes part.
+func (f *Fleet) joined() bool {
+	m := f.members.Load()
+	return m != nil && slices.Contains(m.names, f.o.Replica.Name)
 }
 
 // Leave ends what Run does, and tells the others that this replica is gone,
-// so that they take its tenants at once: call it when these are drained. It
-// may be called again, also when it has failed or Run was never called.
+// so that they take its tenants at once: call it when these begin to drain,
+// and the queues hand each over when it is drained. It may be called again,
+// also when it has failed or Run was never called.
 func (f *Fleet) Leave(ctx context.Context) error {
 	f.leave.Do(func() { close(f.leaving) })
 	if f.started.Load() {

@@ -30,6 +30,7 @@ type heart struct {
 	roster *roster
 	beatAt time.Time // when the row is to be written again
 	tidyAt time.Time
+	stance stance
 }
 
 func newHeart(f *Fleet) *heart {
@@ -38,6 +39,9 @@ func newHeart(f *Fleet) *heart {
 }
 
 func (h *heart) run(ctx context.Context) {
+	if !h.awaitBroker(ctx) {
+		return
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -60,10 +64,15 @@ func (h *heart) run(ctx context.Context) {
 	}
 }
 
-// turn writes the row if it is time, looks who is alive, and publishes who
-// the members are.
+// turn decides whether to take part, writes the row if it is time, looks who is
+// alive, and publishes who the members are.
 func (h *heart) turn(ctx context.Context) error {
-	alive, err := h.look(ctx)
+	reaches := h.fleet.o.Reaches()
+	part, err := h.decide(ctx, reaches)
+	if err != nil {
+		return err
+	}
+	alive, err := h.look(ctx, part, reaches)
 	if err != nil {
 		return err
 	}
@@ -96,28 +105,38 @@ func (h *heart) pause() time.Duration {
 	if len(h.roster.suspects) > 0 {
 		d /= 2
 	}
+	if !h.roster.in {
+		return d
+	}
 	return max(0, min(d, time.Until(h.beatAt)))
 }
 
-// look returns who is alive, and writes the row when that is due. If it cannot
-// be written it stays due, so that an outage is not over before it was.
-func (h *heart) look(ctx context.Context) ([]string, error) {
+// look returns who is alive, and writes the row when that is due, which it is
+// at once when something is to be told. If it cannot be written it stays due,
+// so that an outage is not over before it was.
+func (h *heart) look(ctx context.Context, part, reaches bool) ([]string, error) {
 	now := time.Now()
-	if h.roster.joined() && now.Before(h.beatAt) {
+	r := h.fleet.o.Replica
+	r.ReachesBroker = reaches
+	if !part || h.roster.in && h.stance.told == reaches && now.Before(h.beatAt) {
 		alive, err := h.list(ctx, suspectAfter)
-		if err == nil && !slices.Contains(alive, h.fleet.o.Replica.Name) {
+		if err == nil && part && !slices.Contains(alive, r.Name) {
 			h.fleet.o.Log.WarnContext(ctx, "the row of this replica is gone: does another process have its address?",
-				slog.String("address", h.fleet.o.Replica.Address))
+				slog.String("address", r.Address))
 		}
 		return alive, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	alive, err := h.fleet.o.Replicas.Beat(ctx, h.fleet.o.Replica, suspectAfter)
+	alive, err := h.fleet.o.Replicas.Beat(ctx, r, suspectAfter)
 	if err != nil {
 		return nil, fmt.Errorf("beat: %w", err)
 	}
-	h.beatAt = now.Add(beatEvery)
+	h.beatAt, h.stance.told = now.Add(beatEvery), reaches
+	if !h.roster.in {
+		h.roster.in, h.stance.joinedOnce = true, true
+		h.fleet.outages.Add(1) // its reports went with its row
+	}
 	return alive, nil
 }
 
@@ -150,6 +169,7 @@ func (h *heart) tidy(ctx context.Context, now time.Time) {
 }
 
 func (h *heart) failed(ctx context.Context, err error) {
+	h.stance.since = time.Time{}
 	if h.roster.unreachable() {
 		h.fleet.o.Log.WarnContext(ctx, "replicas cannot be seen, nothing moves until they can", slog.Any("error", err))
 	}

@@ -59,8 +59,8 @@ func (r *reporter) run(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if r.fleet.members.Load() == nil {
-			continue // nobody knows this replica yet
+		if !r.fleet.joined() {
+			continue // nobody would read it
 		}
 		if everything := scan%reportScans == 0; everything || !r.failing {
 			r.report(ctx, everything)

@@ -18,7 +18,9 @@ const (
 // roster is what a replica knows of the others. The package's documentation
 // has the states. Times are those of this process's monotonic clock.
 type roster struct {
-	self    string
+	self string
+	// in tells whether this replica takes part itself.
+	in      bool
 	members map[string]bool
 	// suspects are the members that were not seen alive, since when.
 	suspects map[string]time.Time
@@ -31,9 +33,6 @@ type roster struct {
 func newRoster(self string) *roster {
 	return &roster{self: self, members: make(map[string]bool), suspects: make(map[string]time.Time)}
 }
-
-// joined tells whether the replica has written its row.
-func (r *roster) joined() bool { return len(r.members) > 0 }
 
 // unreachable notes that the table could not be read or written. It returns
 // true for the first time in a row.
@@ -62,11 +61,15 @@ func (r *roster) missing(alive []string) bool {
 }
 
 // see takes in who is alive and who has a row at all, and returns who came
-// and who left.
+// and who left. This replica is what it made itself, whatever the table says.
 func (r *roster) see(now time.Time, alive, known []string) (came, left []string) {
+	if r.members[r.self] && !r.in {
+		delete(r.members, r.self)
+		left = append(left, r.self)
+	}
 	for _, name := range append([]string{r.self}, alive...) {
 		delete(r.suspects, name)
-		if !r.members[name] {
+		if !r.members[name] && (r.in || name != r.self) {
 			r.members[name] = true
 			came = append(came, name)
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,7 @@ type table struct {
 type row struct {
 	address string
 	seen    time.Time
+	reaches bool
 }
 
 type reportCall struct {
@@ -98,10 +100,10 @@ func (b *table) Beat(ctx context.Context, r domain.Replica, ttl time.Duration) (
 	maps.DeleteFunc(b.rows, func(_ string, other row) bool { return other.address == r.Address })
 	for name, other := range b.rows {
 		if age := b.now().Sub(other.seen); age <= -time.Second {
-			b.rows[name] = row{address: other.address, seen: b.now().Add(-ttl)}
+			b.rows[name] = row{address: other.address, seen: b.now().Add(-ttl), reaches: other.reaches}
 		}
 	}
-	b.rows[r.Name] = row{address: r.Address, seen: b.now()}
+	b.rows[r.Name] = row{address: r.Address, seen: b.now(), reaches: r.ReachesBroker}
 	return b.live(ttl), nil
 }
 
@@ -112,6 +114,15 @@ func (b *table) LiveReplicas(ctx context.Context, ttl time.Duration) ([]string, 
 	}
 	defer leave()
 	return b.live(ttl), nil
+}
+
+func (b *table) OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error) {
+	leave, err := b.enter(ctx, false)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	return slices.ContainsFunc(b.live(ttl), func(n string) bool { return n != name && b.rows[n].reaches }), nil
 }
 
 func (b *table) RemoveReplica(ctx context.Context, name string) error {
@@ -194,6 +205,8 @@ type replica struct {
 	name string
 	kill func() // ends it without a word, and waits
 
+	cut atomic.Bool // from the broker
+
 	mu        sync.Mutex
 	changes   int
 	consumers []domain.ConsumerStatus
@@ -207,6 +220,12 @@ func join(t testing.TB, b *table, name string) *replica {
 
 func joinAt(t testing.TB, b *table, name, address string) *replica {
 	t.Helper()
+	r := newReplica(b, name, address)
+	r.start(t)
+	return r
+}
+
+func newReplica(b *table, name, address string) *replica {
 	r := &replica{name: name}
 	r.Fleet = New(Options{
 		Replica: domain.Replica{Name: name, Address: address}, Replicas: b, Reports: b, TrackDepths: true,
@@ -220,8 +239,14 @@ func joinAt(t testing.TB, b *table, name, address string) *replica {
 			defer r.mu.Unlock()
 			r.changes++
 		},
-		Log: slog.New(slog.DiscardHandler),
+		Reaches: func() bool { return !r.cut.Load() },
+		Log:     slog.New(slog.DiscardHandler),
 	})
+	return r
+}
+
+func (r *replica) start(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Run(ctx) })
@@ -230,7 +255,6 @@ func joinAt(t testing.TB, b *table, name, address string) *replica {
 		wg.Wait()
 	}
 	t.Cleanup(r.kill)
-	return r
 }
 
 // joinAll starts replicas and returns when they know each other.

@@ -1,0 +1,84 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+const (
+	// changeAfter is how long the broker must have been away, or back, before a
+	// replica leaves or returns, while another one reaches it all the time. It
+	// is longer than what replicas are apart when they notice that the broker is
+	// away for all of them (up to 10 s: one that publishes notices first), or
+	// that it is back (up to 6 s between two attempts).
+	changeAfter = 15 * time.Second
+	// reachEvery is how often a replica that starts looks for the broker.
+	reachEvery = 20 * time.Millisecond
+)
+
+// stance is whether this replica can do what members do. It belongs to the
+// goroutine of the heart.
+type stance struct {
+	joinedOnce bool
+	// told is what the others were told of the broker.
+	told bool
+	// since is how long taking part and reaching the broker have not been the
+	// same, while another replica reached it; zero when they are.
+	since time.Time
+}
+
+// awaitBroker returns true once the broker was reached, or false when ctx ends
+// before.
+func (h *heart) awaitBroker(ctx context.Context) bool {
+	tick := time.NewTicker(reachEvery)
+	defer tick.Stop()
+	for !h.fleet.o.Reaches() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// decide tells whether this replica is to take part, and removes its row when
+// it no longer is. The package's documentation has the reasons.
+func (h *heart) decide(ctx context.Context, reaches bool) (part bool, err error) {
+	in := h.roster.in
+	if reaches == in {
+		h.stance.since = time.Time{}
+		return in, nil
+	}
+	if reaches && !h.stance.joinedOnce {
+		return true, nil
+	}
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	others, err := h.fleet.o.Replicas.OthersReachBroker(call, h.fleet.o.Replica.Name, suspectAfter)
+	if err != nil {
+		return in, fmt.Errorf("ask who reaches the broker: %w", err)
+	}
+	now := time.Now()
+	switch {
+	case !others:
+		h.stance.since = time.Time{}
+		return in || reaches, nil
+	case h.stance.since.IsZero():
+		h.stance.since = now
+		return in, nil
+	case now.Sub(h.stance.since) < changeAfter:
+		return in, nil
+	}
+	if in {
+		if err := h.fleet.o.Replicas.RemoveReplica(call, h.fleet.o.Replica.Name); err != nil {
+			return in, fmt.Errorf("leave the tenants to others: %w", err)
+		}
+		h.roster.in = false
+	}
+	h.stance.since = time.Time{}
+	h.fleet.o.Log.WarnContext(ctx, "this replica follows its broker connection", slog.Bool("takes_part", !in))
+	return !in, nil
+}
