@@ -78,10 +78,10 @@ func TestNoConnectionIsNotLocal(t *testing.T) {
 	t.Cleanup(func() { _ = admin.Close(context.WithoutCancel(t.Context())) })
 	database := pgx.Identifier{config.Database}.Sanitize()
 	role := pgx.Identifier{"nobody_" + config.Database}.Sanitize()
-	_, err = admin.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN; REVOKE CONNECT ON DATABASE `+database+` FROM PUBLIC`)
+	_, err = admin.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN PASSWORD 'nobody'; REVOKE CONNECT ON DATABASE `+database+` FROM PUBLIC`)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = admin.Exec(context.WithoutCancel(t.Context()), `DROP ROLE `+role) })
-	config.User = "nobody_" + config.Database
+	config.User, config.Password = "nobody_"+config.Database, "nobody"
 	_, err = pgx.ConnectConfig(t.Context(), config)
 	require.Equal(t, "42501", postgres.Code(err), "%v", err)
 	require.Equal(t, postgres.ClassUnavailable, postgres.Classify(err))
