@@ -238,7 +238,8 @@ func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Mess
 	return nil
 }
 
-// findStored begins a transaction, locks the streams and marks the messages that are stored already.
+// findStored begins a transaction, locks the streams, and marks the messages
+// that are stored already.
 func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)

@@ -23,9 +23,8 @@ const (
 type shares struct {
 	most int // connections of one tenant
 
-	mu     sync.Mutex
-	taken  map[uuid.UUID]*share // guarded by mu, with the count of users
-	waited time.Duration
+	mu    sync.Mutex
+	taken map[uuid.UUID]*share // guarded by mu, with the count of users
 }
 
 type share struct {
@@ -35,7 +34,7 @@ type share struct {
 
 // newShares returns the shares of a pool with so many connections.
 func newShares(conns int) *shares {
-	return &shares{most: max(2, conns/shareOf), taken: make(map[uuid.UUID]*share), waited: shareWait}
+	return &shares{most: max(2, conns/shareOf), taken: make(map[uuid.UUID]*share)}
 }
 
 // enter waits for a place and returns what gives it back. Errors are those of
@@ -45,7 +44,7 @@ func (s *shares) enter(ctx context.Context, tenantID uuid.UUID) (leave func(), e
 	select {
 	case mine.slots <- struct{}{}:
 	default:
-		timer := time.NewTimer(s.waited)
+		timer := time.NewTimer(shareWait)
 		defer timer.Stop()
 		select {
 		case mine.slots <- struct{}{}:

