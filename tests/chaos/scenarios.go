@@ -4,7 +4,7 @@ import "fmt"
 
 // scenarios returns all of them, in the order in which they run.
 func scenarios(n figures) []scenario {
-	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f from POST to stored within 2x", n.others, 100*n.quantile)
+	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f of POST to 202, POST to stored and GET /messages within 2x", n.others, 100*n.quantile)
 	return []scenario{
 		{
 			name: "broker-kill", fault: fmt.Sprintf("kill -9 the broker %d times during %d publications to %d tenants", n.brokerKills, n.publications, n.tenants),
