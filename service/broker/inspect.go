@@ -44,10 +44,7 @@ func (b *Broker) inspect(ctx context.Context, name string, arguments amqp.Table)
 	case !there:
 		return domain.QueueMissing, nil
 	}
-	err = b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
-		return err
-	})
+	err = b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
 	switch {
 	case rabbitmq.IsPreconditionFailed(err):
 		return domain.QueueDiffers, nil

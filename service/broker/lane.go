@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -141,7 +139,7 @@ func (l *lane) run(ctx context.Context) {
 			session = l.serve(ctx, served)
 			if session == nil {
 				l.current.Store(nil)
-				rabbitmq.CloseChannel(ctx, served.channel)
+				served.channel.Close()
 			} else {
 				retiring.Go(func() { served.retire(ctx) })
 			}
@@ -217,13 +215,13 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 	s := &laneSession{
 		lane: l, session: session, channel: ch,
 		closed:   closing(ch),
-		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
+		returns:  ch.NotifyReturn(returnBuffer),
 		silent:   make(chan struct{}),
 		returned: make(map[label]int),
 		tallies:  make(map[string]*tally),
 	}
-	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
-		rabbitmq.CloseChannel(ctx, ch)
+	if err := ch.Confirm(openCtx); err != nil {
+		ch.Close()
 		return nil, fmt.Errorf("set confirm mode: %w", errors.Join(err, pause(ctx)))
 	}
 	return s, nil
@@ -379,7 +377,7 @@ func write(r *request, s *laneSession) (through, usable bool) {
 			return false, true
 		}
 		p := &r.parcels[r.given]
-		confirm, err := s.channel.PublishWithDeferredConfirm(p.exchange, p.key, true, false, p.message)
+		confirm, err := s.channel.Publish(p.exchange, p.key, &p.message)
 		if err != nil {
 			s.release(t)
 			r.fail(fmt.Errorf("publish: %w", err))

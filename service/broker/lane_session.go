@@ -33,9 +33,9 @@ const (
 type laneSession struct {
 	lane    *lane
 	session *rabbitmq.Session
-	channel *amqp.Channel
+	channel *rabbitmq.Channel
 	closed  <-chan struct{}
-	returns chan amqp.Return
+	returns <-chan amqp.Return
 	// silent is closed when the channel was replaced because it confirms
 	// nothing any more: nobody needs to wait for it.
 	silent chan struct{}
@@ -117,9 +117,9 @@ func (h handle) abandon(of *parcel) {
 
 // closing returns what is closed when the channel is: by the broker, by the
 // client, or with its connection.
-func closing(ch *amqp.Channel) <-chan struct{} {
+func closing(ch *rabbitmq.Channel) <-chan struct{} {
 	closed := make(chan struct{})
-	reasons := ch.NotifyClose(make(chan *amqp.Error, 1))
+	reasons := ch.NotifyClose()
 	go func() {
 		defer close(closed)
 		for range reasons { //nolint:revive // the library closes it in the end
@@ -145,7 +145,7 @@ func (s *laneSession) retire(ctx context.Context) {
 		}
 		break
 	}
-	rabbitmq.CloseChannel(ctx, s.channel)
+	s.channel.Close()
 }
 
 func (s *laneSession) awaited() bool {

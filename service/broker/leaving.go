@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/pkg/rabbitmq"
 )
 
 const (
@@ -122,8 +123,8 @@ func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 			return purged, err
 		}
 		found := 0
-		err = b.topology(ctx, func(ch *amqp.Channel) error {
-			n, err := ch.QueuePurge(QueueName(tenantID), false)
+		err = b.topology(ctx, func(ch *rabbitmq.Channel) error {
+			n, err := ch.QueuePurge(ctx, QueueName(tenantID))
 			found = n
 			return err
 		})

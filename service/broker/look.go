@@ -24,18 +24,18 @@ func (b *Broker) look(ctx context.Context, name string) (q amqp.Queue, there boo
 
 // lookOn is look on this session.
 func lookOn(ctx context.Context, s *rabbitmq.Session, name string) (q amqp.Queue, there bool, err error) {
-	run := func(ctx context.Context, work func(*amqp.Channel) error) error { return onChannel(ctx, s, work) }
+	run := func(ctx context.Context, work func(*rabbitmq.Channel) error) error { return onChannel(ctx, s, work) }
 	return look(ctx, run, name)
 }
 
 // look needs a channel from run that nobody else uses: where there is no such
 // queue, the broker closes it.
-func look(ctx context.Context, run func(context.Context, func(*amqp.Channel) error) error, name string) (amqp.Queue, bool, error) {
+func look(ctx context.Context, run func(context.Context, func(*rabbitmq.Channel) error) error, name string) (amqp.Queue, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	var found amqp.Queue // who gave up does not read it: the answer may still come
-	err := run(ctx, func(ch *amqp.Channel) (err error) {
-		found, err = ch.QueueDeclarePassive(name, true, false, false, false, nil)
+	var found amqp.Queue
+	err := run(ctx, func(ch *rabbitmq.Channel) (err error) {
+		found, err = ch.QueueDeclarePassive(ctx, name)
 		return err
 	})
 	switch {

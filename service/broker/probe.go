@@ -254,10 +254,7 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answer := make(chan error, 1)
-	go func() {
-		_, err := rabbitmq.Call(asking, func() (struct{}, error) { return struct{}{}, tryConsume(ch, id) }, nil)
-		answer <- err
-	}()
+	go func() { answer <- tryConsume(asking, ch, id) }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
@@ -274,7 +271,7 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 		}
 	}
 	if err == nil {
-		rabbitmq.CloseChannel(ctx, ch)
+		ch.Close()
 		p.prove(id)
 		return nil
 	}
@@ -284,18 +281,15 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 			p.lost(id, 0)
 		}
 	default:
-		rabbitmq.CloseChannel(ctx, ch)
+		ch.Close()
 	}
 	return fmt.Errorf("probe queue: %w", err)
 }
 
-func tryConsume(ch *amqp.Channel, id uuid.UUID) error {
-	if err := ch.Qos(1, 0, false); err != nil {
-		return fmt.Errorf("set prefetch: %w", err)
-	}
-	deliveries, err := ch.Consume(QueueName(id), "probe_"+id.String(), false, false, false, false, nil)
+func tryConsume(ctx context.Context, ch *rabbitmq.Channel, id uuid.UUID) error {
+	deliveries, err := consume(ctx, ch, QueueName(id), "probe_"+id.String(), 1)
 	if err != nil {
-		return fmt.Errorf("consume: %w", err)
+		return err
 	}
 	go discard(deliveries) // until the channel is closed, a moment later
 	return nil

@@ -81,7 +81,7 @@ func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) e
 
 // bind binds a queue by its own name.
 func (b *Broker) bind(ctx context.Context, name, exchange string) error {
-	err := b.topology(ctx, func(ch *amqp.Channel) error { return ch.QueueBind(name, name, exchange, false, nil) })
+	err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, name, exchange) })
 	if err != nil {
 		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
 	}
@@ -89,10 +89,7 @@ func (b *Broker) bind(ctx context.Context, name, exchange string) error {
 }
 
 func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.Table) error {
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
-		return err
-	})
+	err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
 	if rabbitmq.IsPreconditionFailed(err) {
 		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", slog.String("queue", name))
 		return nil
@@ -130,9 +127,9 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 // drop deletes a queue and returns how many ready messages the broker says
 // went with it.
 func (b *Broker) drop(ctx context.Context, name string) (int64, error) {
-	var dropped int // who gave up does not read it: the answer may still come
-	err := b.topology(ctx, func(ch *amqp.Channel) (err error) {
-		dropped, err = ch.QueueDelete(name, false, false, false)
+	var dropped int
+	err := b.topology(ctx, func(ch *rabbitmq.Channel) (err error) {
+		dropped, err = ch.QueueDelete(ctx, name)
 		return err
 	})
 	if err != nil {
@@ -164,13 +161,13 @@ const idleChannels = 8
 // idleChannel is an open channel that nobody uses, and its session.
 type idleChannel struct {
 	session *rabbitmq.Session
-	channel *amqp.Channel
+	channel *rabbitmq.Channel
 }
 
 // topology runs work on a channel of the control session that nobody else
 // uses meanwhile: an error of the broker closes the channel. After success
 // the channel is kept for the next one.
-func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) error {
+func (b *Broker) topology(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 	session := b.control.Session()
 	if session == nil {
 		return rabbitmq.ErrClosed
@@ -179,21 +176,21 @@ func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) e
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	if _, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil); err != nil {
-		rabbitmq.CloseChannel(ctx, ch)
+	if err := work(ch); err != nil {
+		ch.Close()
 		return err
 	}
 	select {
 	case b.idle <- idleChannel{session, ch}:
 	default:
-		rabbitmq.CloseChannel(ctx, ch)
+		ch.Close()
 	}
 	return nil
 }
 
 // topologyChannel takes a kept channel of this session, or opens one. Those
 // of earlier sessions are gone with them.
-func (b *Broker) topologyChannel(ctx context.Context, session *rabbitmq.Session) (*amqp.Channel, error) {
+func (b *Broker) topologyChannel(ctx context.Context, session *rabbitmq.Session) (*rabbitmq.Channel, error) {
 	for {
 		select {
 		case kept := <-b.idle:
@@ -207,12 +204,11 @@ func (b *Broker) topologyChannel(ctx context.Context, session *rabbitmq.Session)
 }
 
 // onChannel runs work on a channel made for it.
-func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*amqp.Channel) error) error {
+func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*rabbitmq.Channel) error) error {
 	ch, err := s.Channel(ctx)
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	defer rabbitmq.CloseChannel(ctx, ch)
-	_, err = rabbitmq.Call(ctx, func() (struct{}, error) { return struct{}{}, work(ch) }, nil)
-	return err
+	defer ch.Close()
+	return work(ch)
 }
