@@ -18,6 +18,7 @@ type deadLetter struct {
 	ID         int64          `json:"id"`
 	MessageID  string         `json:"message_id"`
 	Reason     string         `json:"reason"`
+	Error      string         `json:"error"`
 	Body       any            `json:"body"`
 	BodyBase64 *string        `json:"body_base64"`
 	Headers    map[string]any `json:"headers"`

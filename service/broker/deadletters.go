@@ -85,6 +85,9 @@ func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
 		Headers: letterHeaders(d), Reason: domain.ReasonUnknown,
 		Error: "it came to the dead-letter queue from elsewhere",
 	}
+	if d.Refusal.Reason != "" {
+		letter.Reason, letter.Error = d.Refusal.Reason, d.Refusal.Error
+	}
 	if why := text(lastDeath(d.Headers[headerDeath])["reason"]); why != "" {
 		letter.Error = bounded("the broker dead-lettered it: " + why)
 	}
@@ -117,7 +120,7 @@ func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delive
 	carryOver(headers, d.Headers)
 	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
 		MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
-		ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
+		ContentType: contentTypeJSON, ContentEncoding: d.Encoding, DeliveryMode: amqp.Persistent, Headers: headers,
 	}}
 	if p.message.MessageId == "" {
 		p.message.MessageId = uuid.NewString() // returns are matched by it
@@ -177,7 +180,7 @@ func bounded(s string) string {
 // letterHeaders returns the headers of the message, without those that count
 // its deliveries.
 func letterHeaders(d *domain.Delivery) map[string]any {
-	headers := plainTable(d.Headers)
+	headers := plainTable(domain.LetterHeaders(d))
 	delete(headers, "x-delivery-count")
 	delete(headers, "x-acquired-count")
 	return headers

@@ -161,8 +161,9 @@ func (p *prober) doubt(id uuid.UUID) {
 
 // suspect tells whether what is in the tenant's queue seems to end every
 // connection it is delivered on. The library gives up a connection when it
-// cannot read a frame, for instance for headers that are nested too deep, and
-// does not say on which channel.
+// cannot read a frame, and does not say on which channel. Headers that it
+// cannot read are replaced before it sees them; this is for what nobody knows
+// of.
 func (p *prober) suspect(id uuid.UUID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

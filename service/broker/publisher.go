@@ -40,7 +40,7 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	for i, m := range batch {
 		parcels[i] = parcel{key: QueueName(m.TenantID), message: amqp.Publishing{
 			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
-			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent,
+			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
 	}
@@ -86,7 +86,7 @@ func (b *Broker) enter(batch []domain.Outgoing) (leave func(), open bool) {
 // domain.Publisher. Headers of its own that are too large are left out.
 func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 	p := parcel{exchange: DeadExchange, key: DeadLetterQueueName(letter.TenantID), message: amqp.Publishing{
-		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(),
+		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(), ContentEncoding: shortText(letter.Encoding()),
 		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
 	}}
 	if p.message.MessageId == "" {
@@ -94,6 +94,18 @@ func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 	}
 	return publishError(b.send(ctx, []parcel{p})[0])
 }
+
+// shortText returns what fits into a property that is a short text; the library
+// ends the connection for anything longer.
+func shortText(s string) string {
+	if len(s) > maxShortText {
+		return ""
+	}
+	return s
+}
+
+// maxShortText is in bytes.
+const maxShortText = 255
 
 // Retry publishes a delivery to the retry tier for its attempt; see
 // domain.Publisher.

@@ -210,9 +210,17 @@ func delivery(d amqp.Delivery) domain.Delivery {
 		published = time.UnixMilli(ms)
 	}
 	return domain.Delivery{
-		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Headers: d.Headers,
-		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers),
+		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
+		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
 	}
+}
+
+// refusal is for messages whose headers the library could not read.
+func refusal(headers amqp.Table) domain.Refusal {
+	if why := text(headers[rabbitmq.HeaderUnreadable]); why != "" {
+		return domain.Refusal{Reason: domain.ReasonInvalidHeaders, Error: bounded(why)}
+	}
+	return domain.Refusal{}
 }
 
 // attempt reads how often a message was transmitted. Whoever may publish to
