@@ -53,6 +53,9 @@ type DeadLetter struct {
 	// Error is the text of what went wrong, free of secrets.
 	Error    string
 	Attempts int
+	// BuriedAt is when it died, by the clock of who buried it; zero when that is
+	// not known, and for letters that are read from the store.
+	BuriedAt time.Time
 	// CreatedAt is when it was recorded; ReplayedAt when it was last sent
 	// again, zero for never.
 	CreatedAt  time.Time

@@ -70,7 +70,10 @@ func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.D
 	if d.MessageID == id.String() {
 		letter.MessageID = "" // it had none when it was buried
 	}
-	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID} {
+	if ms, ok := d.Headers[HeaderBuried].(int64); ok {
+		letter.BuriedAt = time.UnixMilli(ms)
+	}
+	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried} {
 		delete(letter.Headers, ours)
 	}
 	return letter, false

@@ -3,6 +3,7 @@ package broker
 import (
 	"maps"
 	"slices"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -26,6 +27,7 @@ func deadLetterHeaders(letter *domain.DeadLetter) amqp.Table {
 	headers := amqp.Table{
 		HeaderReason: string(letter.Reason), HeaderError: letter.Error,
 		HeaderAttempts: int64(letter.Attempts), HeaderDeadLetterID: letter.ID.String(),
+		HeaderBuried: time.Now().UnixMilli(),
 	}
 	carryOver(headers, letter.Headers)
 	return headers

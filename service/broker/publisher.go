@@ -26,6 +26,8 @@ const (
 	HeaderError        = "x-error"
 	HeaderAttempts     = "x-attempts"
 	HeaderDeadLetterID = "x-dead-letter-id"
+	// HeaderBuried is when it died, in Unix milliseconds.
+	HeaderBuried = "x-buried-ms"
 	// HeaderAttempt counts the transmissions of a message that comes back
 	// from a retry tier.
 	HeaderAttempt = "x-attempt"
