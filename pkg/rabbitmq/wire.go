@@ -44,7 +44,7 @@ const (
 // above instead; its body, id and timestamp stay. What is no content header
 // passes as it is.
 //
-// Only the library's reader reads.
+// Only the library's reader reads, and it writes under a lock of its own.
 type wire struct {
 	net.Conn
 	in *bufio.Reader
@@ -55,10 +55,11 @@ type wire struct {
 	// largest is the largest payload of a frame that the broker proposed. What
 	// is agreed upon is not larger than the library's own limit.
 	largest int
+	guard   guard // of what is sent
 }
 
 func newWire(conn net.Conn) *wire {
-	return &wire{Conn: conn, in: bufio.NewReader(conn), largest: minFrame}
+	return &wire{Conn: conn, in: bufio.NewReader(conn), largest: minFrame, guard: guard{shut: make(map[uint16]bool)}}
 }
 
 // Read implements net.Conn.
