@@ -110,6 +110,14 @@ func scenarios(n figures) []scenario {
 			must: p99, run: noisyEndpoint, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
 		},
 		{
+			name: "give-up-storm", fault: fmt.Sprintf("%d clients change, stop and start a tenant of their own without a pause", stormers),
+			must: p99 + ", no connection lost", run: giveUpStorm, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+		},
+		{
+			name: "unreadable-header", fault: "somebody puts messages on one tenant's queues whose headers the client library cannot read",
+			must: p99 + fmt.Sprintf(", no connection lost, all of them dead letters within %v, what is behind them stored", unreadableLimit), run: unreadableHeader,
+		},
+		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
