@@ -3297,7 +3297,7 @@ const docTemplate = `{
                     "example": 1
                 },
                 "body": {
-                    "description": "Body is the body as it was received, when that is a JSON value.",
+                    "description": "Body is the body as it was received, or what was packed in it, when that is a JSON value.",
                     "type": "object",
                     "additionalProperties": {
                         "type": "string"
@@ -3322,7 +3322,7 @@ const docTemplate = `{
                     "example": "not JSON at byte 0"
                 },
                 "headers": {
-                    "description": "Headers are the headers it came with. Text that is not UTF-8, and bytes,\nare objects with one member, base64.",
+                    "description": "Headers are the headers it came with. Text that is not UTF-8, and bytes,\nare objects with one member, base64. Of a body that could not be\nunpacked, x-content-encoding is its encoding.",
                     "type": "object"
                 },
                 "id": {
@@ -3341,6 +3341,7 @@ const docTemplate = `{
                     "type": "string",
                     "enum": [
                         "invalid_payload",
+                        "invalid_headers",
                         "id_conflict",
                         "not_storable",
                         "transmit_failed",
