@@ -70,6 +70,10 @@ func (s *Session) Err() error { return s.err }
 // short of memory or disk.
 func (s *Session) Blocked() bool { return s.blocked.Load() }
 
+// FrameSize is the largest frame in bytes that both sides agreed on. All
+// properties of a message have to fit into one.
+func (s *Session) FrameSize() int { return s.conn.Config.FrameSize }
+
 // Close ends the session within closeTimeout and waits for its goroutines.
 func (s *Session) Close() {
 	// The library's own deadline is put off by every heartbeat of a broker

@@ -8,6 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq"
 )
 
 const (
@@ -33,11 +34,52 @@ func deadLetterHeaders(letter *domain.DeadLetter) amqp.Table {
 	return headers
 }
 
+// otherProperties is what the properties of a message need at most besides its
+// headers: three short texts, numbers, and what surrounds them.
+const otherProperties = 3*256 + 128
+
+// fitting returns the headers, or, where those do not fit into one frame, ours
+// and as many of the others as do. The broker would end the connection, and
+// again as often as the message is tried.
+func fitting(headers amqp.Table, frameSize int) amqp.Table {
+	if frameSize == 0 { // any
+		return headers
+	}
+	left, size := frameSize-otherProperties, 0
+	for name, value := range headers {
+		size += len(name) + headerSize(value)
+	}
+	if size <= left {
+		return headers
+	}
+	fitted := make(amqp.Table)
+	for _, name := range ourHeaders() {
+		if value, there := headers[name]; there {
+			fitted[name] = value
+			left -= len(name) + headerSize(value)
+		}
+	}
+	add(fitted, headers, left)
+	return fitted
+}
+
+// ourHeaders returns the names of the headers that we add to messages.
+func ourHeaders() []string {
+	return []string{
+		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried, HeaderAttempt,
+		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
+	}
+}
+
 // carryOver adds headers that a message came with, as many as fit, but for
 // those that are set already, those that the broker adds, and those that
 // would make it route the message by them.
 func carryOver(to amqp.Table, from map[string]any) {
-	left := maxForeignHeaders
+	add(to, from, maxForeignHeaders)
+}
+
+// add does so for as many bytes as are left.
+func add(to amqp.Table, from map[string]any, left int) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		switch name {
 		case "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason",

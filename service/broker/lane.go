@@ -213,7 +213,7 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 		return nil, fmt.Errorf("open channel: %w", errors.Join(err, pause(ctx)))
 	}
 	s := &laneSession{
-		lane: l, session: session, channel: ch,
+		lane: l, session: session, channel: ch, frameSize: session.FrameSize(),
 		closed:   closing(ch),
 		returns:  ch.NotifyReturn(returnBuffer),
 		silent:   make(chan struct{}),
@@ -377,7 +377,9 @@ func write(r *request, s *laneSession) (through, usable bool) {
 			return false, true
 		}
 		p := &r.parcels[r.given]
-		confirm, err := s.channel.Publish(p.exchange, p.key, &p.message)
+		message := p.message
+		message.Headers = fitting(message.Headers, s.frameSize)
+		confirm, err := s.channel.Publish(p.exchange, p.key, &message)
 		if err != nil {
 			s.release(t)
 			r.fail(fmt.Errorf("publish: %w", err))

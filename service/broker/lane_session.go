@@ -34,8 +34,10 @@ type laneSession struct {
 	lane    *lane
 	session *rabbitmq.Session
 	channel *rabbitmq.Channel
-	closed  <-chan struct{}
-	returns <-chan amqp.Return
+	// frameSize bounds the headers of what is published.
+	frameSize int
+	closed    <-chan struct{}
+	returns   <-chan amqp.Return
 	// silent is closed when the channel was replaced because it confirms
 	// nothing any more: nobody needs to wait for it.
 	silent chan struct{}
