@@ -41,6 +41,13 @@ type tenantDirectory interface {
 	Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
 }
 
+// bodyMemory is what the bodies of requests may take. Reserve returns false when
+// there is not enough, for all or for the owner.
+type bodyMemory interface {
+	Reserve(owner string, n int64) bool
+	Release(owner string, n int64)
+}
+
 // Options is what New needs. All but the fields that say otherwise must be
 // set.
 type Options struct {
@@ -66,6 +73,11 @@ type Options struct {
 	// StreamDropped is told of every stream whose client did not read; may be
 	// nil.
 	StreamDropped func()
+	// Bodies is the memory that bodies share; nil for any amount.
+	Bodies bodyMemory
+	// BodyRefused is told of every body for which there was no memory; may be
+	// nil.
+	BodyRefused func()
 	// OpenAPI is the document to be served at /openapi.json.
 	OpenAPI []byte
 
@@ -188,6 +200,7 @@ func New(o Options) (http.Handler, error) {
 	}
 
 	engine.Use(
+		middleware.UnreadBodies(),
 		middleware.RequestID(),
 		middleware.AccessLog(o.Log, o.Observe),
 		middleware.Recover(o.Log),
@@ -224,7 +237,9 @@ func (r *route) chain(o *Options) []gin.HandlerFunc {
 	if r.scope != general {
 		chain = append(chain, middleware.SelectTenant(o.Directory))
 	}
-	return append(chain, middleware.BodyLimit(r.body), answer(r.handle))
+	return append(chain, middleware.Body(middleware.BodyOptions{
+		Limit: r.body, Memory: o.Bodies, Patience: cmp.Or(o.Timeout, DefaultTimeout), Refused: o.BodyRefused,
+	}), answer(r.handle))
 }
 
 // registerSystem registers the routes that are not part of the API.

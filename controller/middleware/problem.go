@@ -24,7 +24,8 @@ const defaultRetryAfter = 2 * time.Second
 func Fail(c *gin.Context, err error) {
 	c.Abort()
 	_ = c.Error(err)
-	if clientGone(c) {
+	// To net/http, whose body did not come in time has gone, too.
+	if clientGone(c) && !errors.Is(err, domain.ErrTooSlow) {
 		c.Set(goneKey, true)
 		return
 	}
@@ -104,6 +105,8 @@ func statusOf(kind domain.Kind) int {
 		return http.StatusConflict
 	case domain.ErrTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case domain.ErrTooSlow:
+		return http.StatusRequestTimeout
 	case domain.ErrUnsupported:
 		return http.StatusUnsupportedMediaType
 	case domain.ErrInvalid:
