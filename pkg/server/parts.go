@@ -9,6 +9,7 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
+	"lanekeeper/pkg/budget"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
@@ -52,7 +53,10 @@ type parts struct {
 	fleet       *fleet.Fleet
 	follower    *tenant.Follower
 	capacity    *tenant.Capacity
-	closeRedis  func() error
+	bodies      *budget.Memory
+
+	connectionEvents *connectionEvents
+	closeRedis       func() error
 
 	// migrated is closed when the schema is up to date.
 	migrated chan struct{}
