@@ -205,6 +205,7 @@ func New(o Options) (http.Handler, error) {
 		middleware.AccessLog(o.Log, o.Observe),
 		middleware.Recover(o.Log),
 		middleware.SecurityHeaders(),
+		middleware.HeadLimit(),
 	)
 	if o.OpenMode {
 		engine.Use(middleware.LoopbackOnly())

@@ -127,7 +127,9 @@ func writeProblem(c *gin.Context, p *model.Problem) {
 	}
 	p.Type = "about:blank"
 	p.Title = http.StatusText(p.Status)
-	p.Instance = c.Request.URL.EscapedPath()
+	if p.Instance == "" {
+		p.Instance = c.Request.URL.EscapedPath()
+	}
 	p.RequestID = domain.RequestID(c.Request.Context())
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal

@@ -82,8 +82,19 @@ func (c *Conn) Cut() bool {
 	return c.cut
 }
 
-// Write implements net.Conn.
-func (c *Conn) Write(data []byte) (written int, err error) {
+// Write implements net.Conn. What net/http says by itself of a request that it
+// cannot read is replaced by what Options.Refusal says.
+func (c *Conn) Write(data []byte) (int, error) {
+	if status := c.refusal(data); status != 0 {
+		if _, err := c.write(c.connections.refusal(status, c.RemoteAddr())); err != nil {
+			return 0, err
+		}
+		return len(data), nil
+	}
+	return c.write(data)
+}
+
+func (c *Conn) write(data []byte) (written int, err error) {
 	for {
 		paced, err := c.allow()
 		if err != nil {

@@ -57,6 +57,9 @@ type Options struct {
 	Exempt []netip.Prefix
 	// Pace is how fast answers have to be read.
 	Pace Pace
+	// Refusal returns the body of the answer to what net/http cannot read, by its
+	// status, and to connections that are not let in (503); may be nil.
+	Refusal func(status int, remote net.Addr) (contentType string, body []byte)
 	// Ended is told of every connection that was ended; may be nil. It must not
 	// block, and may be called by several goroutines at once.
 	Ended func(Event)
@@ -146,7 +149,7 @@ func (s *Connections) admit(inner net.Conn) *Conn {
 	victim, reason := s.enter(c)
 	if victim == c {
 		s.o.Ended(Event{Reason: reason, Remote: inner.RemoteAddr()})
-		refuse(inner)
+		s.refuse(inner)
 		return nil
 	}
 	if victim != nil {
@@ -296,12 +299,8 @@ func bufferLess(c net.Conn) {
 
 // refuse closes a connection that was not let in, and says why to those who
 // look.
-func refuse(c net.Conn) {
+func (s *Connections) refuse(c net.Conn) {
 	_ = c.SetWriteDeadline(time.Now().Add(refusalTimeout))
-	_, _ = c.Write([]byte(refusal))
+	_, _ = c.Write(s.refusal(http.StatusServiceUnavailable, c.RemoteAddr()))
 	_ = c.Close()
 }
-
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 2\r\nConnection: close\r\n\r\n" +
-	`{"type":"about:blank","title":"Service Unavailable","status":503,"code":"too_many_connections",` +
-	`"detail":"There are too many connections; use fewer, or try again."}` + "\n"

@@ -42,7 +42,8 @@ const (
 
 // httpServers returns the servers by the listeners they are for.
 func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
-	connections := newConnections(s.config, p.connectionEvents)
+	refused := refusals{p.metrics, s.log}
+	connections := newConnections(s.config, p.connectionEvents, refused)
 	p.metrics.RegisterConnections(connections.Open)
 	servers := map[net.Listener]*http.Server{
 		connections.Listen(s.listener): s.httpServer(p.handler, connections),
@@ -50,7 +51,7 @@ func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
 	if s.admin != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", p.metrics.Handler())
-		few := httpconn.New(httpconn.Options{Limit: adminConnections, Ended: p.connectionEvents.ended})
+		few := httpconn.New(httpconn.Options{Limit: adminConnections, Ended: p.connectionEvents.ended, Refusal: refused.body})
 		servers[few.Listen(s.admin)] = s.httpServer(mux, few)
 	}
 	return servers
@@ -61,7 +62,8 @@ func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
 func (s *Server) httpServer(handler http.Handler, connections *httpconn.Connections) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is no route
+		MaxHeaderBytes:               maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ConnState: connections.State,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if conn, ok := c.(*httpconn.Conn); ok {
@@ -74,7 +76,7 @@ func (s *Server) httpServer(handler http.Handler, connections *httpconn.Connecti
 
 // newConnections returns what keeps the connections of the API within what the
 // configuration says, or else within the limit of open files.
-func newConnections(c config.Config, events *connectionEvents) *httpconn.Connections {
+func newConnections(c config.Config, events *connectionEvents, refused refusals) *httpconn.Connections {
 	limit := c.Limits.Connections
 	if limit == 0 {
 		limit = max(fewestConnections, int(connectionsOfFiles*float64(fileLimit())))
@@ -84,7 +86,8 @@ func newConnections(c config.Config, events *connectionEvents) *httpconn.Connect
 		perAddress = max(fewestConnections/4, int(shareOfAddress*float64(limit)))
 	}
 	return httpconn.New(httpconn.Options{
-		Limit: limit, PerAddress: perAddress, Exempt: proxyNetworks(c.TrustedProxies), Ended: events.ended,
+		Limit: limit, PerAddress: perAddress, Exempt: proxyNetworks(c.TrustedProxies),
+		Ended: events.ended, Refusal: refused.body,
 	})
 }
 
