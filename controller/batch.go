@@ -33,7 +33,7 @@ type batchEntry struct {
 //	@Param			body		body		model.PublishBatch	true	"The messages"
 //	@Success		202			{object}	model.BatchResult	"All messages were accepted"
 //	@Success		207			{object}	model.BatchResult	"Some messages were rejected"
-//	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages/batch [post]
 func (m *messageController) publishBatch(c *gin.Context) error {
 	tenant := middleware.Tenant(c)

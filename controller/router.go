@@ -179,7 +179,7 @@ func routes(o *Options) []route {
 //	@version					1
 //	@description				Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.
 //	@description
-//	@description				Errors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused.
+//	@description				Errors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused. A body has to come within 5.5 seconds, and a second more for each 256 KiB: 408 `body_too_slow`. An answer has to be read at 64 KiB a second on average, or else the connection is closed. 503 `body_budget` says that an owner, or all, have too many bodies in memory; 414 and 431 that the head of a request is too large.
 //	@license.name				Apache-2.0
 //	@BasePath					/api
 //	@securityDefinitions.apikey	BearerAuth
