@@ -118,6 +118,14 @@ func scenarios(n figures) []scenario {
 			must: p99 + fmt.Sprintf(", no connection lost, all of them dead letters within %v, what is behind them stored", unreadableLimit), run: unreadableHeader,
 		},
 		{
+			name: "slow-readers", fault: fmt.Sprintf("%d clients that ask for ten messages of 1 MB and read nothing", slowReaders),
+			must: p99 + fmt.Sprintf("; the service takes at most %d MiB", slowMemory>>20), run: slowReadersScenario,
+		},
+		{
+			name: "stuck-uploads", fault: fmt.Sprintf("%d clients that send all of a batch of 16 MiB but its last bytes", stuckUploads),
+			must: p99 + fmt.Sprintf("; the service takes at most %d MiB", slowMemory>>20), run: stuckUploadsScenario,
+		},
+		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
