@@ -279,6 +279,21 @@ func TestRedaction(t *testing.T) {
 	require.Equal(t, mask, c.Redacted().JWTSecret)
 }
 
+// A URL may name several hosts, as one does for a database with a standby.
+func TestRedactSeveralHosts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"postgres://user:hunter2@one:5432,two:5433/db?target_session_attrs=read-write": "postgres://user:xxxxx@one:5432,two:5433/db?target_session_attrs=read-write",
+		"postgres://user:hunter2@one,two,three/db?password=hunter2":                    "postgres://user:xxxxx@one,two,three/db?password=xxxxx",
+		"postgres://user@one,two/db":                                                   "postgres://user@one,two/db",
+		"amqp://user:hunter2@one/v,amqp://two":                                         "amqp://user:xxxxx@one/v,amqp://two",
+		"amqp://user:1/hunter2,x@one/v":                                                mask,
+		"postgres://user:hun,ter2@one,two/db":                                          mask,
+	} {
+		require.Equal(t, want, RedactURL(text), text)
+	}
+}
+
 func FuzzRedactURL(f *testing.F) {
 	for _, seed := range []string{"hunter2", "hun,ter", "a/b", "a@b", "%41", "a:b", "?", "#x"} {
 		f.Add(seed)

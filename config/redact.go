@@ -86,6 +86,9 @@ func RedactURL(text string) string {
 		return ""
 	}
 	parts := strings.Split(text, ",")
+	if namesHosts(text) {
+		parts = []string{text}
+	}
 	for i, part := range parts {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Scheme == "" || u.Opaque != "" {
@@ -102,4 +105,11 @@ func RedactURL(text string) string {
 		parts[i] = u.Redacted()
 	}
 	return strings.Join(parts, ",")
+}
+
+// namesHosts tells whether all commas of a URL are between its hosts, as in
+// postgres://one,two/db. Any other may be part of a password.
+func namesHosts(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && strings.Contains(u.Host, ",") && strings.Count(u.Host, ",") == strings.Count(text, ",")
 }
