@@ -38,6 +38,13 @@ type ReplicaRepository interface {
 	DeleteDeadReplicas(ctx context.Context, age time.Duration) (int, error)
 }
 
+// DatabaseClock tells the time of the database, which is that of all replicas.
+type DatabaseClock interface {
+	// DatabaseTime returns the time at the moment of the answer, or
+	// ErrUnavailable.
+	DatabaseTime(ctx context.Context) (time.Time, error)
+}
+
 // ReportRepository keeps what replicas tell of their consumers. Methods are
 // safe for concurrent use.
 type ReportRepository interface {

@@ -81,6 +81,17 @@ func (s *Store) RemoveReplica(ctx context.Context, name string) error {
 	return translate(err, "remove replica")
 }
 
+const databaseTimeSQL = `SELECT clock_timestamp()`
+
+// DatabaseTime implements domain.DatabaseClock.
+func (s *Store) DatabaseTime(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	if err := s.fleet.QueryRow(ctx, databaseTimeSQL).Scan(&at); err != nil {
+		return time.Time{}, translate(err, "ask for the time")
+	}
+	return at, nil
+}
+
 // Reports outlive their replica when another one took its place.
 const deleteDeadReplicasSQL = `
 WITH dead AS (

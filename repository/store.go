@@ -108,6 +108,7 @@ var (
 	_ domain.DeadLetterRepository  = (*Store)(nil)
 	_ domain.ReplicaRepository     = (*Store)(nil)
 	_ domain.ReportRepository      = (*Store)(nil)
+	_ domain.DatabaseClock         = (*Store)(nil)
 	_ domain.ChangeWatcher         = (*Store)(nil)
 	_ domain.StreamRepository      = (*Store)(nil)
 )

@@ -43,6 +43,7 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	if p.store, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
+	p.clock = fleet.NewClock(p.store, log)
 	p.metrics = metrics.New(metrics.Options{TenantLabels: c.Metrics.TenantLabels, MaxTenants: c.Metrics.MaxTenants})
 	p.connectionEvents = newConnectionEvents(p.metrics, log)
 	p.bodies = newBodies(c)
@@ -97,7 +98,7 @@ func (p *parts) assembleStreams(redis *redis.Options) {
 		Streams: p.store, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
 	})
 	p.metrics.RegisterStreams(p.streams.Clients)
-	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Log: p.log})
+	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Now: p.clock.Now, Log: p.log})
 }
 
 // assembleFleet builds what decides which tenants are consumed here.
@@ -120,7 +121,7 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 		Committed:    p.streams.Committed,
 	})
 	p.transmit = transmit.NewClient(transmit.ClientOptions{
-		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion,
+		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion, Now: p.clock.Now,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
 		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Depths: p.broker, Writer: p.writer,
@@ -190,7 +191,7 @@ func (p *parts) depth(tenantID uuid.UUID) (int64, bool) {
 
 // assembleAPI builds the routes.
 func (p *parts) assembleAPI() error {
-	p.auth = newAuth(p.config, p.store, p.directory, p.log)
+	p.auth = newAuth(p.config, p.store, p.directory, p.clock, p.log)
 	var metricsHandler http.Handler
 	if p.config.AdminPort == 0 {
 		metricsHandler = p.metrics.Handler()
@@ -224,10 +225,10 @@ func openStore(ctx context.Context, c config.Config) (*repository.Store, error) 
 	return store, nil
 }
 
-func newAuth(c config.Config, store *repository.Store, directory *tenant.Directory, log *slog.Logger) *auth.Service {
+func newAuth(c config.Config, store *repository.Store, directory *tenant.Directory, clock *fleet.Clock, log *slog.Logger) *auth.Service {
 	return auth.NewService(auth.Options{
 		Users: store, Tenants: directory, Secrets: tokenSecrets(c, store), Issuer: c.AppName, Audience: c.AppName,
-		Lifetime: c.JWTLifetime, OpenMode: c.OpenMode(), Log: log,
+		Lifetime: c.JWTLifetime, OpenMode: c.OpenMode(), Clock: clock.Now, Log: log,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"lanekeeper/domain"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
+	"lanekeeper/service/fleet"
 	"lanekeeper/service/tenant"
 )
 
@@ -103,7 +104,9 @@ func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(
 		return err
 	}
 	defer store.Close()
-	return work(newAuth(c, store, tenant.NewDirectory(store), log))
+	clock := fleet.NewClock(store, log)
+	clock.Ask(ctx)
+	return work(newAuth(c, store, tenant.NewDirectory(store), clock, log))
 }
 
 // CheckHealth returns nil when the service on this machine is ready.

@@ -50,6 +50,7 @@ type parts struct {
 	auth        *auth.Service
 	streams     *stream.Service
 	tickets     *stream.Tickets
+	clock       *fleet.Clock
 	fleet       *fleet.Fleet
 	follower    *tenant.Follower
 	capacity    *tenant.Capacity
@@ -73,6 +74,9 @@ func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
 	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
 	p.stopFleet = p.background(ctx, "fleet", func(ctx context.Context) {
+		var clock sync.WaitGroup
+		clock.Go(func() { p.clock.Run(ctx) })
+		defer clock.Wait()
 		select {
 		case <-p.migrated:
 			p.fleet.Run(ctx)

@@ -48,8 +48,11 @@ type Options struct {
 	OpenMode bool
 	// Cost of hashing passwords; zero is DefaultCost.
 	Cost Cost
-	// Now is the clock; nil is time.Now.
+	// Now is the clock by which time passes; nil is time.Now.
 	Now func() time.Time
+	// Clock tells the time that tokens speak of, which is the same for all who
+	// issue and verify them; nil is Now.
+	Clock func() time.Time
 	Log *slog.Logger
 }
 
@@ -64,6 +67,7 @@ type Service struct {
 	tenants  tenantDirectory
 	openMode bool
 	now      func() time.Time
+	clock    func() time.Time
 	log      *slog.Logger
 
 	tokens    *tokens
@@ -79,13 +83,18 @@ func NewService(o Options) *Service {
 	if now == nil {
 		now = time.Now
 	}
+	clock := o.Clock
+	if clock == nil {
+		clock = now
+	}
 	return &Service{
 		users:     o.Users,
 		tenants:   o.Tenants,
 		openMode:  o.OpenMode,
 		now:       now,
+		clock:     clock,
 		log:       o.Log,
-		tokens:    newTokens(o.Secrets, o.Issuer, o.Audience, cmp.Or(o.Lifetime, DefaultLifetime), now),
+		tokens:    newTokens(o.Secrets, o.Issuer, o.Audience, cmp.Or(o.Lifetime, DefaultLifetime), clock),
 		passwords: newPasswords(cmp.Or(o.Cost, DefaultCost())),
 		accounts:  newAccounts(o.Users, now),
 		byAccount: newLimiter(accountRate, accountBurst, now),
@@ -120,7 +129,7 @@ func (s *Service) Authenticate(ctx context.Context, authorization string) (domai
 // cannot be found out. The built-in admin of open mode stays what it is as
 // long as there is open mode.
 func (s *Service) Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error) {
-	if !p.ExpiresAt.IsZero() && !s.now().Before(p.ExpiresAt) {
+	if !p.ExpiresAt.IsZero() && !s.clock().Before(p.ExpiresAt) {
 		return domain.Principal{}, tokenExpired(nil)
 	}
 	if p.UserID == uuid.Nil {
