@@ -60,8 +60,9 @@ type Collector struct {
 	every   time.Duration
 	// sessions has a slot for each session at a time, first come, first served.
 	sessions chan struct{}
-	// paused is until when the store is left alone, in Unix nanoseconds.
-	paused atomic.Int64
+	// paused is until when the store is left alone, by the monotonic clock; nil
+	// if it never was.
+	paused atomic.Pointer[time.Time]
 }
 
 // NewCollector returns a Collector, which collects for the tenants that have a
@@ -173,7 +174,7 @@ func (l *collection) session(ctx context.Context) (more bool, err error) {
 	case <-ctx.Done():
 		return false, nil
 	}
-	if err := sleep(ctx, time.Until(time.Unix(0, c.paused.Load()))); err != nil {
+	if err := sleep(ctx, c.pause()); err != nil {
 		return false, nil // it was told to stop
 	}
 	select {
@@ -266,6 +267,15 @@ func (l *collection) collect(ctx context.Context, batch []domain.Delivery, acks 
 	return nil
 }
 
+// pause returns how long the store is to be left alone.
+func (c *Collector) pause() time.Duration {
+	until := c.paused.Load()
+	if until == nil {
+		return 0
+	}
+	return time.Until(*until)
+}
+
 // record returns the tags of the letters that are recorded. One that the store
 // refuses does not keep the others from it; it stays in the queue.
 func (l *collection) record(ctx context.Context, letters []domain.DeadLetter, tags []uint64) ([]uint64, error) {
@@ -281,7 +291,7 @@ func (l *collection) record(ctx context.Context, letters []domain.DeadLetter, ta
 		c.options.Log.DebugContext(ctx, "dead letters recorded", slog.Int("letters", len(letters)))
 		return tags, nil
 	case ctx.Err() != nil, errors.Is(err, domain.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		c.paused.Store(time.Now().Add(storePause).UnixNano())
+		c.paused.Store(new(time.Now().Add(storePause)))
 		return nil, fmt.Errorf("record dead letters: %w", err)
 	case len(letters) == 1:
 		c.options.Log.ErrorContext(ctx, "dead letter cannot be recorded and stays in its queue",

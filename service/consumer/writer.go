@@ -65,9 +65,9 @@ type WriterOptions struct {
 type Writer struct {
 	options WriterOptions
 	jobs    chan *job
-	// outage is when the store became unavailable, in Unix nanoseconds; zero
+	// outage is when the store became unavailable, by the monotonic clock; nil
 	// while it is there. Written by Run, read by anyone.
-	outage atomic.Int64
+	outage atomic.Pointer[time.Time]
 
 	queues  map[uuid.UUID]*tenantQueue
 	turn    []*tenantQueue // tenants with rows, in the order of their turns
@@ -107,7 +107,10 @@ func NewWriter(o WriterOptions) *Writer {
 // false while it is.
 func (w *Writer) UnavailableSince() (time.Time, bool) {
 	at := w.outage.Load()
-	return time.Unix(0, at), at != 0
+	if at == nil {
+		return time.Time{}, false
+	}
+	return *at, true
 }
 
 // tenantQueue holds the rows of one tenant, oldest first.

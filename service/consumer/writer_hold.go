@@ -39,8 +39,8 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcom
 	if err == nil || !errors.Is(err, domain.ErrUnavailable) {
 		return outcomes, err
 	}
-	w.outage.Store(time.Now().UnixNano())
-	defer w.outage.Store(0)
+	w.outage.Store(new(time.Now()))
+	defer w.outage.Store(nil)
 	w.options.Log.WarnContext(ctx, "store unavailable, holding deliveries", slog.Int("rows", len(batch)), slog.Any("error", err))
 	refusals := 0
 	for wait := minStoreBackoff; ; wait = min(2*wait, maxStoreBackoff) {

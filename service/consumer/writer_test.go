@@ -233,8 +233,9 @@ func TestWriterHoldsThroughAnOutage(t *testing.T) {
 	for range 3 {
 		<-down
 	}
-	_, away := w.UnavailableSince()
+	since, away := w.UnavailableSince()
 	require.True(t, away)
+	require.Contains(t, since.String(), " m=", "whoever sets the clock makes an outage no longer and no shorter")
 	store.setFault(nil)
 	require.NoError(t, <-done)
 	require.Eventually(t, func() bool { _, away := w.UnavailableSince(); return !away }, time.Second, time.Millisecond)

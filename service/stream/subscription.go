@@ -34,7 +34,7 @@ func (b *bus) listen(ctx context.Context) (subscribed bool, err error) {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
 	w := watch{subscription: p}
-	w.since.Store(time.Now().UnixNano()) // the subscription is to be answered as well
+	w.since.Store(new(time.Now())) // the subscription is to be answered as well
 	watching, cancel := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
@@ -66,9 +66,9 @@ func (b *bus) listen(ctx context.Context) (subscribed bool, err error) {
 // watch tries out a subscription by asking and waiting for the answer.
 type watch struct {
 	subscription *redis.PubSub
-	// since is when what is not answered was asked, in Unix nanoseconds; 0
+	// since is when what is not answered was asked, by the monotonic clock; nil
 	// when everything is.
-	since atomic.Int64
+	since atomic.Pointer[time.Time]
 }
 
 // run asks every pingPause, and tells when an answer is slow. It returns when
@@ -84,18 +84,17 @@ func (w *watch) run(ctx context.Context, slow func()) {
 			return
 		}
 		since := w.since.Load()
-		age := time.Since(time.Unix(0, since))
 		switch {
-		case since == 0 && time.Since(asked) >= pingPause:
+		case since == nil && time.Since(asked) >= pingPause:
 			asked = time.Now()
-			w.since.Store(asked.UnixNano())
+			w.since.Store(new(asked))
 			if w.subscription.Ping(ctx) != nil {
 				return
 			}
-		case since == 0:
-		case age > deadAnswer:
+		case since == nil:
+		case time.Since(*since) > deadAnswer:
 			return
-		case age > slowAnswer:
+		case time.Since(*since) > slowAnswer:
 			slow()
 		}
 	}
@@ -103,6 +102,6 @@ func (w *watch) run(ctx context.Context, slow func()) {
 
 // answered notes the answer, and tells whether it came in time.
 func (w *watch) answered() bool {
-	since := w.since.Swap(0)
-	return since == 0 || time.Since(time.Unix(0, since)) <= slowAnswer
+	since := w.since.Swap(nil)
+	return since == nil || time.Since(*since) <= slowAnswer
 }
