@@ -121,6 +121,11 @@ func TestPoolsKeepTheirLimits(t *testing.T) {
 		require.Equal(t, "15s", read(on, "idle_in_transaction_session_timeout"))
 		require.Equal(t, "lanekeeper", read(on, "application_name"))
 		require.Equal(t, "off", read(on, "jit"))
+		// What a replica holds is free soon after it has vanished without a word.
+		require.Equal(t, "10", read(on, "tcp_keepalives_idle"))
+		require.Equal(t, "5", read(on, "tcp_keepalives_interval"))
+		require.Equal(t, "3", read(on, "tcp_keepalives_count"))
+		require.Equal(t, "25000", read(on, "tcp_user_timeout"))
 		return nil
 	})
 	require.NoError(t, err)

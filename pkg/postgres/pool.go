@@ -22,6 +22,20 @@ const (
 	// cancelDeadline is how long a cancelled statement may take to end after
 	// the server was asked to cancel it; then the connection is cut.
 	cancelDeadline = time.Second
+
+	// A server that has vanished without a word is noticed in 15 s on a
+	// connection that waits for it, and a client that has vanished in 25 s. The
+	// client comes first: until then what it holds, such as an advisory lock, is
+	// still its own. Without this Linux takes two hours and eleven minutes.
+	clientAliveIdle  = 5 * time.Second
+	clientAliveEvery = 5 * time.Second
+	clientAliveTries = 2
+	serverAliveIdle  = "10" // seconds, as are the intervals
+	serverAliveEvery = "5"
+	serverAliveTries = "3"
+	// serverUserTimeout is the same, in milliseconds, for a client that does not
+	// confirm what the server has sent.
+	serverUserTimeout = "25000"
 )
 
 // PlanMode is a value of the server's setting plan_cache_mode; "" leaves the
@@ -103,6 +117,10 @@ func ParseConfig(url string, o PoolOptions) (*pgx.ConnConfig, error) {
 }
 
 func (o PoolOptions) apply(config *pgx.ConnConfig) {
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: clientAliveIdle, Interval: clientAliveEvery, Count: clientAliveTries,
+	}}
+	config.DialFunc = dialer.DialContext
 	if dial := config.DialFunc; o.Dialed != nil {
 		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dial(ctx, network, address)
@@ -125,6 +143,10 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 	setDefault("statement_timeout", milliseconds(o.StatementTimeout))
 	setDefault("lock_timeout", milliseconds(o.LockTimeout))
 	setDefault("idle_in_transaction_session_timeout", milliseconds(o.IdleInTransactionTimeout))
+	setDefault("tcp_keepalives_idle", serverAliveIdle)
+	setDefault("tcp_keepalives_interval", serverAliveEvery)
+	setDefault("tcp_keepalives_count", serverAliveTries)
+	setDefault("tcp_user_timeout", serverUserTimeout)
 	setDefault("default_transaction_isolation", "read committed")
 	// A plan over many partitions looks expensive enough to be compiled,
 	// which takes longer than running it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -146,4 +147,36 @@ func waitForState(t *testing.T, watcher *pgxpool.Pool, pid uint32, want string) 
 			return
 		}
 	}
+}
+
+// A connection to a server that has vanished is noticed before the server, if
+// it is there after all, gives away what the connection holds.
+func TestSilentServersAreNoticed(t *testing.T) {
+	t.Parallel()
+	var dialed net.Conn
+	config, err := postgres.ParseConfig(devtest.Postgres(t), postgres.PoolOptions{
+		Dialed: func(conn net.Conn) net.Conn { dialed = conn; return conn },
+	})
+	require.NoError(t, err)
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	raw, err := dialed.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	read := func(option int) (value int) {
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			value, err = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option)
+		}))
+		require.NoError(t, err)
+		return value
+	}
+	client := read(syscall.TCP_KEEPIDLE) + read(syscall.TCP_KEEPINTVL)*read(syscall.TCP_KEEPCNT)
+	number := func(setting string) (n int) {
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT current_setting($1)::int`, setting).Scan(&n))
+		return n
+	}
+	server := number("tcp_keepalives_idle") + number("tcp_keepalives_interval")*number("tcp_keepalives_count")
+	require.Less(t, client, server)
+	require.LessOrEqual(t, server, 30)
+	require.LessOrEqual(t, number("tcp_user_timeout"), 30_000)
 }
