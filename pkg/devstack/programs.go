@@ -93,6 +93,10 @@ func findPostgres(major string) (string, error) {
 	return "", &NotInstalledError{Packages: []string{packagePostgres}}
 }
 
+// PostgresPrograms returns the directory of the newest PostgreSQL's programs. It
+// fails with a *NotInstalledError when there is none.
+func PostgresPrograms() (string, error) { return findPostgres("") }
+
 // majorOf reads the version out of a directory such as /usr/lib/postgresql/15/bin.
 func majorOf(dir string) int {
 	digits := strings.TrimLeft(filepath.Base(filepath.Dir(dir)), "abcdefghijklmnopqrstuvwxyz@-")

@@ -18,6 +18,7 @@ type client struct {
 	bases []string // of all replicas, which take turns
 	turn  *atomic.Uint64
 	http  *http.Client
+	token string // none in open mode
 	*notes
 }
 
@@ -40,7 +41,7 @@ func newClient(bases ...string) *client {
 
 // at returns the same client for one replica only.
 func (c *client) at(base string) *client {
-	return &client{bases: []string{base}, turn: c.turn, http: c.http, notes: c.notes}
+	return &client{bases: []string{base}, turn: c.turn, http: c.http, token: c.token, notes: c.notes}
 }
 
 func (c *client) base() string { return c.bases[c.turn.Add(1)%uint64(len(c.bases))] }
@@ -84,6 +85,9 @@ func (c *client) call(ctx context.Context, method, path, tenant, key string, bod
 	}
 	if tenant != "" {
 		request.Header.Set("X-Tenant-Id", tenant)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	if key != "" {
 		request.Header.Set("Idempotency-Key", key)

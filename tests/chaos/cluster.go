@@ -35,7 +35,11 @@ var errReturned = errors.New("a message was returned")
 // Call leave at the end.
 func (st *stage) onCluster(ctx context.Context, tenants int) (c *cluster, leave func(), err error) {
 	begun := time.Now()
-	if c, err = startCluster(ctx, filepath.Join(st.dir, "cluster"), st.name); err != nil {
+	root, err := st.suite.brokerRoot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = startCluster(ctx, clusterSite{dir: filepath.Join(st.dir, "cluster"), vhost: st.name, root: root}); err != nil {
 		return nil, nil, fmt.Errorf("start three brokers: %w", err)
 	}
 	st.suite.say("three brokers are up after %.1f s", time.Since(begun).Seconds())
@@ -47,7 +51,7 @@ func (st *stage) onCluster(ctx context.Context, tenants int) (c *cluster, leave 
 		c.stop()
 		st.servers, st.brokerURL = shared, address
 	}
-	err = st.boot(ctx, st.databaseURL, c.urls(), tenants)
+	err = st.boot(ctx, st.databaseURL, c.urls(0), tenants)
 	if err == nil {
 		err = st.awaitReplicated(ctx)
 	}

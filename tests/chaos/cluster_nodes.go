@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,7 +30,17 @@ const (
 // time uses it.
 type cluster struct {
 	nodes []*brokerNode
-	epmd  *service // the port mapper, by which they find each other
+	epmd  []*service // port mappers, by which they find each other: one on each host
+}
+
+// clusterSite is where and how a cluster runs.
+type clusterSite struct {
+	dir, vhost string
+	// hosts are one for each node; none when all are on this one.
+	hosts []*host
+	// root is the directory of a file system that has the programs; "" for the
+	// installed ones.
+	root string
 }
 
 // brokerNode is one of them: a process that can be killed and started again on
@@ -40,16 +48,18 @@ type cluster struct {
 type brokerNode struct {
 	service
 
-	name                         string // as Erlang knows it
-	vhost                        string // the only one, made by the first start
+	name                         string   // as Erlang knows it
+	vhost                        string   // the only one, made by the first start
+	erlang                       string   // more arguments of its virtual machine
+	wrapHost                     []string // what puts a program on its host
 	amqp, distribution, httpPort int
 }
 
 // startCluster starts the first node and then the others, which join it, and
 // returns when all answer. (Nodes that begin at the same time may find each
 // other too late, and then each is a cluster of its own.)
-func startCluster(ctx context.Context, dir, vhost string) (*cluster, error) {
-	server, epmd, err := brokerPrograms()
+func startCluster(ctx context.Context, site clusterSite) (*cluster, error) {
+	server, epmd, err := brokerPrograms(site.root)
 	if err != nil {
 		return nil, err
 	}
@@ -57,30 +67,39 @@ func startCluster(ctx context.Context, dir, vhost string) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find ports: %w", err)
 	}
-	c := &cluster{epmd: &service{logFile: filepath.Join(dir, "epmd.log")}}
+	c := &cluster{}
 	mapper := ports[0]
 	for i := range clusterSize {
-		n := &brokerNode{name: fmt.Sprintf("lk%d-%d@localhost", mapper, i+1), vhost: vhost}
+		n := &brokerNode{name: fmt.Sprintf("lk%d-%d@localhost", mapper, i+1), vhost: site.vhost}
+		n.ip, n.erlang = "127.0.0.1", "-kernel inet_dist_use_interface {127,0,0,1}"
+		if site.hosts != nil {
+			n.ip, n.wrap, n.erlang = site.hosts[i].ip, site.hosts[i].wrap(), "-kernel net_ticktime "+strconv.Itoa(tickTime)
+			n.name = "lk@" + n.ip
+		}
 		n.amqp, n.distribution, n.httpPort = ports[3*i+1], ports[3*i+2], ports[3*i+3]
 		c.nodes = append(c.nodes, n)
 	}
 	cookie := rand.Text()
-	for i, n := range c.nodes { // makes dir, too
-		home := filepath.Join(dir, "node-"+strconv.Itoa(i+1))
+	for i, n := range c.nodes {
+		home := filepath.Join(site.dir, "node-"+strconv.Itoa(i+1))
 		if err := n.configure(home, cookie, server, mapper, c.nodes); err != nil {
 			return nil, err
 		}
+		if err := n.enter(home, site.root); err != nil {
+			return nil, err
+		}
+		if i == 0 || site.hosts != nil {
+			c.epmd = append(c.epmd, n.mapper(epmd, filepath.Join(site.dir, "epmd.log"), mapper))
+		}
 	}
-	c.epmd.program = filepath.Join(dir, "epmd")
-	script := fmt.Sprintf("#!/bin/sh\nexec %s -port %d -address 127.0.0.1\n", epmd, mapper)
-	if err := os.WriteFile(c.epmd.program, []byte(script), 0o700); err != nil {
-		return nil, fmt.Errorf("write a script: %w", err)
+	for _, m := range c.epmd {
+		if err = m.launch(); err != nil {
+			break
+		}
 	}
-	c.epmd.environment = plainEnvironment(dir)
-	if err := c.epmd.launch(); err != nil {
-		return nil, err
+	if err == nil {
+		err = c.nodes[0].launch()
 	}
-	err = c.nodes[0].launch()
 	if err == nil {
 		err = c.nodes[0].awaitUp(ctx)
 	}
@@ -94,23 +113,6 @@ func startCluster(ctx context.Context, dir, vhost string) (*cluster, error) {
 	return c, nil
 }
 
-// brokerPrograms finds RabbitMQ's own script, not the wrapper that Debian puts
-// on the path, and the port mapper.
-func brokerPrograms() (server, epmd string, err error) {
-	for _, dir := range []string{"/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"} {
-		if server, err = exec.LookPath(filepath.Join(dir, "rabbitmq-server")); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("find RabbitMQ: %w", err)
-	}
-	if epmd, err = exec.LookPath("epmd"); err != nil {
-		return "", "", fmt.Errorf("find Erlang's port mapper: %w", err)
-	}
-	return server, epmd, nil
-}
-
 // plainEnvironment is the least that RabbitMQ's scripts need, and nothing of
 // the caller's: RABBITMQ_ variables would change what they do.
 func plainEnvironment(home string) []string {
@@ -120,7 +122,7 @@ func plainEnvironment(home string) []string {
 // configure writes what the node needs to start.
 func (n *brokerNode) configure(home, cookie, server string, mapper int, all []*brokerNode) error {
 	conf := []string{
-		"listeners.tcp.default = 127.0.0.1:" + strconv.Itoa(n.amqp),
+		"listeners.tcp.default = " + n.address(n.amqp),
 		"loopback_users = none",
 		// One that is made later is missing for a while on a node that is
 		// still busy with starting.
@@ -129,7 +131,7 @@ func (n *brokerNode) configure(home, cookie, server string, mapper int, all []*b
 		"log.console = true",
 		"log.console.level = warning",
 		"log.file = false",
-		"management.tcp.ip = 127.0.0.1",
+		"management.tcp.ip = " + n.ip,
 		"management.tcp.port = " + strconv.Itoa(n.httpPort),
 		"management_agent.disable_metrics_collector = true",
 		// What a node does that sees only itself: it stops serving.
@@ -160,13 +162,14 @@ func (n *brokerNode) configure(home, cookie, server string, mapper int, all []*b
 	n.program, n.logFile = filepath.Join(home, "start"), filepath.Join(home, "log")
 	n.environment = append(plainEnvironment(home),
 		"RABBITMQ_NODENAME="+n.name,
-		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_USE_LONGNAME="+strconv.FormatBool(!strings.HasSuffix(n.name, "@localhost")),
+		"RABBITMQ_NODE_IP_ADDRESS="+n.ip,
 		"RABBITMQ_NODE_PORT="+strconv.Itoa(n.amqp),
 		"RABBITMQ_DIST_PORT="+strconv.Itoa(n.distribution),
 		// Three of them share this machine's processors with the load.
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+n.erlang+" +sbwt none +sbwtdcpu none +sbwtdio none",
 		"ERL_EPMD_PORT="+strconv.Itoa(mapper),
-		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_EPMD_ADDRESS="+n.ip,
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(home, "rabbitmq.conf"),
 		"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(home, "advanced.config"),
 		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(home, "env.conf"),
@@ -183,12 +186,12 @@ func (n *brokerNode) configure(home, cookie, server string, mapper int, all []*b
 
 // url is where the node takes AMQP connections.
 func (n *brokerNode) url() string {
-	return "amqp://guest:guest@" + net.JoinHostPort("127.0.0.1", strconv.Itoa(n.amqp)) + "/" + n.vhost
+	return "amqp://guest:guest@" + n.address(n.amqp) + "/" + n.vhost
 }
 
 // managementURL is where its HTTP API is.
 func (n *brokerNode) managementURL() string {
-	return "http://guest:guest@" + net.JoinHostPort("127.0.0.1", strconv.Itoa(n.httpPort))
+	return "http://guest:guest@" + n.address(n.httpPort)
 }
 
 // awaitUp waits until the node answers.
@@ -230,11 +233,11 @@ func (c *cluster) running() *brokerNode {
 	return c.nodes[0]
 }
 
-// urls are all nodes, as the service takes them.
-func (c *cluster) urls() string {
+// urls are all nodes, as the service takes them: that with the number first.
+func (c *cluster) urls(first int) string {
 	var urls []string
-	for _, n := range c.nodes {
-		urls = append(urls, n.url())
+	for i := range c.nodes {
+		urls = append(urls, c.nodes[(first+i)%len(c.nodes)].url())
 	}
 	return strings.Join(urls, ",")
 }
@@ -244,5 +247,7 @@ func (c *cluster) stop() {
 	for _, n := range c.nodes {
 		n.kill()
 	}
-	c.epmd.kill()
+	for _, m := range c.epmd {
+		m.kill()
+	}
 }

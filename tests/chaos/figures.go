@@ -38,6 +38,9 @@ type figures struct {
 	clusterLoad int           // publications meanwhile
 	minority    time.Duration // for how long two of three are away
 
+	cuts   int           // of the network between hosts
+	cutFor time.Duration // about how long each lasts
+
 	others  int           // tenants that want to be left in peace
 	measure time.Duration // one phase of measuring them
 	locked  time.Duration
@@ -63,6 +66,7 @@ func figuresFor(short bool) figures {
 			createRounds: 1, newTenants: 15, crashes: 3, stepCrashes: 2, stepsAtOnce: 6, fleetTenants: 24, fleetKills: 2, streamMessages: 4000, streamClients: 12, streamRestless: 3,
 			crowd: 50, crowdLimit: 10 * time.Second,
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
+			cuts: 2, cutFor: 10 * time.Second,
 			others: 20, measure: 4 * time.Second, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
 		}
 	}
@@ -74,6 +78,7 @@ func figuresFor(short bool) figures {
 		createRounds: 5, newTenants: 50, crashes: 20, stepsAtOnce: 1, fleetTenants: 60, fleetKills: 10, streamMessages: 100_000, streamClients: 50, streamRestless: 10,
 		crowd: 1000, crowdLimit: 30 * time.Second,
 		leaderKills: 5, clusterLoad: 50_000, minority: 45 * time.Second,
+		cuts: 20, cutFor: 30 * time.Second,
 		others: 50, measure: 30 * time.Second, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99, slack: 1,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,30 +32,52 @@ type fleet struct {
 	killed   map[string]int64 // when each killed process ended, by its id
 }
 
-// bootFleet starts replicas that record when they store, with more environment
-// variables, and makes tenants.
-func (st *stage) bootFleet(ctx context.Context, tenants int, environment ...string) (*fleet, error) {
-	f := &fleet{st: st, record: filepath.Join(st.dir, "record"), killed: make(map[string]int64)}
-	var bases []string
-	for i := range replicas {
-		s, err := newService(st.suite.bugs, filepath.Join(st.dir, fmt.Sprintf("service-%d.log", i+1)), st.databaseURL, st.brokerURL,
-			append(environment, "CHAOS_RECORD="+f.record)...)
-		if err != nil {
-			return nil, err
-		}
+// newFleet returns one without replicas.
+func (st *stage) newFleet() *fleet {
+	return &fleet{st: st, record: filepath.Join(st.dir, "record"), killed: make(map[string]int64)}
+}
+
+// add adds a replica that records when it stores, with more environment
+// variables. It is not started.
+func (f *fleet) add(number int, databaseURL, brokerURL string, environment ...string) error {
+	s, err := newService(f.st.suite.bugs, filepath.Join(f.st.dir, fmt.Sprintf("service-%d.log", number+1)), databaseURL, brokerURL,
+		slices.Concat(environment, []string{"CHAOS_RECORD=" + f.record})...)
+	if err == nil {
 		f.replicas = append(f.replicas, s)
+	}
+	return err
+}
+
+// boot starts the replicas and makes tenants. Without a token they are in open
+// mode.
+func (f *fleet) boot(ctx context.Context, token string, tenants int) (err error) {
+	st := f.st
+	var bases []string
+	for _, s := range f.replicas {
 		bases = append(bases, s.url())
 	}
 	st.service, st.siblings = f.replicas[0], f.replicas[1:]
 	st.client = newClient(bases...)
+	st.client.token = token
 	for _, s := range f.replicas {
 		if err := s.start(ctx); err != nil {
+			return err
+		}
+	}
+	st.tenants, err = st.createTenants(ctx, "tenant", tenants)
+	return err
+}
+
+// bootFleet starts replicas that record when they store, with more environment
+// variables, and makes tenants.
+func (st *stage) bootFleet(ctx context.Context, tenants int, environment ...string) (*fleet, error) {
+	f := st.newFleet()
+	for i := range replicas {
+		if err := f.add(i, st.databaseURL, st.brokerURL, environment...); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	st.tenants, err = st.createTenants(ctx, "tenant", tenants)
-	return f, err
+	return f, f.boot(ctx, "", tenants)
 }
 
 // consumer is what GET /consumers tells of one tenant.
@@ -205,24 +228,6 @@ func (f *fleet) nameOf(ctx context.Context, s *service) (string, error) {
 		return "", fmt.Errorf("look for the name of a replica: %w", err)
 	}
 	return name, nil
-}
-
-// checkOverlaps fails the scenario when two replicas worked for one tenant at
-// a time.
-func (f *fleet) checkOverlaps() error {
-	spans, calls, err := readSpans(f.record, f.killed)
-	if err != nil {
-		return err
-	}
-	found := overlaps(spans)
-	f.st.show("transactions recorded", "%d", calls)
-	f.st.show("overlaps", "%d", len(found))
-	for i, text := range found {
-		if i < maxExamples {
-			f.st.fail("two replicas worked for one tenant at a time: %s", text)
-		}
-	}
-	return nil
 }
 
 // fleetDatabaseRestart takes the database away for longer than a replica may

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"time"
 
 	"lanekeeper/tests/command"
@@ -31,6 +32,12 @@ type options struct {
 	race  bool
 	list  bool
 	out   string
+	// rabbitmq is which version clusters of brokers run; "" for the installed
+	// one.
+	rabbitmq string
+	// noNetwork is why there is no network of the run's own; nil when there is,
+	// or when nothing asks for it.
+	noNetwork error
 }
 
 var (
@@ -59,6 +66,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		return nil
 	}
+	if slices.ContainsFunc(chosen, func(sc scenario) bool { return sc.network }) {
+		if o.noNetwork = enterNetwork(ctx); o.noNetwork != nil {
+			fmt.Fprintf(stderr, "chaos: no network of its own: %v\n", o.noNetwork)
+		}
+	}
 	rep := &report{options: o, chosen: chosen, begun: time.Now()}
 	s, err := newSuite(ctx, o, stderr)
 	if err != nil {
@@ -80,12 +92,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.keep, "keep", false, "keep ledgers and logs, also of scenarios that hold")
 	flags.BoolVar(&o.race, "race", false, "build the service with the race detector")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and do nothing")
+	flags.StringVar(&o.rabbitmq, "rabbitmq", "", "run clusters with `4`, out of the image "+brokerImage+" of a Docker engine, instead of the RabbitMQ that is installed")
 	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown, again after each scenario")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // says what is wrong
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("%w: unexpected %q", errUsage, flags.Arg(0))
+	}
+	if o.rabbitmq != "" && o.rabbitmq != "4" {
+		return o, fmt.Errorf("%w: -rabbitmq: %q is not 4", errUsage, o.rabbitmq)
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {

@@ -40,8 +40,8 @@ func overlaps(spans map[string][]span) []string {
 
 // readSpans reads what recorders wrote to files that begin with path. What a
 // process began and did not finish ended with it, at the moment that killed has
-// for it.
-func readSpans(path string, killed map[string]int64) (spans map[string][]span, calls int, err error) {
+// for it. What failed, or did not finish, is left out with storedOnly.
+func readSpans(path string, killed map[string]int64, storedOnly bool) (spans map[string][]span, calls int, err error) {
 	names, err := filepath.Glob(path + ".*")
 	if err != nil {
 		return nil, 0, fmt.Errorf("look for records: %w", err)
@@ -49,7 +49,7 @@ func readSpans(path string, killed map[string]int64) (spans map[string][]span, c
 	spans = make(map[string][]span)
 	for _, name := range names {
 		process := strings.TrimPrefix(name, path+".")
-		n, err := readRecord(name, process, killed[process], spans)
+		n, err := readRecord(name, process, killed[process], storedOnly, spans)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -58,7 +58,7 @@ func readSpans(path string, killed map[string]int64) (spans map[string][]span, c
 	return spans, calls, nil
 }
 
-func readRecord(name, process string, killed int64, spans map[string][]span) (calls int, err error) {
+func readRecord(name, process string, killed int64, storedOnly bool, spans map[string][]span) (calls int, err error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return 0, fmt.Errorf("read a record: %w", err)
@@ -90,11 +90,16 @@ func readRecord(name, process string, killed int64, spans map[string][]span) (ca
 			open[words[1]] = call{at, words[3:]}
 			calls++
 		case "end":
-			finish(open[words[1]], at)
+			if failed := len(words) > 3; !failed || !storedOnly {
+				finish(open[words[1]], at)
+			}
 			delete(open, words[1])
 		}
 	}
 	for _, c := range open {
+		if storedOnly {
+			break
+		}
 		end := killed
 		if end == 0 {
 			end = math.MaxInt64
@@ -102,4 +107,30 @@ func readRecord(name, process string, killed int64, spans map[string][]span) (ca
 		finish(c, end)
 	}
 	return calls, lines.Err()
+}
+
+// checkOverlaps fails the scenario when two replicas worked for one tenant at
+// a time.
+func (f *fleet) checkOverlaps() error {
+	return f.checkRecords(false)
+}
+
+// checkStoring is the same of what came to its end: a replica that has lost the
+// database works for a tenant without doing anything.
+func (f *fleet) checkStoring() error { return f.checkRecords(true) }
+
+func (f *fleet) checkRecords(storedOnly bool) error {
+	spans, calls, err := readSpans(f.record, f.killed, storedOnly)
+	if err != nil {
+		return err
+	}
+	found := overlaps(spans)
+	f.st.show("transactions recorded", "%d", calls)
+	f.st.show("overlaps", "%d", len(found))
+	for i, text := range found {
+		if i < maxExamples {
+			f.st.fail("two replicas worked for one tenant at a time: %s", text)
+		}
+	}
+	return nil
 }

@@ -27,9 +27,29 @@ func TestOverlaps(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "record")
 		require.NoError(t, os.WriteFile(path+".1", []byte(c.one), 0o600))
 		require.NoError(t, os.WriteFile(path+".2", []byte(c.other), 0o600))
-		spans, calls, err := readSpans(path, c.killed)
+		spans, calls, err := readSpans(path, c.killed, false)
 		require.NoError(t, err, name)
 		require.Positive(t, calls, name)
+		require.Len(t, overlaps(spans), c.found, name)
+	}
+}
+
+// Where only what was stored counts, work that failed or did not end is none.
+func TestOverlapsOfStoring(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		one   string
+		found int
+	}{
+		"stored":      {"begin 1 10 a\nend 1 25\n", 1},
+		"failed":      {"begin 1 10 a\nend 1 25 failed\n", 0},
+		"never ended": {"begin 1 10 a\n", 0},
+	} {
+		path := filepath.Join(t.TempDir(), "record")
+		require.NoError(t, os.WriteFile(path+".1", []byte(c.one), 0o600))
+		require.NoError(t, os.WriteFile(path+".2", []byte("begin 1 20 a\nend 1 30\n"), 0o600))
+		spans, _, err := readSpans(path, nil, true)
+		require.NoError(t, err, name)
 		require.Len(t, overlaps(spans), c.found, name)
 	}
 }

@@ -126,6 +126,27 @@ func scenarios(n figures) []scenario {
 			must: p99 + fmt.Sprintf("; the service takes at most %d MiB", slowMemory>>20), run: stuckUploadsScenario,
 		},
 		{
+			name: "cluster-partition", fault: fmt.Sprintf("%d brokers and %d replicas on as many hosts, and a database on another one, cut from each other %d times: halves, minority, one way, bridge", clusterSize, replicas, n.cuts),
+			must: fmt.Sprintf("0 lost, 0 twice, requests within 6 s: 202, or 503 with Retry-After; all as it was %v after each, no tenant stored for by two at a time", healLimit),
+			run:  clusterPartition, extra: partitionExtra, network: true, long: true,
+		},
+		{
+			name: "clock-jump", fault: fmt.Sprintf("the clock of one replica of %d jumps by an hour and a day, forwards and back", replicas),
+			must: "its tokens, tickets and keys, and those of the others, are good everywhere; no tenant moves; 0 lost, 0 twice", run: clockJump, extra: skewExtra, long: true,
+		},
+		{
+			name: "database-failover-sync", fault: fmt.Sprintf("kill -9 the primary under load, its synchronous standby cut off %v before, and promote that", lagBehind),
+			must: "0 lost, 0 twice, every tenant stores again within 30 s, requests within 6 s: 202, or 503 with Retry-After", run: failoverSynchronous,
+		},
+		{
+			name: "database-failover-silent", fault: "the primary falls silent instead of ending, and its synchronous standby is promoted",
+			must: "the same", run: failoverSilent, long: true,
+		},
+		{
+			name: "database-failover-async", fault: fmt.Sprintf("kill -9 the primary under load, its asynchronous standby cut off %v before, and promote that", lagBehind),
+			must: "lost is only what the old primary alone had committed, and counted; everything else as with a synchronous one", run: failoverAsynchronous, long: true,
+		},
+		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
@@ -136,6 +157,14 @@ func scenarios(n figures) []scenario {
 		{
 			name: "planted-stale-acks", planted: "stale-acks", fault: "drop AMQP connections of the service, which sends acks of an old session",
 			must: "the checker notices", run: plantedStaleAcks,
+		},
+		{
+			name: "planted-partition", planted: "ack-before-commit", fault: "the database cut off from the service, which acknowledges before it commits",
+			must: "the checker notices", run: plantedPartition, extra: partitionExtra, network: true, long: true,
+		},
+		{
+			name: "planted-asynchronous", planted: "synchronous_standby_names missing", fault: "as database-failover-sync, with replication that is not synchronous",
+			must: "the checker notices", run: plantedFailover, long: true,
 		},
 	}
 }

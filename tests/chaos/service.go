@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,7 +36,10 @@ var (
 // the same port. One goroutine at a time uses it.
 type service struct {
 	program     string
+	arguments   []string
+	wrap        []string // a program, with its arguments, that becomes this one
 	environment []string
+	ip          string // that it listens on; the loopback address unless given
 	port        int
 	logFile     string
 	cmd         *exec.Cmd
@@ -60,7 +65,18 @@ func newService(program, logFile, databaseURL, brokerURL string, more ...string)
 }
 
 func (s *service) url() string {
-	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
+	return "http://" + s.address(s.port)
+}
+
+// address is a port of the process.
+func (s *service) address(port int) string {
+	return net.JoinHostPort(cmp.Or(s.ip, "127.0.0.1"), strconv.Itoa(port))
+}
+
+// on has the process run on another host than this one.
+func (s *service) on(h *host) {
+	s.wrap, s.ip = h.wrap(), h.ip
+	s.environment = append(s.environment, "APP_HOST="+h.ip)
 }
 
 // launch starts the process and does not wait for it to be ready.
@@ -70,7 +86,8 @@ func (s *service) launch() error {
 		return fmt.Errorf("open the service's log: %w", err)
 	}
 	defer log.Close() // the child has it
-	cmd := exec.Command(s.program)
+	line := slices.Concat(s.wrap, []string{s.program}, s.arguments)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.environment, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -36,6 +36,9 @@ type stage struct {
 	client                 *client
 	ledger                 *ledger
 	tenants                []string
+	// forgives tells which kinds of findings the fault itself is known to cost.
+	// Whoever sets it accounts for each of them. Nil forgives none.
+	forgives func(kind string) bool
 
 	proxies []*proxy.Proxy
 }

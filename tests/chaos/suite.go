@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ type scenario struct {
 	environment []string
 	// extra is time beyond what all scenarios have, for servers of its own.
 	extra time.Duration
+	// network has the run start over in a network namespace of its own.
+	network bool
 	// long keeps it out of the short form, unless it is asked for: it takes
 	// its time whatever the figures are, and others break much the same.
 	long bool
@@ -82,13 +85,14 @@ func (s *suite) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *suite) build(ctx context.Context, name, pkg string) (string, error) {
+func (s *suite) build(ctx context.Context, name, pkg string, more ...string) (string, error) {
 	program := filepath.Join(s.work, name)
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", program}
 	if s.options.race {
 		args = append(args, "-race")
 	}
-	build := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	line := slices.Concat(outside(), []string{"go"}, args, more, []string{pkg})
+	build := exec.CommandContext(ctx, line[0], line[1:]...)
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"time"
+	"syscall"
 
 	"github.com/google/uuid"
 
@@ -19,7 +19,7 @@ import (
 // time. Each call is two lines:
 //
 //	begin <number> <nanoseconds> <tenant> <tenant> ...
-//	end <number> <nanoseconds>
+//	end <number> <nanoseconds> [failed]
 type recorder struct {
 	domain.MessageRepository
 
@@ -50,22 +50,36 @@ func (r *recorder) AppendMessages(ctx context.Context, messages []domain.Message
 		}
 	}
 	number := r.begin(tenants.String())
-	defer r.end(number)
-	return r.MessageRepository.AppendMessages(ctx, messages) //nolint:wrapcheck // passed on
+	outcomes, err := r.MessageRepository.AppendMessages(ctx, messages)
+	how := ""
+	if err != nil {
+		how = " failed"
+	}
+	r.end(number, how)
+	return outcomes, err //nolint:wrapcheck // passed on
 }
 
 func (r *recorder) begin(tenants string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
-	r.write("begin %d %d%s\n", r.last, time.Now().UnixNano(), tenants)
+	r.write("begin %d %d%s\n", r.last, machineTime(), tenants)
 	return r.last
 }
 
-func (r *recorder) end(number int) {
+func (r *recorder) end(number int, how string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.write("end %d %d\n", number, time.Now().UnixNano())
+	r.write("end %d %d%s\n", number, machineTime(), how)
+}
+
+// machineTime asks the kernel: the clock of this process may have been set.
+func machineTime() int64 {
+	var at syscall.Timeval
+	if err := syscall.Gettimeofday(&at); err != nil {
+		panic(err)
+	}
+	return at.Nano()
 }
 
 // write needs mu. Nothing may be missing in the record, so failing ends the

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func faultsOf(seed uint64, n int) []netFault { return netFaults(rand.New(rand.NewPCG(seed, 7)), n) }
+
+// sees tells whether hosts reach each other in both directions.
+func (f netFault) sees(a, b int) bool {
+	return !slices.Contains(f.drops, link{a, b}) && !slices.Contains(f.drops, link{b, a})
+}
+
+func TestNetFaults(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, faultsOf(1, 20), faultsOf(1, 20), "the seed decides")
+	require.NotEqual(t, faultsOf(1, 20), faultsOf(2, 20))
+	seen := make(map[string]bool)
+	for seed := range uint64(50) {
+		count := make(map[string]int)
+		for _, f := range faultsOf(seed, 20) {
+			count[f.family]++
+			seen[f.String()] = true
+			for _, l := range f.drops {
+				require.NotEqual(t, l.from, l.to, f)
+			}
+			reach := make([]int, clusterSize+1) // how many others each host sees
+			for a := range reach {
+				for b := range reach {
+					if a != b && f.sees(a, b) {
+						reach[a]++
+					}
+				}
+			}
+			slices.Sort(reach)
+			switch f.family {
+			case "halves":
+				require.Equal(t, []int{1, 1, 1, 1}, reach, f)
+			case "minority":
+				require.Equal(t, []int{0, 2, 2, 2}, reach, f)
+				require.Len(t, f.drops, 6, f)
+			case "one way":
+				require.Len(t, f.drops, 1, f)
+			case "bridge":
+				require.Equal(t, []int{2, 2, 3, 3}, reach, f)
+				require.Len(t, f.drops, 2, f)
+			}
+		}
+		require.Equal(t, map[string]int{"halves": 5, "minority": 5, "one way": 5, "bridge": 5}, count)
+	}
+	// Whoever is cut off from the database is so at times, and at times not.
+	require.True(t, seen["bridge: a | database, and both see b c"] || seen["bridge: a | database, and both see c b"])
+	require.True(t, seen["minority: b | a c database"] || seen["minority: b | database a c"] || seen["minority: b | c a database"])
+	require.True(t, seen["one way: a -/-> b"])
+	require.True(t, seen["one way: database -/-> c"])
+}
