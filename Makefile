@@ -33,7 +33,7 @@ bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the 
 	go run ./tests/bench $(ARGS)
 
 chaos: ## break everything under load and prove that nothing is lost (an hour); ARGS='-short' in minutes, '-run X' picks
-	@scripts/install-servers.sh postgresql rabbitmq-server redis-server
+	@scripts/install-servers.sh postgresql rabbitmq-server redis-server iproute2
 	go run ./tests/chaos $(ARGS)
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)

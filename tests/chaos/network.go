@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -79,8 +80,11 @@ func (h *host) wrap() []string {
 
 // ip runs iproute2's program.
 func ip(ctx context.Context, wrap []string, line string) error {
-	words := append(append([]string{}, wrap...), "ip")
-	words = append(words, strings.Fields(line)...)
+	program := "ip"
+	if _, err := exec.LookPath(program); err != nil {
+		program = "/usr/sbin/ip" // not on everybody's path
+	}
+	words := slices.Concat(wrap, []string{program}, strings.Fields(line))
 	if text, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("ip %s: %w: %s", line, err, strings.TrimSpace(string(text)))
 	}
