@@ -42,7 +42,10 @@ func (st *stage) onCluster(ctx context.Context, tenants int) (c *cluster, leave 
 	if c, err = startCluster(ctx, clusterSite{dir: filepath.Join(st.dir, "cluster"), vhost: st.name, root: root}); err != nil {
 		return nil, nil, fmt.Errorf("start three brokers: %w", err)
 	}
-	st.suite.say("three brokers are up after %.1f s", time.Since(begun).Seconds())
+	if err := st.showBrokers(c, begun); err != nil {
+		c.stop()
+		return nil, nil, err
+	}
 	shared, address := st.servers, st.brokerURL
 	own := *shared
 	own.cluster = c
@@ -288,9 +291,11 @@ func (w *watch) each(do func(tenant string) error) error {
 }
 
 // acceptedByAll waits until every tenant has accepted a message.
-func (w *watch) acceptedByAll(ctx context.Context) error {
+func (w *watch) acceptedByAll(ctx context.Context) error { return w.acceptedWithin(ctx, recoverLimit) }
+
+func (w *watch) acceptedWithin(ctx context.Context, limit time.Duration) error {
 	return w.each(func(tenant string) error {
-		return await(ctx, recoverLimit, "tenant "+tenant+" accepts a message", func() error { return w.publish(ctx, tenant) })
+		return await(ctx, limit, "tenant "+tenant+" accepts a message", func() error { return w.publish(ctx, tenant) })
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -115,12 +116,14 @@ docker export "$id" | tar -x -C "$2" --exclude=dev/*`
 	return root, nil
 }
 
-// version asks the node for its version.
-func (n *brokerNode) version() (string, error) {
-	conn, err := amqp.DialConfig(n.url(), amqp.Config{Dial: amqp.DefaultDial(databaseLimit)})
+// showBrokers tells which version the nodes have, and since when they are up.
+func (st *stage) showBrokers(c *cluster, begun time.Time) error {
+	took := time.Since(begun)
+	conn, err := amqp.DialConfig(c.nodes[0].url(), amqp.Config{Dial: amqp.DefaultDial(nodeLimit)})
 	if err != nil {
-		return "", fmt.Errorf("connect to %s: %w", n.name, err)
+		return fmt.Errorf("connect to %s: %w", c.nodes[0].name, err)
 	}
 	version, _ := conn.Properties["version"].(string)
-	return version, conn.Close()
+	st.show("brokers", "%d with RabbitMQ %s, up after %.0f s", len(c.nodes), version, took.Seconds())
+	return conn.Close()
 }

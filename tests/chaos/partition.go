@@ -22,6 +22,8 @@ const (
 	// nodes, and every replica has its share. Brokers that had paused start
 	// again in this time, and a replica counts as dead for some of it.
 	healLimit = 60 * time.Second
+	// createEvery is how often a tenant is created while the network is cut.
+	createEvery = 3 * time.Second
 	// runSecret has the service ask for tokens: open mode is for the loopback
 	// address.
 	runSecret = "the secret of a run that ends with it" //nolint:gosec // guards nothing
@@ -88,11 +90,9 @@ func (s *site) start(ctx context.Context, environment []string, atEnd func(func(
 	own := *st.servers
 	own.cluster = s.cluster
 	st.servers, st.brokerURL, st.databaseURL = &own, s.cluster.nodes[0].url(), db.url(st.name)
-	version, err := s.cluster.nodes[0].version()
-	if err != nil {
+	if err := st.showBrokers(s.cluster, begun); err != nil {
 		return err
 	}
-	st.show("brokers", "%d with RabbitMQ %s, up after %.0f s", clusterSize, version, time.Since(begun).Seconds())
 	return s.boot(ctx, environment)
 }
 
@@ -238,7 +238,7 @@ func (s *site) cut(ctx context.Context, w *watch, f netFault) (time.Duration, er
 			if r.err == nil && r.status >= 400 && (r.status != 503 || r.header.Get("Retry-After") == "") {
 				st.fail("creating a tenant during %s: %s, Retry-After %q", f, r.text(), r.header.Get("Retry-After"))
 			}
-			rest(during, time.Second)
+			rest(during, createEvery)
 		}
 	})
 	w.during(during, length)
@@ -256,7 +256,7 @@ func (s *site) recovered(ctx context.Context, w *watch, healed time.Time) error 
 	st := s.st
 	ctx, cancel := context.WithTimeout(ctx, 2*healLimit) // to tell how late, and not only that it is late
 	defer cancel()
-	if err := w.acceptedByAll(ctx); err != nil {
+	if err := w.acceptedWithin(ctx, 2*healLimit); err != nil {
 		return err
 	}
 	err := await(ctx, 2*healLimit, "messages of every tenant are stored", func() error {

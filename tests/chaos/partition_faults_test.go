@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -57,4 +58,16 @@ func TestNetFaults(t *testing.T) {
 	require.True(t, seen["minority: b | a c database"] || seen["minority: b | database a c"] || seen["minority: b | c a database"])
 	require.True(t, seen["one way: a -/-> b"])
 	require.True(t, seen["one way: database -/-> c"])
+}
+
+func TestVersionOfBrokers(t *testing.T) {
+	t.Parallel()
+	for flag, ok := range map[string]bool{"": true, "4": true, "3": false, "4.0": false} {
+		_, err := parse([]string{"-rabbitmq", flag}, io.Discard)
+		if ok {
+			require.NoError(t, err, flag)
+		} else {
+			require.ErrorIs(t, err, errUsage, flag)
+		}
+	}
 }

@@ -194,6 +194,9 @@ func (p *report) page() string {
 			command += " -short"
 		}
 	}
+	if p.options.rabbitmq != "" {
+		command += " -rabbitmq " + p.options.rabbitmq
+	}
 	fmt.Fprintf(&b, "\nThese figures come from one run of `%s -seed %d` on %d CPUs (%s/%s, %s) with PostgreSQL %s and RabbitMQ %s, which took %d minutes.\n\n",
 		command, p.options.seed, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		p.facts.postgres, p.facts.rabbitmq, int(p.took.Minutes()+0.5))
