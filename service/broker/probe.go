@@ -66,6 +66,7 @@ type prober struct {
 	// strikes counts how often in a row consuming ended the connection at
 	// once.
 	strikes map[uuid.UUID]int
+	memory  memory
 }
 
 // past is what was seen of a queue since it was declared.
@@ -87,6 +88,7 @@ type probeLine struct {
 func newProber(pool *subscribers) *prober {
 	return &prober{
 		pool: pool, proven: make(map[uuid.UUID]time.Time), past: make(map[uuid.UUID]past), strikes: make(map[uuid.UUID]int),
+		memory: newMemory(),
 	}
 }
 
@@ -102,6 +104,7 @@ func (p *prober) prove(id uuid.UUID) {
 	defer p.mu.Unlock()
 	p.proven[id] = time.Now()
 	p.past[id] = worked
+	p.idleLocked(id)
 }
 
 // missing notes that there was no such queue, so that it will be a new one.
@@ -134,6 +137,7 @@ func (p *prober) forget(id uuid.UUID) {
 	delete(p.proven, id)
 	delete(p.past, id)
 	delete(p.strikes, id)
+	delete(p.memory.idle, id)
 }
 
 // mayHold tells whether there may be messages in the queue that were confirmed

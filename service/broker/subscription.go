@@ -46,12 +46,14 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 		return nil, subscribeError(err)
 	}
 	began := time.Now()
+	b.prober.subscribed(tenantID)
 	sub.release = func() { b.subscribers.release(c) }
 	go func() {
 		<-sub.ended
 		if sub.err != nil {
 			b.prober.lost(tenantID, time.Since(began))
 		}
+		b.prober.left(tenantID)
 	}()
 	return sub, nil
 }
