@@ -190,6 +190,9 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 		"without need":            {"POST", "/consumers", "Content-Length: 1000", 202},
 		"of a type that is wrong": {"POST", "/messages", "Content-Length: 1000\r\nContent-Encoding: gzip", 415},
 		"too large":               {"POST", "/messages", "Content-Length: 99999999999", 413},
+		"too large, asks before":  {"POST", "/messages", "Content-Length: 99999999999\r\nExpect: 100-continue", 413},
+		"wrong, asks before":      {"POST", "/messages", "Content-Length: 100\r\nExpect: 100-continue\r\nContent-Encoding: gzip", 415},
+		"no route, asks before":   {"POST", "/nothing", "Content-Length: 100\r\nExpect: 100-continue", 404},
 		"health":                  {"GET", "/healthz", "Content-Length: 1000", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,6 +258,22 @@ func TestBodiesShareMemory(t *testing.T) {
 		require.Equal(t, status, got.status, got.body)
 		require.Eventually(t, func() bool { return memory.Used() == 10*megabyte }, patience, time.Millisecond)
 	}
+}
+
+// The largest body there may be has room, whether it says its length or not.
+func TestLargestBodyFitsAShare(t *testing.T) {
+	t.Parallel()
+	memory := budget.NewMemory(128*megabyte, 34*megabyte)
+	a := newAPI(t, func(o *Options) { o.Bodies = memory })
+	body := `{"messages":[{"payload":1}]}`
+	body += strings.Repeat(" ", messageBody-len(body))
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/messages/batch", body).status)
+	r := a.dial(t)
+	r.begin("POST", "/messages/batch", "Transfer-Encoding: chunked")
+	r.send(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body))
+	response, content := r.answer()
+	require.Equal(t, http.StatusAccepted, response.StatusCode, content)
+	require.Eventually(t, func() bool { return memory.Used() == 0 }, patience, time.Millisecond)
 }
 
 // The decoded form of a batch counts, too: it may be much larger than its text.

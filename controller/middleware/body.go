@@ -186,7 +186,7 @@ func (b *requestBody) grow(data []byte, length int64) ([]byte, error) {
 		}
 		return append(make([]byte, 0, size), data...), nil
 	}
-	size := max(2*cap(data), bodyOverhead)
+	size := min(max(2*cap(data), bodyOverhead), int(b.o.Limit)+1)
 	if err := b.reserve(int64(size)); err != nil {
 		return nil, err
 	}
