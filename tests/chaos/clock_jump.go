@@ -46,7 +46,7 @@ func clockJump(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := f.boot(ctx, token, st.figures.tenants); err != nil {
+	if err := f.boot(ctx, token, st.fleetTenants); err != nil {
 		return err
 	}
 	before, err := f.awaitBalance(ctx, st.service)

@@ -227,7 +227,7 @@ func databaseFailover(ctx context.Context, st *stage, synchronous, freeze bool) 
 // run has the primary fail under load and has everything checked.
 func (p *pair) run(ctx context.Context, freeze bool) error {
 	st := p.st
-	f, err := st.bootFleet(ctx, st.figures.tenants)
+	f, err := st.bootFleet(ctx, st.fleetTenants)
 	if err != nil {
 		return err
 	}

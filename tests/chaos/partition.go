@@ -113,7 +113,7 @@ func (s *site) boot(ctx context.Context, environment []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.boot(ctx, token, st.figures.tenants); err != nil {
+	if err := f.boot(ctx, token, st.fleetTenants); err != nil {
 		return err
 	}
 	return st.awaitReplicated(ctx)
