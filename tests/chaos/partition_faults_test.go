@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -70,4 +72,19 @@ func TestVersionOfBrokers(t *testing.T) {
 			require.ErrorIs(t, err, errUsage, flag)
 		}
 	}
+}
+
+// Without a network the scenario fails and says why: it is not left out.
+func TestNoNetworkIsAFailure(t *testing.T) {
+	t.Parallel()
+	why := errors.New("only root may")
+	sc := scenario{name: "cut"}
+	st := &stage{result: &result{scenario: sc}, suite: &suite{options: options{noNetwork: why}}}
+	_, err := st.network(t.Context(), "a")
+	require.ErrorIs(t, err, errNoNetwork)
+	require.ErrorIs(t, err, why)
+	st.seal(err)
+	require.Equal(t, "DOES NOT HOLD", st.verdict())
+	page := (&report{options: options{only: regexp.MustCompile("")}, chosen: []scenario{sc}, results: []*result{st.result}}).page()
+	require.Contains(t, page, "- does not hold: no network of its own: only root may")
 }
