@@ -220,7 +220,7 @@ func execWithin(ctx context.Context, conn *pgxpool.Conn, setting string, limit t
 		return fmt.Errorf("set %s: %w", setting, err)
 	}
 	_, err := conn.Exec(ctx, sql)
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	cleanup, cancel := cleaningUp(ctx)
 	defer cancel()
 	if _, resetErr := conn.Exec(cleanup, `RESET `+setting); resetErr != nil {
 		_ = conn.Conn().Close(cleanup) // it must not go back to the pool with that limit

@@ -43,6 +43,10 @@ const (
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second
+	// cleanupGrace is how long after the end of a call its cleaning up may go
+	// on: a request must not wait for a server that is silent. A connection that
+	// is not clean then is closed.
+	cleanupGrace = 100 * time.Millisecond
 )
 
 // Options configures a Store; zero values mean the defaults.
@@ -226,13 +230,29 @@ const (
 	commitSQL = `COMMIT`
 )
 
+// cleaningUp returns the context of what has to be done whether ctx is alive or
+// not. It ends soon after ctx.
+func cleaningUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	stop := context.AfterFunc(ctx, func() {
+		grace := time.NewTimer(cleanupGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+			cancel()
+		case <-cleanup.Done():
+		}
+	})
+	return cleanup, func() { stop(); cancel() }
+}
+
 // rollBackOpen rolls back when a transaction is open.
 func rollBackOpen(ctx context.Context, conn *pgx.Conn) {
 	const idle = 'I'
 	if conn.IsClosed() || conn.PgConn().TxStatus() == idle {
 		return
 	}
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	cleanup, cancel := cleaningUp(ctx)
 	defer cancel()
 	_, _ = conn.Exec(cleanup, `ROLLBACK`) // a connection that cannot is closed by the pool
 }
@@ -254,7 +274,7 @@ func inTransaction(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err
 		if committed {
 			return
 		}
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		cleanup, cancel := cleaningUp(ctx)
 		defer cancel()
 		_ = tx.Rollback(cleanup) // a connection that cannot roll back is closed by the pool
 	}()

@@ -100,7 +100,7 @@ func tryLock(ctx context.Context, pool *pgxpool.Pool, key int64) (*pgxpool.Conn,
 
 // releaseLock gives the lock back, if need be by closing the connection.
 func releaseLock(ctx context.Context, conn *pgxpool.Conn, key int64) {
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	cleanup, cancel := cleaningUp(ctx)
 	defer cancel()
 	var unlocked bool
 	if err := conn.QueryRow(cleanup, unlockSQL, key).Scan(&unlocked); err != nil || !unlocked {
@@ -113,7 +113,7 @@ func releaseLock(ctx context.Context, conn *pgxpool.Conn, key int64) {
 // closeConn closes a connection whose state is unknown and takes it out of its
 // pool.
 func closeConn(ctx context.Context, conn *pgxpool.Conn) {
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	cleanup, cancel := cleaningUp(ctx)
 	defer cancel()
 	_ = conn.Conn().Close(cleanup) // it is given up either way
 	conn.Release()

@@ -20,8 +20,9 @@ const (
 	maxConnLifetime       = time.Hour
 	pingTimeout           = 2 * time.Second
 	// cancelDeadline is how long a cancelled statement may take to end after
-	// the server was asked to cancel it; then the connection is cut.
-	cancelDeadline = time.Second
+	// the server was asked to cancel it; then the connection is cut. A call ends
+	// so much later than its context where the server is silent.
+	cancelDeadline = 300 * time.Millisecond
 
 	// A server that has vanished without a word is noticed in 15 s on a
 	// connection that waits for it, and a client that has vanished in 25 s. The
