@@ -80,7 +80,13 @@ func slowReadersScenario(ctx context.Context, st *stage) error {
 		return err
 	}
 	large := st.ledger.openLarge(noisy, largeCount, largePayload)
-	st.ledger.close(large, st.client.publish(ctx, large))
+	outcomes := st.client.publish(ctx, large)
+	st.ledger.close(large, outcomes)
+	for _, o := range outcomes {
+		if o.state != accepted202 {
+			return fmt.Errorf("%w: publish large messages: %s", errUnexpected, o.why)
+		}
+	}
 	var asked, cut atomic.Int64
 	err = st.within(ctx, bounds{stored: maxRatio, memory: slowMemory}, p, st.measure, func(ctx context.Context, meanwhile func() error) error {
 		return crowdOf(ctx, slowReaders, meanwhile, func(ctx context.Context) {
