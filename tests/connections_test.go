@@ -77,12 +77,12 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 // Uploads that do not end take their owner's share, and nothing of the others'.
 func TestUploadsThatDoNotEnd(t *testing.T) {
 	t.Parallel()
-	app := apptest.Boot(t)
+	app := apptest.StartProcess(t)
 	tenant := app.CreateTenant("tenant", 1).ID
 	other := app.From("127.0.0.2")
 	const size = 16 << 20
 	body := bytes.Repeat([]byte(" "), size-10)
-	answers := make(chan int, 20)
+	answers := make(chan int, 60)
 	for range cap(answers) {
 		conn := connect(t, app.Client, "127.0.0.1")
 		go func() {
@@ -99,11 +99,15 @@ func TestUploadsThatDoNotEnd(t *testing.T) {
 			answers <- response.StatusCode
 		}()
 	}
-	require.Eventually(t, func() bool { return app.From("127.0.0.2").Metrics().Value("lanekeeper_bodies_refused_total") >= 16 },
+	require.Eventually(t, func() bool { return app.From("127.0.0.2").Metrics().Value("lanekeeper_bodies_refused_total") >= 56 },
 		20*time.Second, 50*time.Millisecond, "there is memory for all of them")
 	require.LessOrEqual(t, other.Metrics().Value("lanekeeper_body_memory_bytes"), float64(64<<20))
 	app.Refused(http.StatusServiceUnavailable, "body_budget", "POST", "/messages/batch", strings.Repeat(" ", 15<<20), apptest.ForTenant(tenant))
 	other.Publish(tenant, `"as ever"`)
+	t.Logf("the service took %d MiB at most", app.PeakMemory()>>20)
+	if !apptest.Raced() {
+		require.Less(t, app.PeakMemory(), int64(300<<20))
+	}
 	statuses := make(map[int]int)
 	for range cap(answers) {
 		select {

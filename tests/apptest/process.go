@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -168,6 +170,26 @@ func (p *Process) follow(log io.Reader, listening chan<- string, ready chan<- st
 		}
 	}
 	return wrong
+}
+
+// Raced reports whether the program has the race detector, which takes memory
+// of its own.
+func Raced() bool { return len(raceFlags()) > 0 }
+
+// PeakMemory returns the most memory that the process has had, in bytes.
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			require.NoError(p.t, err)
+			return kib << 10
+		}
+	}
+	require.FailNow(p.t, "the system does not tell")
+	return 0
 }
 
 // Signal sends a signal to the service.
