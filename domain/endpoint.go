@@ -3,8 +3,6 @@ package domain
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,18 +42,8 @@ func (e *Endpoint) Paused() bool { return e.PausedReason != "" }
 // transmission, after it is resolved.
 func NewEndpoint(tenantID uuid.UUID, rawURL string, timeoutMS *int) (Endpoint, error) {
 	var fields []FieldError
-	u, err := url.Parse(rawURL)
-	switch {
-	case rawURL == "":
-		fields = append(fields, FieldError{"/url", "must not be empty"})
-	case len(rawURL) > MaxEndpointURLLength:
-		fields = append(fields, FieldError{"/url", fmt.Sprintf("must have at most %d bytes", MaxEndpointURLLength)})
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "":
-		fields = append(fields, FieldError{"/url", "must be an http or https URL with a host"})
-	case u.User != nil:
-		fields = append(fields, FieldError{"/url", "must not carry a user name or a password"})
-	case u.Fragment != "" || strings.Contains(rawURL, "#"):
-		fields = append(fields, FieldError{"/url", "must not have a fragment"})
+	if problem := checkEndpointURL(rawURL); problem != "" {
+		fields = append(fields, FieldError{"/url", problem})
 	}
 	timeout := DefaultEndpointTimeout
 	if timeoutMS != nil {

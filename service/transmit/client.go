@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -129,6 +130,7 @@ func (c *Client) request(ctx context.Context, e *domain.Endpoint, m *domain.Mess
 	if err != nil {
 		return nil, errURL
 	}
+	encodeQuery(request.URL)
 	id, now := m.ID.String(), c.now()
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", c.userAgent)
@@ -178,6 +180,7 @@ var (
 // the answer.
 func checkRedirect(next *http.Request, before []*http.Request) error {
 	next.Header.Del("Referer") // URLs may carry secrets
+	encodeQuery(next.URL)
 	switch {
 	case next.Method != http.MethodPost:
 		return http.ErrUseLastResponse
@@ -187,6 +190,22 @@ func checkRedirect(next *http.Request, before []*http.Request) error {
 		return errDowngrade
 	}
 	return nil
+}
+
+// encodeQuery percent-encodes what may not be in a query as it is. net/http
+// encodes paths and sends queries as they are, where a space would end the URL.
+// New endpoints have none, but redirects may, and endpoints that were stored
+// before it was refused.
+func encodeQuery(u *url.URL) {
+	var b strings.Builder
+	for i := range len(u.RawQuery) {
+		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	u.RawQuery = b.String()
 }
 
 // explain turns the error of a request into one of ours.

@@ -233,6 +233,27 @@ func TestRedirects(t *testing.T) {
 	require.EqualError(t, client.Transmit(t.Context(), endpoint(secure.URL), message()).Err, "the TLS certificate is not accepted")
 }
 
+// A query that was not encoded, in a redirect or in a URL that was stored before
+// that was refused, must not tear the request's first line apart.
+func TestQueriesAreSentEncoded(t *testing.T) {
+	t.Parallel()
+	const raw, encoded = "?a=b c\u00fc\"<&d=%20", "?a=b%20c%C3%BC%22%3C&d=%20"
+	got := make(chan string, 2)
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			w.Header().Set("Location", "/end"+raw)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		got <- r.RequestURI
+	})
+	client := reachLocal(t)
+	for _, path := range []string{"/moved", "/end" + raw} {
+		require.Equal(t, domain.TransmitResult{Status: 200}, client.Transmit(t.Context(), endpoint(server.URL+path), message()), path)
+		require.Equal(t, "/end"+encoded, <-got, path)
+	}
+}
+
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	broken := serve(t, func(w http.ResponseWriter, _ *http.Request) {
