@@ -70,6 +70,7 @@ func newTokens(load func(context.Context) ([][]byte, error), issuer, audience st
 			jwt.WithIssuedAt(),
 			jwt.WithLeeway(leeway),
 			jwt.WithTimeFunc(now),
+			jwt.WithStrictDecoding(),
 		),
 	}
 }
@@ -109,7 +110,10 @@ func (t *tokens) issue(ctx context.Context, u *domain.User) (domain.Grant, error
 // checked. The error is an ErrUnauthenticated, or that of the secrets.
 func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
 	if len(signed) > maxTokenLength {
-		return verified{}, domain.New(domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
+		return verified{}, tokenInvalid(nil)
+	}
+	if err := checkUnambiguous(signed); err != nil {
+		return verified{}, tokenInvalid(err)
 	}
 	ring, err := t.keys(ctx)
 	if err != nil {
@@ -121,13 +125,18 @@ func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return verified{}, tokenExpired(err)
 	case err != nil:
-		return verified{}, domain.Wrap(err, domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
+		return verified{}, tokenInvalid(err)
 	}
 	id, err := domain.ParseID(content.Subject)
 	if err != nil || content.Version == nil {
-		return verified{}, domain.New(domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
+		return verified{}, tokenInvalid(err)
 	}
 	return verified{userID: id, version: *content.Version, expires: content.ExpiresAt.UTC()}, nil
+}
+
+// tokenInvalid is the answer to a token that does not count; cause may be nil.
+func tokenInvalid(cause error) error {
+	return domain.Wrap(cause, domain.ErrUnauthenticated, "token_invalid", "The token is not valid.")
 }
 
 // keys returns the keyring, and asks for the secrets if there is none yet.
