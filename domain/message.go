@@ -119,10 +119,15 @@ type Delivery struct {
 	// Refusal is why it cannot become a message, whatever its body is; zero for
 	// nothing.
 	Refusal Refusal
-	// Published is the timestamp property; zero for none.
+	// Published tells two publications of one message apart: it is PublishedHere,
+	// else the timestamp property; zero for none.
 	Published time.Time
+	// PublishedHere is when this service published the message, or zero: from a
+	// header of its own, in which others who may publish to the queue may have
+	// written anything.
+	PublishedHere time.Time
 	// Attempt counts the transmissions so far, from the header that retries
 	// carry, clamped to the allowed range; 0 for a message that was never
-	// retried.
+	// retried. Others may have written anything there, too.
 	Attempt int
 }

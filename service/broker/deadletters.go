@@ -22,6 +22,9 @@ const (
 	// maxLetterError bounds the error text of a letter, in bytes.
 	maxLetterError = 1000
 
+	// maxAttempts is more than any setting lets be, for headers that claim more.
+	maxAttempts = 100
+
 	// headerDeath is what the broker writes into messages that it
 	// dead-letters; see RabbitMQ's documentation on dead letter exchanges.
 	headerDeath = "x-death"
@@ -65,7 +68,7 @@ func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.D
 	letter := domain.DeadLetter{
 		ID: id, TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
 		Headers: letterHeaders(&d), Reason: reason,
-		Error: bounded(text(d.Headers[HeaderError])), Attempts: count(d.Headers[HeaderAttempts]),
+		Error: bounded(text(d.Headers[HeaderError])), Attempts: min(count(d.Headers[HeaderAttempts]), maxAttempts),
 	}
 	if d.MessageID == id.String() {
 		letter.MessageID = "" // it had none when it was buried
@@ -117,8 +120,8 @@ func foreignID(tenantID uuid.UUID, d *domain.Delivery) uuid.UUID {
 // Revive implements domain.DeadLetterQueues.
 func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
 	headers := amqp.Table{}
-	if !d.Published.IsZero() {
-		headers[HeaderPublished] = d.Published.UnixMilli()
+	if !d.PublishedHere.IsZero() { // a sender's timestamp does not become ours
+		headers[HeaderPublished] = d.PublishedHere.UnixMilli()
 	}
 	carryOver(headers, d.Headers)
 	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
@@ -132,13 +135,11 @@ func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delive
 }
 
 // diedByLimit tells whether the broker put a message there because it came
-// back to the queue too often.
+// back to the queue too often. Only the first entry is the broker's for certain:
+// the others may be what the message was published with.
 func diedByLimit(deaths any, queue string) bool {
-	list, _ := deaths.([]any)
-	return slices.ContainsFunc(list, func(one any) bool {
-		death, _ := one.(amqp.Table)
-		return text(death["queue"]) == queue && text(death["reason"]) == deathByLimit
-	})
+	death := lastDeath(deaths)
+	return text(death["queue"]) == queue && text(death["reason"]) == deathByLimit
 }
 
 // lastDeath returns what the broker says of the last time that a message died

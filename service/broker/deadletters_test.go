@@ -102,6 +102,7 @@ func TestForeignLetters(t *testing.T) {
 		"expired":               {amqp.Table{"x-reason": "invalid_payload", "x-dead-letter-id": id, "x-death": death(broker.QueueName(tenant), "expired")}, false, "the broker dead-lettered it: expired"},
 		"limit elsewhere":       {amqp.Table{"x-death": death("other", "delivery_limit")}, false, "the broker dead-lettered it: delivery_limit"},
 		"death is text":         {amqp.Table{"x-death": "delivery_limit"}, false, "it came to the dead-letter queue from elsewhere"},
+		"limit further back":    {amqp.Table{"x-death": append(death(broker.QueueName(tenant), "expired"), death(broker.QueueName(tenant), "delivery_limit")...)}, false, "the broker dead-lettered it: expired"},
 		"limit":                 {amqp.Table{"x-death": death(broker.QueueName(tenant), "delivery_limit")}, true, ""},
 		"limit, and forged too": {amqp.Table{"x-reason": "invalid_payload", "x-dead-letter-id": id, "x-death": death(broker.QueueName(tenant), "delivery_limit")}, true, ""},
 	} {
@@ -177,10 +178,11 @@ func TestRevivedMessagesGoHome(t *testing.T) {
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
 	d := domain.Delivery{
 		MessageID: "literal", Body: []byte(`{"n":1}`), Published: time.UnixMilli(1_700_000_000_123),
-		Headers: map[string]any{"x-attempt": int64(2), "kept": "yes", "CC": []any{"x"}, "x-death": []any{amqp.Table{}}},
+		PublishedHere: time.UnixMilli(1_700_000_000_123),
+		Headers:       map[string]any{"x-attempt": int64(2), "kept": "yes", "CC": []any{"x"}, "x-death": []any{amqp.Table{}}},
 	}
 	require.NoError(t, b.Revive(ctx, tenant, d))
-	require.NoError(t, b.Revive(ctx, tenant, domain.Delivery{Body: []byte("2")}))
+	require.NoError(t, b.Revive(ctx, tenant, domain.Delivery{Body: []byte("2"), Published: time.Unix(1_700_000_000, 0)}))
 	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
 	require.NoError(t, err)
 	got := <-sub.Deliveries()
@@ -192,6 +194,8 @@ func TestRevivedMessagesGoHome(t *testing.T) {
 	require.NotContains(t, got.Headers, "x-death")
 	got = <-sub.Deliveries()
 	require.NotEmpty(t, got.MessageID)
+	require.Equal(t, time.Unix(1_700_000_000, 0), got.Published)
+	require.True(t, got.PublishedHere.IsZero(), "a sender's timestamp does not become ours")
 	require.NoError(t, sub.Close())
 	require.Equal(t, "queue_missing", domain.CodeOf(b.Revive(ctx, uuid.New(), d)))
 }

@@ -114,8 +114,8 @@ const maxShortText = 255
 func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Delivery, attempt int) error {
 	tiers := retryTiers()
 	headers := amqp.Table{HeaderAttempt: int64(attempt)}
-	if !d.Published.IsZero() {
-		headers[HeaderPublished] = d.Published.UnixMilli()
+	if !d.PublishedHere.IsZero() { // a sender's timestamp does not become ours
+		headers[HeaderPublished] = d.PublishedHere.UnixMilli()
 	}
 	carryOver(headers, d.Headers)
 	p := parcel{

@@ -27,7 +27,8 @@ func TestRetriedMessagesComeHome(t *testing.T) {
 	require.NoError(t, b.DeclareQueues(ctx, other))
 	d := domain.Delivery{
 		MessageID: "literal id", Body: []byte(`{"n":1}`), Published: time.UnixMilli(1_700_000_000_123),
-		Headers: map[string]any{"kept": "yes", "x-attempt": int64(77), "CC": []any{broker.QueueName(other)}, "x-death": "forged"},
+		PublishedHere: time.UnixMilli(1_700_000_000_123),
+		Headers:       map[string]any{"kept": "yes", "x-attempt": int64(77), "CC": []any{broker.QueueName(other)}, "x-death": "forged"},
 	}
 	sent := time.Now()
 	require.NoError(t, b.Retry(ctx, tenant, d, 1))
@@ -40,6 +41,7 @@ func TestRetriedMessagesComeHome(t *testing.T) {
 	require.Equal(t, 1, got.Attempt)
 	require.Equal(t, "yes", got.Headers["kept"])
 	require.Equal(t, d.Published.UnixMilli(), got.Published.UnixMilli())
+	require.Equal(t, d.PublishedHere.UnixMilli(), got.PublishedHere.UnixMilli())
 	require.NoError(t, sub.Ack(got.Tag, false))
 
 	// Once more, with the headers the broker added on the way.

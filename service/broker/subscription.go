@@ -207,13 +207,14 @@ func (s *subscription) Close() error {
 }
 
 func delivery(d amqp.Delivery) domain.Delivery {
-	published := d.Timestamp
+	published, here := d.Timestamp, time.Time{}
 	if ms, ok := d.Headers[HeaderPublished].(int64); ok {
-		published = time.UnixMilli(ms)
+		here = time.UnixMilli(ms)
+		published = here
 	}
 	return domain.Delivery{
 		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
-		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
+		Redelivered: d.Redelivered, Published: published, PublishedHere: here, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
 	}
 }
 

@@ -85,6 +85,7 @@ type command struct {
 type consumer struct {
 	shared  *shared
 	tenant  uuid.UUID
+	created time.Time // the tenant
 	control chan command
 	done    chan struct{} // closed when run has returned
 	epoch   int
@@ -124,7 +125,7 @@ type shared struct {
 
 func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
-		shared: s, tenant: t.ID, endpoint: t.Endpoint, patience: s.patience,
+		shared: s, tenant: t.ID, created: t.CreatedAt, endpoint: t.Endpoint, patience: s.patience,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
 		state: Starting, since: time.Now(),
 	}

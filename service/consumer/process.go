@@ -17,6 +17,12 @@ import (
 
 const (
 	buryTimeout = 5 * time.Second
+	// clockSkew is how far the clocks of replicas and of the database may be
+	// apart.
+	clockSkew = time.Minute
+	// longestWait is more than the largest bucket of the metric, so that what
+	// took longer counts there, and bounds what a single message adds to its sum.
+	longestWait = 24 * time.Hour
 	// maxErrorText bounds the error text that a dead letter carries, in bytes.
 	maxErrorText = 500
 )
@@ -64,8 +70,8 @@ func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, next fu
 			case r.Outcome == domain.AppendConflict:
 				bury(d, domain.ReasonIDConflict, "another payload is stored under this message id")
 				continue
-			case r.Outcome == domain.AppendStored && !d.Published.IsZero():
-				c.shared.Metrics.ObserveEndToEnd(now.Sub(d.Published).Seconds())
+			case r.Outcome == domain.AppendStored:
+				c.observeEndToEnd(d, now)
 			}
 			counts[r.Outcome]++
 			if r.Outcome != domain.AppendNoTenant && next(stored{*d, messages[i], r.Outcome == domain.AppendDuplicate}) {
@@ -84,6 +90,18 @@ func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, next fu
 		}
 		finished([]uint64{letterTags[i]})
 	}
+}
+
+// observeEndToEnd counts how long a message took that this service published.
+// Whatever else is in the queue says nothing about that, and whoever may publish
+// there may claim anything: a time before the tenant was made, or one to come,
+// is not counted, and none as more than the longest that makes a difference.
+func (c *consumer) observeEndToEnd(d *domain.Delivery, now time.Time) {
+	at := d.PublishedHere
+	if at.IsZero() || at.Before(c.created.Add(-clockSkew)) || at.After(now.Add(clockSkew)) {
+		return
+	}
+	c.shared.Metrics.ObserveEndToEnd(min(max(0, now.Sub(at)), longestWait).Seconds())
 }
 
 // messageID returns the id under which a delivery is stored. A message id

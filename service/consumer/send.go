@@ -42,14 +42,18 @@ func newSender(c *consumer, endpoint *domain.Endpoint) *sender {
 // tier, or dead. It returns true when the delivery is done with; false means
 // that ctx ended first, and the message will be delivered again.
 func (s *sender) send(ctx context.Context, item *stored) bool {
+	most := s.c.shared.MaxAttempts
+	before := 0
 	if item.known {
-		done, err := s.succeeded(ctx, item.message.ID)
-		if err != nil || done {
+		found, err := s.recorded(ctx, item.message.ID)
+		if err != nil || found.State == domain.TransmissionSucceeded {
 			return err == nil
 		}
+		before = min(item.delivery.Attempt, most)
+		if found.State != "" {
+			before = min(before, found.Attempts)
+		}
 	}
-	most := s.c.shared.MaxAttempts
-	before := min(item.delivery.Attempt, most)
 	if s.paused.Load() {
 		return s.giveUp(ctx, item, domain.ReasonEndpointPaused, "the endpoint is paused", before, 0)
 	}
@@ -74,17 +78,19 @@ func (s *sender) send(ctx context.Context, item *stored) bool {
 	return s.record(ctx, item.message.ID, domain.TransmissionRetrying, attempts, result.Status) && s.retry(ctx, item, attempts)
 }
 
-// succeeded tells whether a success was recorded: then it is not sent again.
-func (s *sender) succeeded(ctx context.Context, id uuid.UUID) (bool, error) {
-	done := false
+// recorded returns what is recorded of the message, if anything: of a success,
+// after which it is not sent again, and of the attempts that were made, because
+// the header that counts them may be a sender's.
+func (s *sender) recorded(ctx context.Context, id uuid.UUID) (domain.Transmission, error) {
+	var last domain.Transmission
 	err := s.insist(ctx, "read transmission", func(ctx context.Context) error {
 		found, err := s.c.shared.Endpoints.FindTransmissions(ctx, s.c.tenant, []uuid.UUID{id})
 		for _, t := range found {
-			done = done || t.State == domain.TransmissionSucceeded
+			last = t
 		}
 		return err
 	})
-	return done, err
+	return last, err
 }
 
 func (s *sender) record(ctx context.Context, id uuid.UUID, state domain.TransmissionState, attempts, status int) bool {
