@@ -174,7 +174,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 		StillThere: p.directory.StillThere,
 	})
 	p.letters = deadletter.NewService(deadletter.Options{
-		Letters: p.store, Publisher: publisher, Admit: p.messages.Admit, Log: p.log,
+		Letters: p.store, Publisher: publisher, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})

@@ -1,13 +1,45 @@
 package deadletter
 
 import (
+	"context"
 	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
 )
+
+// Letters are replayed at the pace of their tenant, each for its size, and the
+// call ends in time when that is not enough for all.
+func TestReplayAtTheTenantsPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, tenant := newWorld(), active()
+		w.die(tenant.ID, 20)
+		var asked [][]int
+		s := NewService(Options{Letters: w, Publisher: w, Log: slog.New(slog.DiscardHandler), Pace: func(ctx context.Context, of domain.Tenant, sizes []int) error {
+			require.Equal(t, tenant.ID, of.ID)
+			asked = append(asked, sizes)
+			select {
+			case <-time.After(900 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return domain.New(domain.ErrLimited, "rate_exceeded", "Too fast.")
+			}
+		}})
+		begun := time.Now()
+		result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+		require.NoError(t, err)
+		require.Equal(t, domain.ReplayResult{Replayed: 9, Skipped: 11}, result, "three batches in three seconds")
+		require.Equal(t, 3*time.Second, time.Since(begun))
+		require.Equal(t, [][]int{{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {2, 2, 2}}, asked)
+		require.Len(t, w.replayed(tenant.ID), 9)
+		require.Len(t, w.bodies(), 9, "what is skipped was not published")
+	})
+}
 
 // Replaying stops when the tenant's queue is full, and says how far it got.
 func TestReplayIntoAFullQueue(t *testing.T) {

@@ -20,6 +20,9 @@ const (
 	// callTimeout is how long replaying and deleting may take: callers are
 	// promised an answer within 6 seconds.
 	callTimeout = 4500 * time.Millisecond
+	// paceTimeout is how long replaying may wait for the tenant's rate, so that
+	// what is published then is confirmed in time, too.
+	paceTimeout = 3 * time.Second
 	// markTimeout is how long it may take to note what was replayed, which is
 	// done even when the time is over.
 	markTimeout = 700 * time.Millisecond
@@ -41,6 +44,10 @@ type Options struct {
 	// Admit returns why nothing may be published to a tenant at the moment, or
 	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
 	Admit func(t domain.Tenant) error
+	// Pace waits until messages with bodies of these sizes may be published to
+	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
+	// lets as many through as Admit does.
+	Pace func(ctx context.Context, t domain.Tenant, sizes []int) error
 	// KeepReplayed and KeepOthers are how long letters are kept after they
 	// were replayed, or recorded and not replayed; zero is for ever.
 	KeepReplayed, KeepOthers time.Duration
@@ -58,6 +65,9 @@ type Service struct {
 func NewService(o Options) *Service {
 	if o.Admit == nil {
 		o.Admit = func(t domain.Tenant) error { return t.AcceptsMessages() }
+	}
+	if o.Pace == nil {
+		o.Pace = func(_ context.Context, t domain.Tenant, _ []int) error { return o.Admit(t) }
 	}
 	return &Service{o: o}
 }
@@ -94,16 +104,19 @@ func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64) (domai
 
 // Replay publishes letters to the tenant's queue again, each under the id it
 // had, so that a message that is stored already is not stored twice. Letters
-// that die after the call began are not part of it. What is not through in
-// time, or comes when the queue is full, is skipped and stays as it was. Errors
-// are those of Options.Admit, and ErrUnavailable when nothing could be replayed;
-// what was published without a confirm may arrive nevertheless.
+// that die after the call began are not part of it. They go at the rate at which
+// the tenant may publish. What is not through in time, or comes when the queue is
+// full, is skipped and stays as it was. Errors are those of Options.Admit and
+// Options.Pace, and ErrUnavailable when nothing could be replayed; what was
+// published without a confirm may arrive nevertheless.
 func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error) {
 	if err := s.o.Admit(t); err != nil {
 		return domain.ReplayResult{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	paced, end := context.WithTimeout(limited, paceTimeout)
+	defer end()
 	r := &replay{service: s, tenantID: t.ID}
 	asked, err := r.begin(limited, selection)
 	for err == nil {
@@ -111,7 +124,7 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 		if letters, err = r.next(limited); err != nil || len(letters) == 0 {
 			break
 		}
-		if err = s.o.Admit(t); err != nil { // the queue has become full
+		if err = s.o.Pace(paced, t, sizes(letters)); err != nil { // no time is left, or the queue has become full
 			break
 		}
 		err = r.publish(limited, letters)
@@ -239,6 +252,14 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 		return fmt.Errorf("mark as replayed: %w", err)
 	}
 	return nil
+}
+
+func sizes(letters []domain.DeadLetter) []int {
+	of := make([]int, len(letters))
+	for i := range letters {
+		of[i] = len(letters[i].Body)
+	}
+	return of
 }
 
 // timeError turns the end of the call's time into an error for callers.

@@ -2,12 +2,13 @@ package message
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
 
 	"lanekeeper/domain"
 )
@@ -18,7 +19,7 @@ const (
 	paceBytes = 4 << 10
 	// paceWait is how long a call may be slowed down; one that would have to
 	// wait for longer is refused. It bounds what waits: paceWait times the rate,
-	// times paceBytes.
+	// times paceBytes, and one call.
 	paceWait = 500 * time.Millisecond
 	// paceBurst is the share of a second's units that a tenant may use at once.
 	paceBurst = 4
@@ -32,22 +33,27 @@ const (
 )
 
 // paces slow tenants down that publish more than their rate, so that the broker
-// and the database keep room for the others: a token bucket (golang.org/x/time/rate)
-// for each tenant. It is safe for concurrent use.
+// and the database keep room for the others: a token bucket for each tenant that
+// can owe. A call starts when the bucket holds what it costs, or is full, and is
+// charged in full: what it costs more than the bucket holds, later calls wait
+// for. It is safe for concurrent use.
 type paces struct {
-	rate  rate.Limit
-	burst int
+	rate  float64 // units a second
+	burst float64 // what a bucket holds
 
 	mu sync.Mutex
 	// buckets are those of tenants that published lately, and sweepAt how many
-	// there are when they are looked through next. Guarded by mu.
+	// there are when they are looked through next. Guarded by mu, with what it
+	// points to.
 	buckets map[uuid.UUID]*bucket
 	sweepAt int
 }
 
+// bucket is what a tenant had at a time; less than nothing is what it owes.
 type bucket struct {
-	*rate.Limiter
-	// closed is until when no call is let in; guarded by paces.mu.
+	units float64
+	at    time.Time
+	// closed is until when no call is let in.
 	closed time.Time
 }
 
@@ -58,46 +64,104 @@ func newPaces(perSecond int) *paces {
 		return nil
 	}
 	return &paces{
-		rate: rate.Limit(perSecond), burst: max(1, perSecond/paceBurst),
+		rate: float64(perSecond), burst: float64(max(1, perSecond/paceBurst)),
 		buckets: make(map[uuid.UUID]*bucket), sweepAt: pacesKept,
 	}
 }
 
-// admit returns an ErrLimited when a call of the tenant was refused just now.
+// admit returns an ErrLimited when a call of the tenant was refused just now, or
+// would be, whatever it costs.
 func (p *paces) admit(tenantID uuid.UUID) error {
 	if p == nil {
 		return nil
 	}
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if b := p.buckets[tenantID]; b != nil && time.Now().Before(b.closed) {
-		return p.exceeded(paceWait)
+	b := p.buckets[tenantID]
+	if b == nil {
+		return nil
+	}
+	if owes := p.delayLocked(b, 0, now); owes > paceWait || now.Before(b.closed) {
+		return p.exceeded(max(owes, paceWait))
 	}
 	return nil
 }
 
 // wait waits for as long as the tenant has to before it may use so many units,
-// or returns an ErrLimited at once when that is longer than paceWait. A call
-// that costs more than a burst pays for a burst.
+// or returns an ErrLimited at once when that is longer than paceWait.
 func (p *paces) wait(ctx context.Context, tenantID uuid.UUID, units int) error {
 	if p == nil || units == 0 {
 		return nil
 	}
-	now := time.Now()
-	b := p.bucket(tenantID, now)
-	slot := b.ReserveN(now, min(units, p.burst))
-	delay := slot.DelayFrom(now)
-	if delay == 0 {
-		return nil
-	}
-	if delay > paceWait {
-		slot.CancelAt(now)
-		p.mu.Lock()
-		b.closed = now.Add(paceClosed)
-		p.mu.Unlock()
+	delay, ok := p.reserve(tenantID, units, true)
+	if !ok {
 		return p.exceeded(delay)
 	}
-	timer := time.NewTimer(delay)
+	return p.pause(ctx, tenantID, units, delay)
+}
+
+// take is wait for somebody who has until the deadline of ctx: what would have
+// to wait for longer than paceWait is not refused, it asks again later, so that
+// calls get in between.
+func (p *paces) take(ctx context.Context, tenantID uuid.UUID, units int) error {
+	if p == nil || units == 0 {
+		return nil
+	}
+	for {
+		delay, ok := p.reserve(tenantID, units, false)
+		var err error
+		if ok {
+			err = p.pause(ctx, tenantID, units, delay)
+		} else {
+			err = sleep(ctx, delay-paceWait)
+		}
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return p.exceeded(delay)
+		case ok || err != nil:
+			return err
+		}
+	}
+}
+
+// reserve charges the tenant and returns for how long it has to wait then; false
+// means that it was not charged, because that is longer than paceWait. Closing
+// keeps others from being let in for a moment after that.
+func (p *paces) reserve(tenantID uuid.UUID, units int, closing bool) (delay time.Duration, ok bool) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.bucketLocked(tenantID, now)
+	delay = p.delayLocked(b, min(float64(units), p.burst), now)
+	if delay > paceWait {
+		if closing {
+			b.closed = now.Add(paceClosed)
+		}
+		return delay, false
+	}
+	b.units -= float64(units)
+	return delay, true
+}
+
+// pause waits for the turn of units that are charged, and gives them back when
+// ctx ends before it comes.
+func (p *paces) pause(ctx context.Context, tenantID uuid.UUID, units int, delay time.Duration) error {
+	err := sleep(ctx, delay)
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.bucketLocked(tenantID, time.Now()).units += float64(units)
+	}
+	return err
+}
+
+// sleep waits; the end of ctx before is an ErrUnavailable.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -109,28 +173,39 @@ func (p *paces) wait(ctx context.Context, tenantID uuid.UUID, units int) error {
 
 func (p *paces) exceeded(retryAfter time.Duration) error {
 	return domain.New(domain.ErrLimited, "rate_exceeded",
-		fmt.Sprintf("The tenant publishes faster than %.0f messages a second, of which one counts for each 4 KiB begun; slow down.", float64(p.rate))).After(retryAfter)
+		fmt.Sprintf("The tenant publishes faster than %.0f messages a second, of which one counts for each 4 KiB begun; slow down.", p.rate)).After(retryAfter)
 }
 
-func (p *paces) bucket(tenantID uuid.UUID, now time.Time) *bucket {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// delayLocked brings the bucket up to date and returns for how long to wait until
+// it has so many units.
+func (p *paces) delayLocked(b *bucket, units float64, now time.Time) time.Duration {
+	if elapsed := now.Sub(b.at); elapsed > 0 {
+		b.units = min(p.burst, b.units+elapsed.Seconds()*p.rate)
+		b.at = now
+	}
+	if b.units >= units {
+		return 0
+	}
+	return time.Duration(math.Round((units - b.units) / p.rate * float64(time.Second)))
+}
+
+func (p *paces) bucketLocked(tenantID uuid.UUID, now time.Time) *bucket {
 	b := p.buckets[tenantID]
 	if b == nil {
 		if len(p.buckets) >= p.sweepAt {
-			p.sweep(now)
+			p.sweepLocked(now)
 		}
-		b = &bucket{Limiter: rate.NewLimiter(p.rate, p.burst)}
+		b = &bucket{units: p.burst, at: now}
 		p.buckets[tenantID] = b
 	}
 	return b
 }
 
-// sweep forgets the tenants whose bucket is full: it would be the same if it was
-// made anew.
-func (p *paces) sweep(now time.Time) {
+// sweepLocked forgets the tenants whose bucket is full: it would be the same if
+// it was made anew.
+func (p *paces) sweepLocked(now time.Time) {
 	for id, b := range p.buckets {
-		if b.TokensAt(now) >= float64(p.burst) {
+		if p.delayLocked(b, p.burst, now) == 0 {
 			delete(p.buckets, id)
 		}
 	}
@@ -142,8 +217,11 @@ func (p *publication) units() int {
 	n := 0
 	for i := range p.subs {
 		if p.receipts[i].Err == nil {
-			n += max(1, (len(p.subs[i].Payload)+paceBytes-1)/paceBytes)
+			n += unitsOf(len(p.subs[i].Payload))
 		}
 	}
 	return n
 }
+
+// unitsOf returns what a message of so many bytes costs.
+func unitsOf(size int) int { return max(1, (size+paceBytes-1)/paceBytes) }

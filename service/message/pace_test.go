@@ -125,8 +125,7 @@ func TestPaceStaysClosedForAMoment(t *testing.T) {
 	})
 }
 
-// What a message costs goes with its size, and one call never costs more than
-// what may be published at once: else large batches would never pass.
+// What a message costs goes with its size.
 func TestPaceOfLargeMessages(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -137,7 +136,6 @@ func TestPaceOfLargeMessages(t *testing.T) {
 		"4 KiB":                 {payloads(10, 4<<10), 150 * time.Millisecond},
 		"a byte more":           {payloads(10, 4<<10+1), 550 * time.Millisecond},
 		"100 KiB":               {payloads(1, 100<<10), 750 * time.Millisecond},
-		"more than a burst":     {payloads(1000, 10), 750 * time.Millisecond},
 		"not acceptable at all": {[]domain.Submission{{Payload: []byte(`{`)}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,6 +152,90 @@ func TestPaceOfLargeMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call that costs more than what may be published at once passes when the
+// bucket is full, and is paid in full: later ones wait for what it owes, or are
+// told when to come again, with whatever size they have.
+func TestPaceOfCallsLargerThanTheBucket(t *testing.T) {
+	t.Parallel()
+	for name, subs := range map[string][]domain.Submission{
+		"many small messages": payloads(1000, 10),
+		"few large ones":      payloads(10, 400<<10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := pacedAt(100) // 25 at once
+				begun := time.Now()
+				const calls = 5
+				require.NoError(t, f.Publish(t.Context(), f.tenant, subs)[0].Err)
+				for range calls - 1 {
+					after := retryAfter(t, f.Publish(t.Context(), f.tenant, subs)[0].Err)
+					require.InDelta(t, after.Seconds(), retryAfter(t, f.Admit(f.tenant)).Seconds(), 0.3, "also before a body is read")
+					require.ErrorIs(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err, domain.ErrLimited)
+					pass(after)
+					begun := time.Now()
+					require.NoError(t, f.Publish(t.Context(), f.tenant, subs)[0].Err, "as it was told")
+					require.LessOrEqual(t, time.Since(begun), 500*time.Millisecond)
+				}
+				require.GreaterOrEqual(t, time.Since(begun), (calls-1)*9900*time.Millisecond)
+				require.LessOrEqual(t, time.Since(begun), (calls-1)*10500*time.Millisecond)
+			})
+		})
+	}
+}
+
+// What is not urgent, as a replay, waits for as long as it has time to, keeps to
+// the rate together with the calls, and lets those in between.
+func TestPaceOfWhatIsNotUrgent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pacedAt(100)
+		begun := time.Now()
+		taken, published := 0, 0
+		var work sync.WaitGroup
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		work.Go(func() {
+			for {
+				err := f.Pace(ctx, f.tenant, []int{10, 4096, 4097, 8192}) // 6 units
+				if err != nil {
+					require.ErrorIs(t, err, domain.ErrLimited)
+					return
+				}
+				taken += 6
+			}
+		})
+		work.Go(func() {
+			for time.Since(begun) < 19*time.Second {
+				if f.Publish(t.Context(), f.tenant, payloads(6, 10))[0].Err == nil {
+					published += 6
+				}
+			}
+		})
+		work.Wait()
+		require.InDelta(t, 20*time.Second, time.Since(begun), float64(time.Second))
+		require.InDelta(t, 2000, taken+published, 150)
+		require.Greater(t, taken, 300)
+		require.Greater(t, published, 300)
+
+		tenant := f.tenant
+		tenant.Status = domain.TenantInactive
+		require.ErrorIs(t, f.Pace(t.Context(), tenant, []int{1}), domain.ErrConflict)
+		// More than the bucket holds passes, and is owed.
+		pass(time.Second)
+		require.NoError(t, f.Pace(t.Context(), f.tenant, []int{4 << 20}))
+		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+	})
+}
+
+func retryAfter(t *testing.T, err error) time.Duration {
+	t.Helper()
+	var e *domain.Error
+	require.ErrorIs(t, err, domain.ErrLimited)
+	require.ErrorAs(t, err, &e)
+	return e.RetryAfter
 }
 
 // Who has gone does not wait, and nothing of his is published.

@@ -133,6 +133,25 @@ func (s *Service) Admit(t domain.Tenant) error {
 	return err
 }
 
+// Pace waits until messages with bodies of these sizes may be published to the
+// tenant, as part of its rate, by somebody who has until the deadline of ctx. It
+// returns an error of Tenant.AcceptsMessages, an ErrLimited when their turn does
+// not come in time or the backlog is full, and an ErrUnavailable when ctx ends
+// otherwise. Live calls get in between.
+func (s *Service) Pace(ctx context.Context, t domain.Tenant, sizes []int) error {
+	if err := t.AcceptsMessages(); err != nil {
+		return err
+	}
+	if err := s.checkBacklog(t.ID); err != nil {
+		return err
+	}
+	units := 0
+	for _, size := range sizes {
+		units += unitsOf(size)
+	}
+	return s.paces.take(ctx, t.ID, units)
+}
+
 func (s *Service) admit(t domain.Tenant) error {
 	if err := t.AcceptsMessages(); err != nil {
 		return err
@@ -140,12 +159,17 @@ func (s *Service) admit(t domain.Tenant) error {
 	if err := s.paces.admit(t.ID); err != nil {
 		return err
 	}
+	return s.checkBacklog(t.ID)
+}
+
+// checkBacklog returns an ErrLimited when too much waits in the tenant's queue.
+func (s *Service) checkBacklog(tenantID uuid.UUID) error {
 	if s.o.MaxBacklog <= 0 {
 		return nil
 	}
-	depth, known := s.o.Depth(t.ID)
+	depth, known := s.o.Depth(tenantID)
 	if !known && s.o.Queues != nil {
-		depth, known = s.depths.last(t.ID)
+		depth, known = s.depths.last(tenantID)
 	}
 	if known && depth >= s.o.MaxBacklog {
 		return domain.New(domain.ErrLimited, "backlog_full",
