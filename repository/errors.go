@@ -60,8 +60,10 @@ func translateAppend(ctx context.Context, err error) error {
 	switch postgres.Classify(err) {
 	case postgres.ClassContended:
 		return contended(err)
-	case postgres.ClassData, postgres.ClassOther:
+	case postgres.ClassData:
 		return domain.Wrap(err, domain.ErrRejected, "rejected", "The store refuses a message.")
+	case postgres.ClassOther:
+		return domain.Wrap(err, domain.ErrRejected, "store_fault", "The service cannot store a message, which is a fault of its own.")
 	case postgres.ClassNone, postgres.ClassUnavailable:
 	}
 	return appendUnavailable(err)

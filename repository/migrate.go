@@ -101,6 +101,18 @@ func (m *Migrator) Close() error {
 	return nil
 }
 
+// CheckConnection connects to each of the URLs once. The error is an
+// ErrUnavailable, of which postgres.IsMisconfigured and postgres.Explain tell
+// more: also that there is a pooler in between that shares sessions.
+func CheckConnection(ctx context.Context, urls ...string) error {
+	for _, url := range urls {
+		if err := postgres.CheckPooling(ctx, url); err != nil {
+			return unavailable(fmt.Errorf("connect to the database: %w", err))
+		}
+	}
+	return nil
+}
+
 // Migrate applies all pending migrations to the database at url. The error is
 // an ErrUnavailable when trying again makes sense.
 func Migrate(ctx context.Context, url string) (err error) {

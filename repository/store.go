@@ -221,7 +221,7 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	if how == appendAccess {
 		defer rollBackOpen(ctx, conn.Conn())
 	}
-	return fn(conn)
+	return postgres.Judge(fn(conn), conn.Conn())
 }
 
 // What begins and commits a transaction that is sent as a batch.

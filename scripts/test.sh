@@ -24,6 +24,8 @@ mkdir -p bin
 go build -o bin/teststack ./pkg/devstack/cmd/teststack
 packages=$(bin/teststack missing)
 read -ra missing <<<"$packages"
+# A test has PgBouncer between the service and PostgreSQL.
+[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 if ((${#missing[@]})); then
   scripts/install-servers.sh "${missing[@]}"
 fi

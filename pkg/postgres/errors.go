@@ -1,27 +1,42 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/puddle/v2"
 )
 
 // SQLSTATE codes that are looked for by name (PostgreSQL's manual, appendix
 // "PostgreSQL Error Codes").
 const (
-	codeReadOnlyTransaction = "25006"
-	codeUniqueViolation     = "23505"
-	codeCheckViolation      = "23514"
-	codeDeadlock            = "40P01"
-	codeDuplicateTable      = "42P07"
-	codeDuplicateObject     = "42710"
-	codeWrongObjectType     = "42809"
-	codeUndefinedTable      = "42P01"
-	codeLockNotAvailable    = "55P03"
-	codeQueryCanceled       = "57014"
-	codeDataCorrupted       = "XX001"
-	codeIndexCorrupted      = "XX002"
+	codeProtocolViolation     = "08P01"
+	codeInvalidParameterValue = "22023"
+	codeUniqueViolation       = "23505"
+	codeCheckViolation        = "23514"
+	codeReadOnlyTransaction   = "25006"
+	codeInvalidAuthorization  = "28000"
+	codeInvalidPassword       = "28P01"
+	codeUndefinedDatabase     = "3D000"
+	codeDeadlock              = "40P01"
+	codeInsufficientPrivilege = "42501"
+	codeUndefinedObject       = "42704"
+	codeDuplicateObject       = "42710"
+	codeWrongObjectType       = "42809"
+	codeUndefinedTable        = "42P01"
+	codeDuplicateTable        = "42P07"
+	codeCannotChangeParameter = "55P02"
+	codeLockNotAvailable      = "55P03"
+	codeQueryCanceled         = "57014"
+	codeDataCorrupted         = "XX001"
+	codeIndexCorrupted        = "XX002"
 )
 
 // Class says what can be done about an error.
@@ -39,7 +54,9 @@ const (
 	ClassContended
 	// ClassData: the server refuses the data.
 	ClassData
-	// ClassOther: anything else, usually a bug.
+	// ClassOther: anything else, a fault of ours: also what never left the
+	// process, because a parameter cannot be encoded, their number is wrong, or
+	// a column does not scan.
 	ClassOther
 )
 
@@ -47,6 +64,9 @@ const (
 func Classify(err error) Class {
 	if err == nil {
 		return ClassNone
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return ClassUnavailable // whatever its code, it is not about a statement
 	}
 	code := Code(err)
 	if code == "" {
@@ -101,14 +121,59 @@ func IsLocal(err error) bool {
 	return false
 }
 
-// classifyClient judges an error that did not come from the server. What the
-// driver reports of connections has many types, so everything counts as
-// that which is not known to be about the result.
+// classifyClient judges an error that did not come from the server.
 func classifyClient(err error) Class {
-	if _, ok := errors.AsType[pgx.ScanArgError](err); ok || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, pgx.ErrTooManyRows) {
-		return ClassOther
+	if isConnectionError(err) {
+		return ClassUnavailable
 	}
-	return ClassUnavailable
+	return ClassOther
+}
+
+// lostError marks an error after which the connection was closed.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+// Judge returns err, marked as the loss of the connection if it came from using
+// conn, which is closed by now: the driver closes it after each error of the
+// network or the protocol, some of which have no type, and after no other.
+func Judge(err error, conn *pgx.Conn) error {
+	if err == nil || Code(err) != "" || !conn.IsClosed() {
+		return err
+	}
+	return lostError{err}
+}
+
+// isConnectionError reports whether an error is about a connection, or about the
+// time for it. What the driver cannot encode or decode has mostly no type, so it
+// is what is left.
+func isConnectionError(err error) bool {
+	if _, ok := errors.AsType[lostError](err); ok {
+		return true
+	}
+	for _, known := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded,
+		puddle.ErrClosedPool, pgx.ErrTxClosed,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err); ok {
+		return true
+	}
+	// Those of the driver that say whether anything was sent are all about that.
+	_, ok := errors.AsType[interface {
+		error
+		SafeToRetry() bool
+	}](err)
+	return ok
 }
 
 // Code returns the SQLSTATE of the error, or "" when it did not come from the

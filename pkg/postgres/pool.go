@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +21,9 @@ const (
 	maxConnIdleTime       = 5 * time.Minute
 	maxConnLifetime       = time.Hour
 	pingTimeout           = 2 * time.Second
+	// statementCache is how many statements a connection keeps prepared; the
+	// driver's own default.
+	statementCache = 512
 	// cancelDeadline is how long a cancelled statement may take to end after
 	// the server was asked to cancel it; then the connection is cut. A call ends
 	// so much later than its context where the server is silent.
@@ -54,7 +59,9 @@ const (
 )
 
 // PoolOptions describes a pool. Settings that the URL names itself win over
-// those here.
+// those here, but not over how the driver talks and what the statements count
+// on. All are set after connecting, so that a pooler in session mode needs to
+// know none of them.
 type PoolOptions struct {
 	// Name is the application_name under which the server lists the
 	// connections.
@@ -113,6 +120,11 @@ func ParseConfig(url string, o PoolOptions) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, invalidURL(err)
 	}
+	for name := range config.RuntimeParams { // the driver's pool has them
+		if strings.HasPrefix(name, "pool_") {
+			delete(config.RuntimeParams, name)
+		}
+	}
 	o.apply(config)
 	return config, nil
 }
@@ -148,7 +160,6 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 	setDefault("tcp_keepalives_interval", serverAliveEvery)
 	setDefault("tcp_keepalives_count", serverAliveTries)
 	setDefault("tcp_user_timeout", serverUserTimeout)
-	setDefault("default_transaction_isolation", "read committed")
 	// A plan over many partitions looks expensive enough to be compiled,
 	// which takes longer than running it.
 	setDefault("jit", "off")
@@ -158,9 +169,7 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 		setDefault("enable_bitmapscan", "off")
 		setDefault("enable_sort", "off")
 	}
-	if o.Unprepared {
-		config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	}
+	settleParameters(config, o.Unprepared)
 	if !o.KeepOnCancel {
 		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelDeadline}
@@ -184,8 +193,11 @@ func milliseconds(d time.Duration) string {
 // invalidURL keeps only the reason of a parse error: the driver's own text
 // quotes the URL and redacts passwords on a best-effort basis.
 func invalidURL(err error) error {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("the database URL names a file that cannot be read (sslrootcert, sslcert, sslkey, passfile or servicefile): %w", file.Err)
+	}
 	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
-		return errors.New("the database URL cannot be parsed; expected postgres://user:password@host:port/name")
+		return errors.New("the database URL, or one of its parameters, is not valid; expected postgres://user:password@host:port/name, with what is special in a URL percent-encoded")
 	}
 	return errors.New("the database URL has an invalid pool setting")
 }

@@ -269,6 +269,19 @@ func (w *Writer) finish(batch []row, outcomes []domain.AppendOutcome) {
 	}
 }
 
+// giveUp tells who waits for it that a row cannot be stored. What is a fault of
+// the service's own is for those who run it, and not to be overlooked.
+func (w *Writer) giveUp(ctx context.Context, r row, cause error) {
+	level := slog.LevelWarn
+	if domain.CodeOf(cause) == codeFault {
+		level = slog.LevelError
+	}
+	m := r.message()
+	w.options.Log.Log(domain.WithTenantID(ctx, m.TenantID), level, "message cannot be stored and is given up",
+		slog.String("message_id", m.ID.String()), slog.Any("error", cause))
+	r.finish(Result{Err: cause})
+}
+
 // isOneTenants tells whether an error may be about one tenant of a batch.
 func isOneTenants(err error) bool {
 	return errors.Is(err, domain.ErrContended) || errors.Is(err, domain.ErrPartitionMissing) || isRefusal(err)
@@ -347,7 +360,7 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 	case isOneTenants(err):
 		return w.divide(ctx, batch, err)
 	default:
-		batch[0].finish(Result{Err: cause})
+		w.giveUp(ctx, batch[0], cause)
 	}
 	return nil
 }

@@ -15,6 +15,9 @@ const (
 	// codeRefused is what the store's error says when its server answers, but
 	// takes nothing, or nothing from some tenants.
 	codeRefused = "append_refused"
+	// codeFault is what it says when a row cannot be stored for a fault of the
+	// service's own.
+	codeFault = "store_fault"
 	// trialFrom is how often in a row a batch is refused before tenants are
 	// tried on their own; trialTenants how many at a time, and trialTime for how
 	// long.
