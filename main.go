@@ -45,8 +45,11 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	c, err := config.Load(*file)
+	c, err := config.Read(*file)
 	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if err := c.Validate(server.Sections(flags.Args())...); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	log, err := logger.New(os.Stderr, logger.Options{Level: c.Log.Level, Format: c.Log.Format, FromContext: server.LogAttributes})

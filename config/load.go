@@ -26,6 +26,15 @@ const defaultPath = "config/config.yaml"
 // the environment. The error names every key that is unknown, of the wrong
 // type or out of range.
 func Load(path string) (Config, error) {
+	c, err := Read(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return c, c.Validate()
+}
+
+// Read is Load without a look at whether values are out of range or missing.
+func Read(path string) (Config, error) {
 	v := viper.New()
 	v.SetConfigType("yaml")
 	if err := readFile(v, path); err != nil {
@@ -48,7 +57,7 @@ func Load(path string) (Config, error) {
 	if len(problems) > 0 {
 		return Config{}, errors.Join(problems...)
 	}
-	return c, c.Validate()
+	return c, nil
 }
 
 func readFile(v *viper.Viper, path string) error {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func (c *Config) settings() []setting {
 		{key: "database.max_connections", value: &c.Database.MaxConnections, check: between(&c.Database.MaxConnections, 5, 1000)},
 		{key: "database.migrate", value: &c.Database.Migrate},
 		{key: "workers", value: &c.Workers, check: between(&c.Workers, 1, 100)},
-		{key: "redis.url", value: &c.Redis.URL, location: true, check: location(&c.Redis.URL, "redis", "rediss")},
+		{key: "redis.url", value: &c.Redis.URL, location: true, check: c.checkRedis},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
 		{key: "transmit.allow_private", value: &c.Transmit.AllowPrivate},
@@ -80,11 +79,13 @@ func (c *Config) settings() []setting {
 }
 
 // Validate returns an error that names every key whose value is out of range,
-// or nil.
-func (c Config) Validate() error {
+// or nil. With sections it looks only at those and at keys of these names, for
+// a command that needs no others.
+func (c Config) Validate(sections ...string) error {
 	var problems []error
 	for _, s := range c.settings() {
-		if s.check == nil {
+		section, _, _ := strings.Cut(s.key, ".")
+		if s.check == nil || len(sections) > 0 && !slices.Contains(sections, section) {
 			continue
 		}
 		if err := s.check(); err != nil {
@@ -140,16 +141,7 @@ func (c *Config) checkBrokers() error {
 		}
 		return nil
 	}
-	for one := range strings.SplitSeq(c.RabbitMQ.URL, ",") {
-		one = strings.TrimSpace(one)
-		if one == "" {
-			return errors.New("must not have an empty entry")
-		}
-		if err := location(&one, "amqp", "amqps")(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkBrokerURLs(c.RabbitMQ.URL)
 }
 
 func (c *Config) checkDatabase() error {
@@ -164,34 +156,6 @@ func (c *Config) checkDatabaseAdmin() error {
 		return errors.New("needs database.url")
 	}
 	return checkPostgres(c.Database.AdminURL)
-}
-
-// checkPostgres does not ask for a host: it may be a socket directory in the
-// query.
-func checkPostgres(text string) error {
-	if text == "" {
-		return nil
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return errors.New("must be a URL that begins with postgres:// or postgresql://")
-	}
-	return nil
-}
-
-// location accepts "" and URLs with one of the schemes and a host. Its errors
-// do not quote the URL, nor what url.Parse says, for the passwords in it.
-func location(value *string, schemes ...string) func() error {
-	return func() error {
-		if *value == "" {
-			return nil
-		}
-		u, err := url.Parse(*value)
-		if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
-			return fmt.Errorf("must be a URL with a host that begins with %s://", strings.Join(schemes, ":// or "))
-		}
-		return nil
-	}
 }
 
 func between[T int | time.Duration](value *T, low, high T) func() error {

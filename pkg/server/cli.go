@@ -15,6 +15,25 @@ import (
 	"lanekeeper/domain"
 )
 
+// Sections returns the parts of the configuration that the subcommand which args
+// name needs, as config.Config.Validate takes them: none for all of it.
+func Sections(args []string) []string {
+	if len(args) == 0 {
+		return nil
+	}
+	switch args[0] {
+	case "migrate", "user":
+		return []string{"log", "database"}
+	case "token":
+		return []string{"log", "database", "app_name", "environment", "jwt_secret", "jwt_secrets", "jwt_lifetime"}
+	case "healthcheck":
+		return []string{"log", "app_host", "app_port"}
+	case "version":
+		return []string{"log"}
+	}
+	return nil
+}
+
 // Command runs the subcommand that args name; none means serve. It returns
 // flag.ErrHelp when help was asked for and given.
 func Command(ctx context.Context, c config.Config, log *slog.Logger, args []string, out io.Writer) error {

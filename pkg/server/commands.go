@@ -12,6 +12,7 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
+	"lanekeeper/pkg/postgres"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/fleet"
@@ -30,6 +31,9 @@ var errNoDatabase = errors.New("database.url (DATABASE_URL) must be set for this
 func Migrate(ctx context.Context, c config.Config, direction string, out io.Writer) (err error) {
 	if c.Database.URL == "" {
 		return errNoDatabase
+	}
+	if err := connectError(checkDatabase(ctx, c)); err != nil {
+		return err
 	}
 	m, err := repository.NewMigrator(adminURL(c))
 	if err != nil {
@@ -90,9 +94,30 @@ func IssueToken(ctx context.Context, c config.Config, log *slog.Logger, email st
 	})
 }
 
+// checkDatabase connects to the database, with both URLs where they differ.
+func checkDatabase(ctx context.Context, c config.Config) error {
+	urls := []string{c.Database.URL}
+	if admin := adminURL(c); admin != c.Database.URL {
+		urls = append(urls, admin)
+	}
+	return repository.CheckConnection(ctx, urls...) //nolint:wrapcheck // says that it connected
+}
+
+// connectError says what a command that does not wait has met, in the words for
+// whoever can mend it.
+func connectError(err error) error {
+	if reason := postgres.Explain(err); reason != "" {
+		return errors.New(reason)
+	}
+	return err
+}
+
 func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(*auth.Service) error) error {
 	if c.Database.URL == "" {
 		return errNoDatabase
+	}
+	if err := connectError(checkDatabase(ctx, c)); err != nil {
+		return err
 	}
 	if c.Database.Migrate {
 		if err := repository.Migrate(ctx, adminURL(c)); err != nil {

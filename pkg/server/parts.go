@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"lanekeeper/domain"
 	"lanekeeper/pkg/budget"
 	"lanekeeper/pkg/metrics"
+	"lanekeeper/pkg/postgres"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/broker"
@@ -23,8 +25,12 @@ import (
 	"lanekeeper/service/transmit"
 )
 
-// migrateRetry is how long to wait for a database that is away.
-const migrateRetry = time.Second
+const (
+	// migrateRetry is how long to wait for a database that is away.
+	migrateRetry = time.Second
+	// reportEvery is how often the log tells that it is still waited for.
+	reportEvery = time.Minute
+)
 
 // parts are the running pieces of the service. Those with goroutines run
 // under contexts of their own, because they end one after the other.
@@ -59,6 +65,8 @@ type parts struct {
 	connectionEvents *connectionEvents
 	closeRedis       func() error
 
+	// fail ends the service with an error that waiting does not mend.
+	fail func(error)
 	// migrated is closed when the schema is up to date.
 	migrated chan struct{}
 
@@ -118,17 +126,31 @@ func (p *parts) follow(c domain.Change) {
 	}
 }
 
-// migrate brings the schema up to date, and waits for a database that is
-// away. False means that ctx ended.
+// migrate brings the schema up to date, and waits for a database that is away, or
+// refuses what can be mended there: a password, a role, a database, TLS. What can
+// be mended in the configuration only ends the service. False means that ctx ended
+// or will.
 func (p *parts) migrate(ctx context.Context) bool {
-	for reported := false; ; {
+	var reported time.Time
+	last := ""
+	for {
 		err := p.tryMigrate(ctx)
 		if err == nil {
 			return true
 		}
-		if !reported && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "database is not ready, waiting for it", slog.Any("error", err))
-			reported = true
+		reason := postgres.Explain(err)
+		if postgres.IsMisconfigured(err) {
+			p.fail(fmt.Errorf("configuration: database.url (DATABASE_URL) or database.admin_url (DATABASE_ADMIN_URL): %s", reason))
+			return false
+		}
+		if ctx.Err() == nil && (reason != last || time.Since(reported) > reportEvery) {
+			reported, last = time.Now(), reason
+			if reason == "" {
+				p.log.WarnContext(ctx, "database is not ready, waiting for it", slog.Any("error", err))
+			} else {
+				p.log.ErrorContext(ctx, "the database refuses the service, which waits until that is mended",
+					slog.String("reason", reason), slog.Any("error", err))
+			}
 		}
 		select {
 		case <-time.After(migrateRetry):
@@ -139,6 +161,9 @@ func (p *parts) migrate(ctx context.Context) bool {
 }
 
 func (p *parts) tryMigrate(ctx context.Context) error {
+	if err := checkDatabase(ctx, p.config); err != nil {
+		return err
+	}
 	if !p.config.Database.Migrate {
 		return p.store.Ping(ctx) //nolint:wrapcheck // says that it pinged
 	}

@@ -33,12 +33,15 @@ type Server struct {
 	ready    chan struct{}
 
 	decorators Decorators
+	// private are the configuration's own words for private servers, before it
+	// names them.
+	private bool
 }
 
 // New takes the ports, so that a second start fails before it touches
 // anything. Notes for whoever starts the service by hand go to notes.
 func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
-	s := &Server{config: c, log: log, notes: notes, ready: make(chan struct{})}
+	s := &Server{config: c, log: log, notes: notes, private: c.PrivateServers(), ready: make(chan struct{})}
 	ctx := context.Background() // listening does not wait
 	var listen net.ListenConfig
 	var err error
@@ -120,6 +123,7 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	if err != nil {
 		return errors.Join(err, s.listener.Close(), s.closeAdmin())
 	}
+	parts.fail = func(err error) { stop(err) }
 	servers := s.httpServers(parts)
 	var serving sync.WaitGroup
 	for listener, server := range servers {
