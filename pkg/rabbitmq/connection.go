@@ -10,6 +10,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
+// reportEvery is how often the log tells that a broker is still tried for.
+const reportEvery = time.Minute
+
 // Options configure a Connection.
 type Options struct {
 	// URLs are tried in turn.
@@ -76,13 +79,15 @@ func (c *Connection) Run(ctx context.Context) {
 	}
 	wait.Reset()
 	log := c.options.Log.With(slog.String("connection", c.options.Name))
-	reported := false
+	var reported time.Time
+	last := ""
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		session, err := c.open(ctx, attempt)
 		if err != nil {
-			if !reported && ctx.Err() == nil {
-				log.WarnContext(ctx, "broker connection failed, trying on", slog.Any("error", err))
-				reported = true
+			reason := Explain(err)
+			if ctx.Err() == nil && (reason != last || time.Since(reported) > reportEvery) {
+				reported, last = time.Now(), reason
+				reportFailure(ctx, log, reason, err)
 			}
 			select {
 			case <-time.After(wait.NextBackOff()):
@@ -92,7 +97,7 @@ func (c *Connection) Run(ctx context.Context) {
 		}
 		c.set(session)
 		log.InfoContext(ctx, "broker connected", slog.Uint64("epoch", session.Epoch))
-		reported = false
+		reported, last = time.Time{}, ""
 		select {
 		case <-session.Done():
 			log.WarnContext(ctx, "broker connection lost", slog.Uint64("epoch", session.Epoch), slog.Any("error", session.Err()))
@@ -107,6 +112,16 @@ func (c *Connection) Run(ctx context.Context) {
 		}
 		wait.Reset()
 	}
+}
+
+// reportFailure logs why there is no connection; reason is empty for a broker that
+// is away.
+func reportFailure(ctx context.Context, log *slog.Logger, reason string, err error) {
+	if reason == "" {
+		log.WarnContext(ctx, "broker connection failed, trying on", slog.Any("error", err))
+		return
+	}
+	log.ErrorContext(ctx, "the broker refuses the connection, trying on until that is mended", slog.String("reason", reason), slog.Any("error", err))
 }
 
 // open dials the next URL and sets the session up. Only Run calls it.

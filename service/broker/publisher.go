@@ -292,7 +292,10 @@ func publishError(err error) error {
 	case errors.Is(err, errSilent):
 		return domain.Wrap(err, domain.ErrUnavailable, "queue_silent",
 			"The tenant's queue does not answer, so nothing was published; try again shortly.").After(retryAfter)
-	case errors.Is(err, errAway), errors.Is(err, errNacked), errors.Is(err, rabbitmq.ErrClosed):
+	case errors.Is(err, errNacked):
+		return domain.Wrap(err, domain.ErrUnavailable, "publish_refused",
+			"The message broker refused the message: its queue is full by a policy, or cannot write; try again shortly.").After(retryAfter)
+	case errors.Is(err, errAway), errors.Is(err, rabbitmq.ErrClosed):
 		return unavailable(err)
 	default:
 		return domain.Wrap(err, domain.ErrUnavailable, "publish_unknown",
