@@ -256,7 +256,7 @@ func postgresParameters() []postgresParameter {
 		},
 		{
 			names: []string{
-				"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "hostaddr", "gssencmode", "gsslib",
+				"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "hostaddr", "gssencmode", "gsslib",
 				"gssdelegation", "requiressl", "sslcompression", "sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version",
 				"requirepeer", "load_balance_hosts", "fallback_application_name", "sslkeylogfile", "scram_client_key", "scram_server_key",
 				"connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "ssl", "sslfactory", "preparethreshold", "charset", "encoding",

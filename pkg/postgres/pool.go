@@ -172,7 +172,7 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 	settleParameters(config, o.Unprepared)
 	if !o.KeepOnCancel {
 		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelDeadline}
+			return &canceller{conn: conn}
 		}
 	}
 	closeOnFatal := config.OnPgError

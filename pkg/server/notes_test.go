@@ -1,0 +1,55 @@
+package server
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/config"
+)
+
+// Whoever tries the service with its private servers is told where everything is,
+// with tokens or without, and how to get one.
+func TestFirstSteps(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change      func(*config.Config)
+		steps, auth bool
+	}{
+		"open mode":                      {func(*config.Config) {}, true, false},
+		"private servers, with a secret": {func(c *config.Config) { c.JWTSecret = "it's a secret of at least 32 bytes" }, true, true},
+		"own servers, open mode":         {func(c *config.Config) { c.Database.URL, c.RabbitMQ.URL = "postgres://a/b", "amqp://a/" }, true, false},
+		"own servers, with a secret": {func(c *config.Config) {
+			c.Database.URL, c.RabbitMQ.URL, c.JWTSecret = "postgres://a/b", "amqp://a/", "a secret of at least thirty-two bytes"
+		}, false, false},
+	} {
+		options := config.Default()
+		options.AppHost, options.AppPort = "127.0.0.1", 0
+		c.change(&options)
+		var notes bytes.Buffer
+		s, err := New(options, slog.New(slog.DiscardHandler), &notes)
+		require.NoError(t, err, name)
+		t.Cleanup(func() { _ = s.listener.Close() })
+		if options.PrivateServers() { // as when they have started
+			s.config.Database.URL, s.config.RabbitMQ.URL = "postgres://postgres:hunter2@127.0.0.1:5555/lanekeeper", "amqp://guest:guest@127.0.0.1:5556/"
+		}
+		s.firstSteps()
+		if !c.steps {
+			require.Empty(t, notes.String(), name)
+			continue
+		}
+		require.Contains(t, notes.String(), "Lanekeeper is ready.", name)
+		require.Contains(t, notes.String(), "Try it:\n  curl -X POST "+s.URL()+"/api/tenants", name)
+		require.NotContains(t, notes.String(), "secret of", name)
+		require.NotContains(t, notes.String(), "hunter2", name)
+		if c.auth {
+			require.Contains(t, notes.String(), "user add -email", name)
+			require.Contains(t, notes.String(), "lanekeeper token -email", name)
+			require.Contains(t, notes.String(), `-H "Authorization: Bearer $TOKEN"`, name)
+		} else {
+			require.NotContains(t, notes.String(), "TOKEN", name)
+		}
+	}
+}
