@@ -112,12 +112,12 @@ func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
 	if len(signed) > maxTokenLength {
 		return verified{}, tokenInvalid(nil)
 	}
-	if err := checkUnambiguous(signed); err != nil {
-		return verified{}, tokenInvalid(err)
-	}
 	ring, err := t.keys(ctx)
 	if err != nil {
 		return verified{}, err
+	}
+	if err := checkUnambiguous(signed); err != nil {
+		return verified{}, tokenInvalid(err)
 	}
 	var content claims
 	_, err = t.parser.ParseWithClaims(signed, &content, ring.find)
