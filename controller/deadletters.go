@@ -88,7 +88,7 @@ func (d *deadLetterController) get(c *gin.Context) error {
 // replay sends dead letters again.
 //
 //	@Summary		Replay dead letters
-//	@Description	Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. 503 means that none was replayed.
+//	@Description	Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. Replays are part of the rate at which the tenant may publish: beyond it the answer is 429 `rate_exceeded`. 503 means that none was replayed.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json
@@ -97,7 +97,7 @@ func (d *deadLetterController) get(c *gin.Context) error {
 //	@Param			tenant_id	query		string					false	"The same as X-Tenant-ID"							format(uuid)
 //	@Param			body		body		model.SelectDeadLetters	true	"Which: either ids or all"
 //	@Success		202			{object}	model.Replayed
-//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
 func (d *deadLetterController) replay(c *gin.Context) error {
 	selection, err := readSelection(c)

@@ -621,7 +621,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With ` + "`" + `all` + "`" + ` it is about the letters that are there when the call begins and were not replayed yet. ` + "`" + `skipped` + "`" + ` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. 503 means that none was replayed.",
+                "description": "Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With ` + "`" + `all` + "`" + ` it is about the letters that are there when the call begins and were not replayed yet. ` + "`" + `skipped` + "`" + ` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. Replays are part of the rate at which the tenant may publish: beyond it the answer is 429 ` + "`" + `rate_exceeded` + "`" + `. 503 means that none was replayed.",
                 "consumes": [
                     "application/json"
                 ],
@@ -714,6 +714,12 @@ const docTemplate = `{
                     },
                     "422": {
                         "description": "Unprocessable Entity",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "429": {
+                        "description": "Too Many Requests",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
