@@ -11,6 +11,7 @@ type contextKey int
 const (
 	requestIDKey contextKey = iota
 	tenantIDKey
+	ownerKey
 )
 
 // WithRequestID returns a context that carries the id of the request.
@@ -33,4 +34,18 @@ func WithTenantID(ctx context.Context, id uuid.UUID) context.Context {
 func TenantID(ctx context.Context) (uuid.UUID, bool) {
 	id, ok := ctx.Value(tenantIDKey).(uuid.UUID)
 	return id, ok
+}
+
+// WithOwner returns a context that carries whose share of the process the work
+// counts towards: a name for the owner of the tenant that it is for, or for
+// where the call came from.
+func WithOwner(ctx context.Context, owner string) context.Context {
+	return context.WithValue(ctx, ownerKey, owner)
+}
+
+// Owner returns whose share the work counts towards, or "" when nobody asked
+// for it.
+func Owner(ctx context.Context) string {
+	owner, _ := ctx.Value(ownerKey).(string)
+	return owner
 }

@@ -60,13 +60,35 @@ type HistoryQuery struct {
 	HasCursor  bool
 	Limit      int
 	Descending bool
+	// MaxBytes is how much the messages may take together, with RowOverhead for
+	// each; 0 for some MiB, or a single message of any size.
+	MaxBytes int
 }
+
+// RowOverhead is about what a message takes in an answer beside its payload.
+const RowOverhead = 256
 
 // HistoryPage is one page of a tenant's history.
 type HistoryPage struct {
 	Messages []Message
-	// More tells that messages follow after the last of this page.
+	// More reports that messages follow after the last of this page.
 	More bool
+	// NextBytes is how much the first of those takes, when it is for want of room
+	// that the page ends before it; else 0.
+	NextBytes int
+	// Last is the highest seq that was ever given, as it was when the page was
+	// about to be read; 0 for none.
+	Last int64
+}
+
+// End returns where to go on later for whoever found the page of q empty. That
+// is never ahead of the history, wherever the query began: what is stored next
+// would be missed.
+func (p *HistoryPage) End(q HistoryQuery) int64 {
+	if q.Descending && q.HasCursor {
+		return min(q.Cursor, p.Last)
+	}
+	return p.Last
 }
 
 // Submission is one message that a caller wants published.

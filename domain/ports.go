@@ -64,7 +64,8 @@ type MessageRepository interface {
 	// ErrContended, ErrPartitionMissing or ErrRejected.
 	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
 	// History returns a page. It may hold fewer than q.Limit messages with
-	// More set, so that one page stays below some MiB. A cursor after which
+	// More set, and none, so that one page stays below q.MaxBytes; no payload
+	// beyond that is read. A cursor after which
 	// messages are missing, because the tenant does not keep them any longer,
 	// is an ErrGone; ascending without a cursor, or after 0, begins at the
 	// oldest message that is kept.

@@ -27,7 +27,9 @@ SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY 
 // out the numbers in between. It names no partition and reads none, so only
 // those that get rows are locked. The clock is that of the statement: it runs
 // while the locks are held, so created_at goes with seq. A message that is
-// stored already makes it fail.
+// stored already makes it fail. The size is that of the payload as jsonb writes
+// it, because that is what readers get: it has spaces that were not sent,
+// numbers without exponents, and each key once.
 const insertMessagesSQL = `
 WITH raised AS (
     UPDATE tenant_streams s
@@ -36,8 +38,8 @@ WITH raised AS (
     WHERE s.tenant_id = c.tenant_id
     RETURNING s.tenant_id, s.last_seq - c.n AS base
 )
-INSERT INTO messages (id, tenant_id, payload, created_at, seq)
-SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n
+INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes)
+SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text)
 FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
 JOIN raised r ON r.tenant_id = m.tenant_id`
 

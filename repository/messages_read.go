@@ -8,58 +8,45 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"lanekeeper/domain"
 )
 
-// maxPageBytes bounds the payloads of one page.
-const maxPageBytes = 8 << 20
+const (
+	historyAscendingSQL = pageBeginSQL +
+		`seq > greatest($2, (SELECT first_seq - 1 FROM tenant_streams WHERE tenant_id = $1))` + pageAscendingSQL
+	historyDescendingSQL = pageBeginSQL +
+		`seq < $2 AND seq >= coalesce((SELECT first_seq FROM tenant_streams WHERE tenant_id = $1), 1)` + pageDescendingSQL
+)
 
-// The pages end early when their stored size, which is known without reading
-// the payloads, exceeds the bound; that keeps the server from sending much
-// more than a page takes. "before" is what comes in front of a row, so the
-// first row always passes.
-const historyAscendingSQL = `
-SELECT id, seq, coalesce(payload, 'null'), created_at, total
-FROM (
-    SELECT id, seq, payload, created_at, count(*) OVER () AS total,
-           sum(pg_column_size(payload)) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM (
-        SELECT id, seq, payload, created_at
-        FROM messages
-        WHERE tenant_id = $1 AND seq > greatest($2, (SELECT first_seq - 1 FROM tenant_streams WHERE tenant_id = $1))
-        ORDER BY seq
-        LIMIT $3
-    ) AS page
-) AS sized
-WHERE before IS NULL OR before < $4
-ORDER BY seq`
-
-const historyDescendingSQL = `
-SELECT id, seq, coalesce(payload, 'null'), created_at, total
-FROM (
-    SELECT id, seq, payload, created_at, count(*) OVER () AS total,
-           sum(pg_column_size(payload)) OVER (ORDER BY seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM (
-        SELECT id, seq, payload, created_at
-        FROM messages
-        WHERE tenant_id = $1 AND seq < $2 AND seq >= coalesce((SELECT first_seq FROM tenant_streams WHERE tenant_id = $1), 1)
-        ORDER BY seq DESC
-        LIMIT $3
-    ) AS page
-) AS sized
-WHERE before IS NULL OR before < $4
-ORDER BY seq DESC`
+const lastSeqSQL = `SELECT last_seq FROM tenant_streams WHERE tenant_id = $1`
 
 const firstSeqSQL = `SELECT first_seq FROM tenant_streams WHERE tenant_id = $1`
 
-// History implements domain.MessageRepository. The payloads of a page have 8
-// MiB at most, or are those of a single message.
+// History implements domain.MessageRepository. Without MaxBytes a page has 8
+// MiB at most, or a single message.
 func (s *Store) History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
 	if q.Limit <= 0 {
 		return domain.HistoryPage{}, nil
 	}
+	maxBytes := q.MaxBytes
+	if maxBytes <= 0 {
+		maxBytes = maxPageBytes
+	}
+	page, err := s.readHistory(ctx, q, maxBytes)
+	if err == nil && q.MaxBytes <= 0 && len(page.Messages) == 0 && page.NextBytes > 0 {
+		page, err = s.readHistory(ctx, q, page.NextBytes)
+	}
+	if err != nil {
+		return domain.HistoryPage{}, translate(err, "read history")
+	}
+	return page, nil
+}
+
+// readHistory does it in one round trip. Where the history ends is read before
+// the page, so that whoever goes on from there misses nothing that comes
+// between the two.
+func (s *Store) readHistory(ctx context.Context, q domain.HistoryQuery, maxBytes int) (domain.HistoryPage, error) {
 	query, cursor := historyAscendingSQL, q.Cursor
 	if q.Descending {
 		query = historyDescendingSQL
@@ -70,23 +57,26 @@ func (s *Store) History(ctx context.Context, q domain.HistoryQuery) (domain.Hist
 	var page domain.HistoryPage
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
 		var batch pgx.Batch
-		batch.Queue(query, q.TenantID, cursor, q.Limit+1, maxPageBytes)
+		batch.Queue(lastSeqSQL, q.TenantID)
+		batch.Queue(query, q.TenantID, cursor, q.Limit+1, maxBytes)
 		batch.Queue(firstSeqSQL, q.TenantID)
 		results := on.SendBatch(ctx, &batch)
 		defer results.Close()
+		if err := results.QueryRow().Scan(&page.Last); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("read the end of the history: %w", err)
+		}
 		rows, err := results.Query()
 		if err != nil {
 			return fmt.Errorf("query messages: %w", err)
 		}
-		if page, err = collectPage(rows, q); err != nil {
+		got, err := collectMessages(rows, q.TenantID, q.Limit, maxBytes)
+		if err != nil {
 			return err
 		}
+		page.Messages, page.More, page.NextBytes = got.messages, got.more, got.next
 		return checkCursor(results.QueryRow(), q)
 	})
-	if err != nil {
-		return domain.HistoryPage{}, translate(err, "read history")
-	}
-	return page, nil
+	return page, err
 }
 
 // checkCursor returns an ErrGone when messages that follow the cursor are not
@@ -105,34 +95,6 @@ func checkCursor(row pgx.Row, q domain.HistoryQuery) error {
 		return domain.CursorExpired()
 	}
 	return nil
-}
-
-// collectPage keeps the rows up to the limits and drops the rest.
-func collectPage(rows pgx.Rows, q domain.HistoryQuery) (domain.HistoryPage, error) {
-	var page domain.HistoryPage
-	var payload pgtype.DriverBytes // not copied before it is known to be kept
-	var total, size int
-	full := false
-	m := domain.Message{TenantID: q.TenantID}
-	_, err := pgx.ForEachRow(rows, []any{&m.ID, &m.Seq, &payload, &m.CreatedAt, &total}, func() error {
-		size += len(payload)
-		full = full || len(page.Messages) == q.Limit || size > maxPageBytes && len(page.Messages) > 0
-		if full {
-			return nil
-		}
-		if page.Messages == nil {
-			page.Messages = make([]domain.Message, 0, min(q.Limit, total))
-		}
-		m.Payload = append([]byte(nil), payload...)
-		m.CreatedAt = m.CreatedAt.UTC()
-		page.Messages = append(page.Messages, m)
-		return nil
-	})
-	if err != nil {
-		return domain.HistoryPage{}, fmt.Errorf("read messages: %w", err)
-	}
-	page.More = total > len(page.Messages)
-	return page, nil
 }
 
 const findMessageSQL = `

@@ -20,6 +20,10 @@ import (
 const (
 	migrationLockSeconds = 1
 	migrationLockTries   = 300
+	// A step that would have to wait for readers and writers gives up soon, so
+	// that they need not wait for it, and is tried again for as long as this.
+	migrationPatience = time.Minute
+	migrationPause    = time.Second
 )
 
 // Migration is one step of the schema.
@@ -58,13 +62,25 @@ func NewMigrator(url string) (*Migrator, error) {
 	return &Migrator{db: db, provider: provider}, nil
 }
 
-// Up applies all pending migrations and returns them.
+// Up applies all pending migrations and returns them. Those that others stand
+// in the way of are tried again for a minute.
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
-	results, err := m.provider.Up(ctx)
-	if err != nil {
-		return nil, translate(err, "migrate up")
+	var steps []Migration
+	patient, cancel := context.WithTimeout(ctx, migrationPatience)
+	defer cancel()
+	for {
+		results, err := m.provider.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = partial.Applied
+		}
+		steps = append(steps, applied(results)...)
+		if err == nil {
+			return steps, nil
+		}
+		if postgres.Classify(err) != postgres.ClassContended || pause(patient, migrationPause) != nil {
+			return nil, translate(err, "migrate up")
+		}
 	}
-	return applied(results), nil
 }
 
 // Down reverts the newest migration and returns it; with none left it returns

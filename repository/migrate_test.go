@@ -1,7 +1,9 @@
 package repository
 
 import (
+	"github.com/google/uuid"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -58,3 +60,63 @@ func TestMigrateConcurrently(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 }
+
+// Whoever upgrades has partitions with rows, and somebody who reads them. The
+// new column neither makes readers wait for long nor gives up, and rows without
+// a size are read all the same.
+func TestMigrateMessagesThatAreInUse(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	m, err := NewMigrator(d.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	for version := int64(0); version != messageBytesVersion; {
+		down, err := m.Down(t.Context())
+		require.NoError(t, err)
+		version = down[0].Version
+	}
+	id := newID(t)
+	p := partitionOf(id)
+	conn := d.connect(t)
+	_, err = conn.Exec(t.Context(), `
+		CREATE TABLE `+p.table+` PARTITION OF messages FOR VALUES IN (`+p.bound+`);
+		INSERT INTO tenant_streams (tenant_id, last_seq) VALUES (`+p.bound+`, 3);
+		INSERT INTO messages (id, tenant_id, payload, seq) SELECT gen_random_uuid(), `+p.bound+`, '{"a": 1}', n FROM generate_series(1, 3) n`)
+	require.NoError(t, err)
+
+	release := d.holdSelect(t, false)
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := m.Up(t.Context())
+		migrated <- err
+	}()
+	// Until it has waited in vain once, and waits again.
+	waiting := func() (begun time.Time) {
+		require.Eventually(t, func() bool {
+			err := conn.QueryRow(t.Context(), `
+				SELECT query_start FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%ADD COLUMN bytes%'`).Scan(&begun)
+			return err == nil
+		}, patience, 10*time.Millisecond)
+		return begun
+	}
+	first := waiting()
+	begun := time.Now()
+	_, err = conn.Exec(t.Context(), `SELECT count(*) FROM messages`)
+	require.NoError(t, err)
+	require.Less(t, time.Since(begun), 4*time.Second, "a reader waits behind the migration as long as that waits")
+	require.True(t, waiting().After(first), "it is tried again")
+	release()
+	require.NoError(t, <-migrated)
+
+	require.Len(t, d.history(t, id), 3)
+	_, err = d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{id}, 2))
+	require.NoError(t, err)
+	requireDense(t, d.history(t, id))
+	var known int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(bytes) FROM messages WHERE tenant_id = $1`, id).Scan(&known))
+	require.Equal(t, 2, known)
+}
+
+// messageBytesVersion is the migration that adds the size of a message.
+const messageBytesVersion = 13

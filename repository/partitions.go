@@ -86,10 +86,10 @@ func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) erro
 			if _, err := tx.Exec(ctx, `CREATE TABLE `+p.table+` (LIKE messages INCLUDING ALL)`); err != nil {
 				return fmt.Errorf("create table: %w", err)
 			}
-			fallthrough
 		case partitionDetached:
-			if _, err := tx.Exec(ctx, `ALTER TABLE messages ATTACH PARTITION `+p.table+` FOR VALUES IN (`+p.bound+`)`); err != nil {
-				return fmt.Errorf("attach: %w", err)
+			// What an erasure left may be older than the column.
+			if _, err := tx.Exec(ctx, `ALTER TABLE `+p.table+` ADD COLUMN IF NOT EXISTS bytes int`); err != nil {
+				return fmt.Errorf("complete table: %w", err)
 			}
 		case partitionAttached:
 			// Starting the stream waits for whoever has it locked. They were
@@ -100,6 +100,11 @@ func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) erro
 			}
 			if started {
 				return nil
+			}
+		}
+		if state != partitionAttached {
+			if _, err := tx.Exec(ctx, `ALTER TABLE messages ATTACH PARTITION `+p.table+` FOR VALUES IN (`+p.bound+`)`); err != nil {
+				return fmt.Errorf("attach: %w", err)
 			}
 		}
 		if _, err := tx.Exec(ctx, startStreamSQL, tenantID); err != nil {

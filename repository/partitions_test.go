@@ -131,6 +131,21 @@ func TestErasePartitionConverges(t *testing.T) {
 	}
 }
 
+// What an erasure left half done may come from a version whose messages had
+// fewer columns.
+func TestCreatePartitionCompletesAnOlderTable(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	id := d.newTenants(t, 1)[0]
+	p := partitionOf(id)
+	_, err := d.connect(t).Exec(t.Context(), `ALTER TABLE messages DETACH PARTITION `+p.table+`; ALTER TABLE `+p.table+` DROP COLUMN bytes`)
+	require.NoError(t, err)
+	require.NoError(t, d.store.CreatePartition(t.Context(), id))
+	_, err = d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{id}, 3))
+	require.NoError(t, err)
+	require.Len(t, d.history(t, id), 3)
+}
+
 func requireErased(t testing.TB, d *database, id uuid.UUID) {
 	t.Helper()
 	var left int

@@ -2,10 +2,12 @@ package repository
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
@@ -69,19 +71,22 @@ func (s *Store) ConsumerReports(ctx context.Context, tenantIDs []uuid.UUID, ttl 
 	if len(tenantIDs) == 0 {
 		return reports, nil
 	}
-	rows, err := s.general.Query(ctx, consumerReportsSQL, ttl, postgres.UUIDs(tenantIDs))
-	if err != nil {
-		return nil, translate(err, "read consumers' reports")
-	}
-	var c domain.ConsumerStatus
-	var since *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&c.TenantID, &c.Replica, &c.State, &c.Workers, &c.Busy, &c.Depth, &c.Tag, &since, &c.LastError}, func() error {
-		c.Since = time.Time{}
-		if since != nil {
-			c.Since = since.UTC()
+	err := s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, consumerReportsSQL, ttl, postgres.UUIDs(tenantIDs))
+		if err != nil {
+			return fmt.Errorf("query reports: %w", err)
 		}
-		reports[c.TenantID] = c
-		return nil
+		var c domain.ConsumerStatus
+		var since *time.Time
+		_, err = pgx.ForEachRow(rows, []any{&c.TenantID, &c.Replica, &c.State, &c.Workers, &c.Busy, &c.Depth, &c.Tag, &since, &c.LastError}, func() error {
+			c.Since = time.Time{}
+			if since != nil {
+				c.Since = since.UTC()
+			}
+			reports[c.TenantID] = c
+			return nil
+		})
+		return err //nolint:wrapcheck // translated below
 	})
 	if err != nil {
 		return nil, translate(err, "read consumers' reports")

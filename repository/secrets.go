@@ -14,7 +14,7 @@ RETURNING value`
 // EnsureSecret implements domain.SecretRepository.
 func (s *Store) EnsureSecret(ctx context.Context, name string, fresh []byte) ([]byte, error) {
 	var value []byte
-	if err := s.general.QueryRow(ctx, ensureSecretSQL, name, fresh).Scan(&value); err != nil {
+	if err := s.callers.QueryRow(ctx, ensureSecretSQL, name, fresh).Scan(&value); err != nil {
 		return nil, translate(err, "ensure secret")
 	}
 	return value, nil

@@ -2,83 +2,89 @@ package repository
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/shares"
 )
 
 const (
-	// shareOf is which part of a pool one tenant may hold: a quarter.
-	shareOf = 4
-	// shareWait is how long a call waits for others of its tenant.
-	shareWait = 2 * time.Second
+	// ownerShare and tenantShare are which part of a pool one owner and one of
+	// its tenants may hold: a half, and a quarter.
+	ownerShare  = 2
+	tenantShare = 4
+	// leastShare is how many connections a tenant may hold in any case.
+	leastShare = 2
+	// reservedShare is which part of the pool is left to what the service does of
+	// its own accord.
+	reservedShare = 5
+	// shareWait is how long a call waits for others, and shareQueue how many
+	// calls of a tenant may do so at a time.
+	shareWait  = 2 * time.Second
+	shareQueue = 1000
 )
 
-// shares keep one tenant from holding all connections of a pool: when its
-// partition is locked, or its calls are slow, they wait for each other and not
-// those of other tenants for them. It is safe for concurrent use.
-type shares struct {
-	most int // connections of one tenant
-
-	mu    sync.Mutex
-	taken map[uuid.UUID]*share // guarded by mu, with the count of users
+// newShares returns the shares of a pool with so many connections. They keep
+// one tenant, and one owner with many of them, from holding all: when a
+// partition is locked, or reads are slow, its calls wait for each other and not
+// those of other owners for them.
+func newShares(conns int) *shares.Shares {
+	return shares.New(shares.Options{
+		Total:    int64(max(1, conns-conns/reservedShare)),
+		PerOwner: int64(max(leastShare, conns/ownerShare)),
+		PerUser:  int64(max(leastShare, conns/tenantShare)),
+		Wait:     shareWait, Queue: shareQueue,
+	})
 }
 
-type share struct {
-	slots chan struct{}
-	users int // that hold a slot or wait for one
-}
-
-// newShares returns the shares of a pool with so many connections.
-func newShares(conns int) *shares {
-	return &shares{most: max(2, conns/shareOf), taken: make(map[uuid.UUID]*share)}
-}
-
-// enter waits for a place and returns what gives it back. Errors are those of
-// ctx, and an ErrUnavailable with code "tenant_busy" when it takes too long.
-func (s *shares) enter(ctx context.Context, tenantID uuid.UUID) (leave func(), err error) {
-	mine := s.join(tenantID)
-	select {
-	case mine.slots <- struct{}{}:
-	default:
-		timer := time.NewTimer(shareWait)
-		defer timer.Stop()
-		select {
-		case mine.slots <- struct{}{}:
-		case <-timer.C:
-			s.quit(tenantID, mine)
-			return nil, domain.New(domain.ErrUnavailable, "tenant_busy",
-				"Too many calls of this tenant wait for the database; try again shortly.").After(retryAfter)
-		case <-ctx.Done():
-			s.quit(tenantID, mine)
-			return nil, ctx.Err()
-		}
+// enter waits for a place in the general pool and returns what gives it back.
+// Errors are those of ctx, and an ErrUnavailable that says whose fault it is.
+// The tenant is zero for what is about none.
+func (s *Store) enter(ctx context.Context, tenantID uuid.UUID) (leave func(), err error) {
+	by := shares.User{Owner: domain.Owner(ctx), Name: tenantID.String()}
+	if by.Owner == "" {
+		by.Owner = by.Name // nobody asked for it: it is the service that works on the tenant
 	}
-	return func() {
-		<-mine.slots
-		s.quit(tenantID, mine)
-	}, nil
+	place, err := s.shares.Take(ctx, by, 1)
+	switch {
+	case errors.Is(err, shares.ErrAll):
+		return nil, domain.Wrap(err, domain.ErrUnavailable, "database_busy",
+			"All connections to the database are in use; try again shortly.").After(retryAfter)
+	case errors.Is(err, shares.ErrShare) && tenantID == uuid.Nil:
+		return nil, domain.Wrap(err, domain.ErrUnavailable, "caller_busy",
+			"Too many calls of yours wait for the database; try again shortly.").After(retryAfter)
+	case errors.Is(err, shares.ErrShare):
+		return nil, domain.Wrap(err, domain.ErrUnavailable, "tenant_busy",
+			"Too many calls for this tenant, or for all of its owner, wait for the database; try again shortly.").After(retryAfter)
+	case err != nil:
+		return nil, fmt.Errorf("wait for a connection: %w", err)
+	}
+	return place.GiveBack, nil
 }
 
-func (s *shares) join(tenantID uuid.UUID) *share {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	mine := s.taken[tenantID]
-	if mine == nil {
-		mine = &share{slots: make(chan struct{}, s.most)}
-		s.taken[tenantID] = mine
+// shared runs fn with a connection of the general pool that counts towards the
+// share of the tenant, or, when that is zero, of the caller.
+func (s *Store) shared(ctx context.Context, tenantID uuid.UUID, fn func(*pgxpool.Conn) error) error {
+	leave, err := s.enter(ctx, tenantID)
+	if err != nil {
+		return err
 	}
-	mine.users++
-	return mine
+	defer leave()
+	conn, err := s.general.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("acquire connection: %w", err)
+	}
+	defer conn.Release()
+	return fn(conn)
 }
 
-func (s *shares) quit(tenantID uuid.UUID, mine *share) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if mine.users--; mine.users == 0 {
-		delete(s.taken, tenantID)
-	}
+// sharedTransaction runs fn in a transaction on such a connection.
+func (s *Store) sharedTransaction(ctx context.Context, tenantID uuid.UUID, fn func(pgx.Tx) error) error {
+	return s.shared(ctx, tenantID, func(conn *pgxpool.Conn) error { return inTransaction(ctx, conn, fn) })
 }

@@ -19,7 +19,7 @@ import (
 func TestSharesOfAPool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShares(20)
+		s := &Store{shares: newShares(20)}
 		slow, other := uuid.New(), uuid.New()
 		release := make(chan struct{})
 		var held, refused atomic.Int32
@@ -58,8 +58,50 @@ func TestSharesOfAPool(t *testing.T) {
 		require.EqualValues(t, 25, refused.Load())
 		close(release)
 		calls.Wait()
-		require.Empty(t, s.taken, "nothing is kept of tenants without calls")
+		require.Zero(t, s.shares.Used())
 	})
+}
+
+// While the partitions of all of an owner's tenants are locked and many want to
+// read them, the history of others, and who calls, are found as quickly as ever.
+func TestOwnerOfManyTenantsLeavesConnectionsToOthers(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	store := d.open(t, Options{MaxConns: 8})
+	ids := d.newTenants(t, 9)
+	mine, other := ids[:8], ids[8]
+	_, err := store.AppendMessages(t.Context(), messagesFor(t, ids, 9))
+	require.NoError(t, err)
+	holder := d.connect(t)
+	_, err = holder.Exec(t.Context(), `BEGIN`)
+	require.NoError(t, err)
+	for _, id := range mine {
+		_, err = holder.Exec(t.Context(), `LOCK TABLE `+partitionOf(id).table+` IN ACCESS EXCLUSIVE MODE`)
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithCancel(domain.WithOwner(t.Context(), "them"))
+	var readers sync.WaitGroup
+	for i := range 80 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = store.History(ctx, domain.HistoryQuery{TenantID: mine[i%len(mine)], Limit: 10})
+			}
+		})
+	}
+	defer readers.Wait()
+	defer cancel()
+	require.Eventually(t, func() bool { return store.general.Stat().AcquiredConns() >= 4 }, 10*time.Second, time.Millisecond)
+	reads, begun := 0, time.Now()
+	for time.Since(begun) < 3*time.Second {
+		_, err := store.History(domain.WithOwner(t.Context(), "other"), domain.HistoryQuery{TenantID: other, Limit: 10})
+		require.NoError(t, err)
+		_, err = store.FindUserByEmail(t.Context(), "nobody@example.com")
+		require.ErrorIs(t, err, domain.ErrNotFound)
+		_, err = store.ListTenants(domain.WithOwner(t.Context(), "other"), domain.TenantQuery{Limit: 10})
+		require.NoError(t, err)
+		reads++
+	}
+	require.Greater(t, reads, 100, "three seconds of reading, one after the other")
 }
 
 // While one tenant's partition is locked and many want to read it, the history

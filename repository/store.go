@@ -14,6 +14,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
+	"lanekeeper/pkg/shares"
 )
 
 // Default sizes of the pools, and limits the server puts on statements.
@@ -25,12 +26,16 @@ const (
 	defaultStreamConns = 4
 	defaultEraseWait   = 5 * time.Second
 	fleetConns         = 4
+	// callerConns is how many connections look up who calls. Each look-up finds a
+	// row by its key, so a few serve thousands in a second.
+	callerConns = 3
 
 	queryTimeout  = 10 * time.Second
 	streamTimeout = 5 * time.Second
 	appendTimeout = 10 * time.Second
 	ddlTimeout    = 30 * time.Second
 	fleetTimeout  = 3 * time.Second
+	callerTimeout = 2 * time.Second
 	lockTimeout   = 5 * time.Second
 	// queryLockTimeout is short: a call that waits for a lock holds a connection.
 	queryLockTimeout = time.Second
@@ -40,6 +45,9 @@ const (
 	// streamLockTimeout is short: streams of a blocked tenant try again, and must
 	// not hold the connections of the others.
 	streamLockTimeout = 250 * time.Millisecond
+	// callerLockTimeout is short: whoever waits for a row that is locked keeps
+	// others from logging in.
+	callerLockTimeout = 250 * time.Millisecond
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second
@@ -89,8 +97,9 @@ type Store struct {
 	locks   *pgxpool.Pool
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
+	callers *pgxpool.Pool // for who calls and for which tenant, which must not wait for reads
 
-	shares    *shares // of the general pool
+	shares    *shares.Shares // of the general pool
 	eraseWait time.Duration
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
@@ -149,6 +158,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		{&s.fleet, o.URL, fleetConns, postgres.PoolOptions{
 			Name: "lanekeeper-fleet", StatementTimeout: fleetTimeout, LockTimeout: fleetTimeout,
 		}},
+		{&s.callers, o.URL, callerConns, postgres.PoolOptions{
+			Name: "lanekeeper-callers", StatementTimeout: callerTimeout, LockTimeout: callerLockTimeout,
+		}},
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
 		p.IdleInTransactionTimeout = idleInTxTimeout
@@ -198,20 +210,16 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	if len(tenantIDs) == 0 {
 		return nil
 	}
-	pool := s.general
+	pool := s.streams
 	switch how {
 	case appendAccess:
 		pool = s.writers
 	case streamAccess:
-		pool = s.streams
 	case queryAccess:
-		if len(tenantIDs) == 1 {
-			leave, err := s.shares.enter(ctx, tenantIDs[0])
-			if err != nil {
-				return fmt.Errorf("wait for a connection: %w", err)
-			}
-			defer leave()
+		if len(tenantIDs) > 1 {
+			return s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error { return fn(conn) })
 		}
+		return s.shared(ctx, tenantIDs[0], func(conn *pgxpool.Conn) error { return fn(conn) })
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {

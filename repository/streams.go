@@ -7,13 +7,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"lanekeeper/domain"
 )
-
-// maxStreamBytes bounds the payloads of one read for a stream.
-const maxStreamBytes = 4 << 20
 
 const streamBoundsSQL = `SELECT first_seq, last_seq FROM tenant_streams WHERE tenant_id = $1`
 
@@ -40,36 +36,31 @@ func scanBounds(row pgx.Row, b *domain.StreamBounds) error {
 	return nil
 }
 
-// readStreamSQL ends early like a page of the history does, by what the rows
-// take in the store: "before" is the size of those in front of a row, so the
-// first always passes. What is not kept any longer is left to the bounds.
-const readStreamSQL = `
-SELECT id, seq, coalesce(payload, 'null'), created_at
-FROM (
-    SELECT id, seq, payload, created_at,
-           sum(pg_column_size(payload)) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM (
-        SELECT id, seq, payload, created_at
-        FROM messages
-        WHERE tenant_id = $1 AND seq > $2
-        ORDER BY seq
-        LIMIT $3
-    ) AS tail
-) AS sized
-WHERE before IS NULL OR before < $4
-ORDER BY seq`
+// What is not kept any longer is left to the bounds.
+const readStreamSQL = pageBeginSQL + `seq > $2` + pageAscendingSQL
 
 // ReadStream implements domain.StreamRepository. The bounds are read after the
 // messages, in the same round trip: whatever is deleted was behind the first
 // of them before, so nothing that is missing escapes them.
-func (s *Store) ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64, limit int) ([]domain.Message, error) {
+func (s *Store) ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64, limit, maxBytes int) ([]domain.Message, bool, error) {
 	if limit <= 0 {
-		return nil, nil
+		return nil, false, nil
 	}
-	var messages []domain.Message
+	got, err := s.readStream(ctx, tenantID, cursor, limit, maxBytes)
+	if err == nil && len(got.messages) == 0 && got.next > 0 {
+		got, err = s.readStream(ctx, tenantID, cursor, 1, got.next)
+	}
+	if err != nil {
+		return nil, false, translate(err, "read a stream")
+	}
+	return got.messages, got.more, nil
+}
+
+func (s *Store) readStream(ctx context.Context, tenantID uuid.UUID, cursor int64, limit, maxBytes int) (messageRows, error) {
+	var got messageRows
 	err := s.WithTenant(ctx, streamAccess, []uuid.UUID{tenantID}, func(on session) error {
 		var batch pgx.Batch
-		batch.Queue(readStreamSQL, tenantID, cursor, limit, maxStreamBytes)
+		batch.Queue(readStreamSQL, tenantID, cursor, limit+1, maxBytes)
 		batch.Queue(streamBoundsSQL, tenantID)
 		results := on.SendBatch(ctx, &batch)
 		defer results.Close()
@@ -77,7 +68,7 @@ func (s *Store) ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64
 		if err != nil {
 			return fmt.Errorf("query messages: %w", err)
 		}
-		if messages, err = collectTail(rows, tenantID); err != nil {
+		if got, err = collectMessages(rows, tenantID, limit, maxBytes); err != nil {
 			return err
 		}
 		var b domain.StreamBounds
@@ -92,31 +83,5 @@ func (s *Store) ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, translate(err, "read a stream")
-	}
-	return messages, nil
-}
-
-// collectTail keeps the rows up to the bound and drops the rest. Rows are
-// stored compressed, so more may arrive than was expected.
-func collectTail(rows pgx.Rows, tenantID uuid.UUID) ([]domain.Message, error) {
-	var messages []domain.Message
-	var payload pgtype.DriverBytes // not copied before it is known to be kept
-	size := 0
-	m := domain.Message{TenantID: tenantID}
-	_, err := pgx.ForEachRow(rows, []any{&m.ID, &m.Seq, &payload, &m.CreatedAt}, func() error {
-		size += len(payload)
-		if size > maxStreamBytes && len(messages) > 0 {
-			return nil
-		}
-		m.Payload = append([]byte(nil), payload...)
-		m.CreatedAt = m.CreatedAt.UTC()
-		messages = append(messages, m)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read messages: %w", err)
-	}
-	return messages, nil
+	return got, err
 }

@@ -23,6 +23,9 @@ func seqs(messages []domain.Message) []int64 {
 	return all
 }
 
+// testBytes is how much a read may take.
+const testBytes = 4 << 20
+
 func TestReadStream(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -43,14 +46,15 @@ func TestReadStream(t *testing.T) {
 		"nothing asked for": {0, 0, nil},
 		"all":               {0, 1000, history},
 	} {
-		messages, err := d.store.ReadStream(t.Context(), tenants[0], tt.cursor, tt.limit)
+		messages, more, err := d.store.ReadStream(t.Context(), tenants[0], tt.cursor, tt.limit, testBytes)
 		require.NoError(t, err, name)
 		require.Equal(t, tt.want, messages, name)
+		require.Equal(t, len(tt.want) > 0 && tt.want[len(tt.want)-1].Seq < 10, more, name)
 	}
 
-	_, err = d.store.ReadStream(t.Context(), tenants[0], 11, 3)
+	_, _, err = d.store.ReadStream(t.Context(), tenants[0], 11, 3, testBytes)
 	require.ErrorIs(t, err, domain.ErrConflict)
-	_, err = d.store.ReadStream(t.Context(), newID(t), 0, 3)
+	_, _, err = d.store.ReadStream(t.Context(), newID(t), 0, 3, testBytes)
 	require.ErrorIs(t, err, domain.ErrNotFound)
 }
 
@@ -74,13 +78,13 @@ func TestReadStreamIsBoundedInBytes(t *testing.T) {
 	require.NoError(t, err)
 	var seen []int64
 	for cursor := int64(0); cursor < int64(len(big)); cursor = seen[len(seen)-1] {
-		messages, err := d.store.ReadStream(t.Context(), id, cursor, 1000)
+		messages, _, err := d.store.ReadStream(t.Context(), id, cursor, 1000, testBytes)
 		require.NoError(t, err)
 		size := 0
 		for _, m := range messages {
 			size += len(m.Payload)
 		}
-		require.LessOrEqual(t, size, maxStreamBytes)
+		require.LessOrEqual(t, size, testBytes)
 		require.NotEmpty(t, messages)
 		seen = append(seen, seqs(messages)...)
 	}
@@ -89,7 +93,7 @@ func TestReadStreamIsBoundedInBytes(t *testing.T) {
 	// A message larger than that is returned alone.
 	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET payload = to_jsonb(repeat('y', 5000000)) WHERE tenant_id = $1 AND seq IN (2, 3)`, id)
 	require.NoError(t, err)
-	messages, err := d.store.ReadStream(t.Context(), id, 1, 10)
+	messages, _, err := d.store.ReadStream(t.Context(), id, 1, 10, testBytes)
 	require.NoError(t, err)
 	require.Equal(t, []int64{2}, seqs(messages))
 }
@@ -113,10 +117,10 @@ func TestStreamsOfExpiredMessages(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.StreamBounds{First: 5, Last: 10}, bounds())
 	for cursor := range int64(4) {
-		_, err = d.store.ReadStream(t.Context(), id, cursor, 10)
+		_, _, err = d.store.ReadStream(t.Context(), id, cursor, 10, testBytes)
 		require.ErrorIs(t, err, domain.ErrGone, cursor)
 	}
-	messages, err := d.store.ReadStream(t.Context(), id, 4, 2)
+	messages, _, err := d.store.ReadStream(t.Context(), id, 4, 2, testBytes)
 	require.NoError(t, err)
 	require.Equal(t, []int64{5, 6}, seqs(messages))
 
@@ -127,10 +131,10 @@ func TestStreamsOfExpiredMessages(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, domain.StreamBounds{First: 11, Last: 10}, bounds())
-	messages, err = d.store.ReadStream(t.Context(), id, 10, 10)
+	messages, _, err = d.store.ReadStream(t.Context(), id, 10, 10, testBytes)
 	require.NoError(t, err)
 	require.Empty(t, messages)
-	_, err = d.store.ReadStream(t.Context(), id, 9, 10)
+	_, _, err = d.store.ReadStream(t.Context(), id, 9, 10, testBytes)
 	require.ErrorIs(t, err, domain.ErrGone)
 
 	_, err = d.store.StreamBounds(t.Context(), newID(t))
@@ -171,7 +175,7 @@ func TestReadStreamWhileMessagesExpire(t *testing.T) {
 					running = false
 				default:
 				}
-				messages, err := d.store.ReadStream(ctx, id, cursor, reads)
+				messages, _, err := d.store.ReadStream(ctx, id, cursor, reads, testBytes)
 				switch {
 				case errors.Is(err, domain.ErrGone):
 					b, err := d.store.StreamBounds(ctx, id)
@@ -204,14 +208,14 @@ func TestStreamsHaveConnectionsOfTheirOwn(t *testing.T) {
 	general, err := s.general.Acquire(t.Context())
 	require.NoError(t, err)
 	defer general.Release()
-	_, err = s.ReadStream(t.Context(), id, 0, 1)
+	_, _, err = s.ReadStream(t.Context(), id, 0, 1, testBytes)
 	require.NoError(t, err)
 
 	stream, err := s.streams.Acquire(t.Context())
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = s.ReadStream(ctx, id, 0, 1)
+	_, _, err = s.ReadStream(ctx, id, 0, 1, testBytes)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	var settings []string
 	for _, name := range []string{"application_name", "statement_timeout", "lock_timeout", "plan_cache_mode"} {
@@ -233,7 +237,7 @@ func TestReadStreamGoesByTheIndex(t *testing.T) {
 	require.NoError(t, err)
 	var plan []string
 	require.NoError(t, d.store.WithTenant(t.Context(), streamAccess, tenants[:1], func(on session) error {
-		rows, err := on.Query(t.Context(), "EXPLAIN "+readStreamSQL, tenants[0], 50, 10, maxStreamBytes)
+		rows, err := on.Query(t.Context(), "EXPLAIN "+readStreamSQL, tenants[0], 50, 10, testBytes)
 		if err != nil {
 			return err
 		}

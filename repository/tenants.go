@@ -3,10 +3,12 @@ package repository
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"lanekeeper/domain"
 )
@@ -28,8 +30,11 @@ ON CONFLICT (id) DO NOTHING`
 
 // InsertTenant implements domain.TenantRepository.
 func (s *Store) InsertTenant(ctx context.Context, t domain.Tenant) error {
-	_, err := s.general.Exec(ctx, insertTenantSQL, t.ID, t.Name, t.Description, string(t.Status), string(t.Target),
-		t.Workers, t.Paused, nullID(t.OwnerID), t.RetentionDays, nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
+	err := s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, insertTenantSQL, t.ID, t.Name, t.Description, string(t.Status), string(t.Target),
+			t.Workers, t.Paused, nullID(t.OwnerID), t.RetentionDays, nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
+		return err //nolint:wrapcheck // translated below
+	})
 	return translate(err, "insert tenant")
 }
 
@@ -37,7 +42,7 @@ const findTenantSQL = `SELECT ` + tenantColumns + ` FROM tenants t` + joinEndpoi
 
 // FindTenant implements domain.TenantRepository.
 func (s *Store) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
-	t, err := scanTenant(s.general.QueryRow(ctx, findTenantSQL, id))
+	t, err := scanTenant(s.callers.QueryRow(ctx, findTenantSQL, id))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return domain.Tenant{}, domain.TenantNotFound()
 	}
@@ -69,11 +74,15 @@ func (s *Store) ListTenants(ctx context.Context, q domain.TenantQuery) ([]domain
 	if !all {
 		owner, own = nullID(q.VisibleTo.UserID), nullID(q.VisibleTo.TenantID)
 	}
-	rows, err := s.general.Query(ctx, listTenantsSQL, q.After, names, all, owner, own, q.Limit)
-	if err != nil {
-		return nil, translate(err, "list tenants")
-	}
-	tenants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Tenant, error) { return scanTenant(row) })
+	var tenants []domain.Tenant
+	err := s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, listTenantsSQL, q.After, names, all, owner, own, q.Limit)
+		if err != nil {
+			return fmt.Errorf("query tenants: %w", err)
+		}
+		tenants, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Tenant, error) { return scanTenant(row) })
+		return err //nolint:wrapcheck // translated below
+	})
 	if err != nil {
 		return nil, translate(err, "list tenants")
 	}
@@ -98,7 +107,7 @@ SELECT ` + tenantColumns + ` FROM changed t` + joinEndpoint
 func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*domain.Tenant) error) (domain.Tenant, error) {
 	var t domain.Tenant
 	var refused error
-	err := inTransaction(ctx, s.general, func(tx pgx.Tx) error {
+	err := s.sharedTransaction(ctx, id, func(tx pgx.Tx) error {
 		var err error
 		if t, err = scanTenant(tx.QueryRow(ctx, lockTenantRowSQL, id)); err != nil {
 			return err

@@ -23,7 +23,7 @@ RETURNING ` + ticketColumns
 
 // InsertTicket implements domain.TicketRepository.
 func (s *Store) InsertTicket(ctx context.Context, t domain.Ticket, firstUse, lifetime time.Duration) (domain.Ticket, error) {
-	inserted, err := scanTicket(s.general.QueryRow(ctx, insertTicketSQL, t.Hash, t.TenantID, nullID(t.Holder.UserID),
+	inserted, err := scanTicket(s.callers.QueryRow(ctx, insertTicketSQL, t.Hash, t.TenantID, nullID(t.Holder.UserID),
 		t.Holder.TokenVersion, nullTime(t.Holder.ExpiresAt), lifetime, firstUse))
 	if err != nil {
 		return domain.Ticket{}, translate(err, "insert ticket")
@@ -35,7 +35,7 @@ const findTicketSQL = `SELECT ` + ticketColumns + ` FROM stream_tickets WHERE ha
 
 // FindTicket implements domain.TicketRepository.
 func (s *Store) FindTicket(ctx context.Context, hash []byte) (domain.Ticket, error) {
-	found, err := scanTicket(s.general.QueryRow(ctx, findTicketSQL, hash))
+	found, err := scanTicket(s.callers.QueryRow(ctx, findTicketSQL, hash))
 	return found, ticketError(err, "find ticket")
 }
 
@@ -60,11 +60,11 @@ const ticketTakenSQL = `SELECT FROM stream_tickets WHERE hash = $1 AND usable_un
 
 // ClaimTicket implements domain.TicketRepository.
 func (s *Store) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (domain.Ticket, error) {
-	claimed, err := scanTicket(s.general.QueryRow(ctx, claimTicketSQL, hash, claim, resume, lease))
+	claimed, err := scanTicket(s.callers.QueryRow(ctx, claimTicketSQL, hash, claim, resume, lease))
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return claimed, ticketError(err, "claim ticket")
 	}
-	if err := s.general.QueryRow(ctx, ticketTakenSQL, hash, resume).Scan(); err != nil {
+	if err := s.callers.QueryRow(ctx, ticketTakenSQL, hash, resume).Scan(); err != nil {
 		return domain.Ticket{}, ticketError(err, "look at claimed ticket")
 	}
 	return domain.Ticket{}, domain.New(domain.ErrConflict, "ticket_in_use", "Another stream is open with this ticket.")
@@ -77,7 +77,7 @@ WHERE hash = $1 AND claim = $2 AND usable_until > now()`
 // RenewTicket implements domain.TicketRepository. A claim that nobody else has
 // taken over can be renewed after it has ended, too.
 func (s *Store) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error {
-	tag, err := s.general.Exec(ctx, renewTicketSQL, hash, claim, lease)
+	tag, err := s.callers.Exec(ctx, renewTicketSQL, hash, claim, lease)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = pgx.ErrNoRows
 	}
@@ -89,7 +89,7 @@ const releaseTicketSQL = `UPDATE stream_tickets SET claim = NULL, claimed_until 
 // ReleaseTicket implements domain.TicketRepository. Releasing a claim that is
 // lost changes nothing.
 func (s *Store) ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID) error {
-	_, err := s.general.Exec(ctx, releaseTicketSQL, hash, claim)
+	_, err := s.callers.Exec(ctx, releaseTicketSQL, hash, claim)
 	return translate(err, "release ticket")
 }
 
@@ -100,7 +100,7 @@ WHERE hash = $1 AND claim = $2`
 
 // ReturnTicket implements domain.TicketRepository.
 func (s *Store) ReturnTicket(ctx context.Context, t domain.Ticket, claim uuid.UUID) error {
-	_, err := s.general.Exec(ctx, returnTicketSQL, t.Hash, claim, t.Used, t.FirstUseBy)
+	_, err := s.callers.Exec(ctx, returnTicketSQL, t.Hash, claim, t.Used, t.FirstUseBy)
 	return translate(err, "return ticket")
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
@@ -22,7 +23,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now()))`
 
 // InsertUser implements domain.UserRepository.
 func (s *Store) InsertUser(ctx context.Context, u domain.User) error {
-	_, err := s.general.Exec(ctx, insertUserSQL, u.ID, u.Name, u.Email, nullText(u.PasswordHash), nullText(string(u.Role)),
+	_, err := s.callers.Exec(ctx, insertUserSQL, u.ID, u.Name, u.Email, nullText(u.PasswordHash), nullText(string(u.Role)),
 		nullID(u.TenantID), u.TokenVersion, nullTime(u.CreatedAt))
 	return userError(err, "insert user")
 }
@@ -31,7 +32,7 @@ const findUserSQL = `SELECT ` + userColumns + ` FROM users WHERE user_id = $1`
 
 // FindUser implements domain.UserRepository.
 func (s *Store) FindUser(ctx context.Context, id uuid.UUID) (domain.User, error) {
-	u, err := scanUser(s.general.QueryRow(ctx, findUserSQL, id))
+	u, err := scanUser(s.callers.QueryRow(ctx, findUserSQL, id))
 	return u, userError(err, "find user")
 }
 
@@ -40,7 +41,7 @@ const findUserByEmailSQL = `SELECT ` + userColumns + ` FROM users WHERE lower(em
 // FindUserByEmail implements domain.UserRepository. Capitals make no
 // difference.
 func (s *Store) FindUserByEmail(ctx context.Context, email string) (domain.User, error) {
-	u, err := scanUser(s.general.QueryRow(ctx, findUserByEmailSQL, email))
+	u, err := scanUser(s.callers.QueryRow(ctx, findUserByEmailSQL, email))
 	return u, userError(err, "find user by email")
 }
 
@@ -51,11 +52,15 @@ func (s *Store) ListUsers(ctx context.Context, after uuid.UUID, limit int) ([]do
 	if limit <= 0 {
 		return nil, nil
 	}
-	rows, err := s.general.Query(ctx, listUsersSQL, after, limit)
-	if err != nil {
-		return nil, userError(err, "list users")
-	}
-	users, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.User, error) { return scanUser(row) })
+	var users []domain.User
+	err := s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, listUsersSQL, after, limit)
+		if err != nil {
+			return fmt.Errorf("query users: %w", err)
+		}
+		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.User, error) { return scanUser(row) })
+		return err //nolint:wrapcheck // translated below
+	})
 	if err != nil {
 		return nil, userError(err, "list users")
 	}
@@ -73,7 +78,7 @@ WHERE user_id = $1`
 func (s *Store) ChangeUser(ctx context.Context, id uuid.UUID, change func(*domain.User) error) (domain.User, error) {
 	var u domain.User
 	var refused error
-	err := inTransaction(ctx, s.general, func(tx pgx.Tx) error {
+	err := inTransaction(ctx, s.callers, func(tx pgx.Tx) error {
 		var err error
 		if u, err = scanUser(tx.QueryRow(ctx, lockUserSQL, id)); err != nil {
 			return err
@@ -102,7 +107,7 @@ const deleteUserSQL = `DELETE FROM users WHERE user_id = $1`
 // DeleteUser implements domain.UserRepository. Deleting nobody is an
 // ErrNotFound.
 func (s *Store) DeleteUser(ctx context.Context, id uuid.UUID) error {
-	tag, err := s.general.Exec(ctx, deleteUserSQL, id)
+	tag, err := s.callers.Exec(ctx, deleteUserSQL, id)
 	if err == nil && tag.RowsAffected() == 0 {
 		return domain.UserNotFound()
 	}

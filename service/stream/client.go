@@ -150,7 +150,7 @@ func (c *client) read() caught {
 	ctx, cancel := context.WithTimeout(c.life, readTimeout)
 	defer cancel()
 	cursor := c.cursor.Load()
-	messages, err := c.service.options.Streams.ReadStream(ctx, c.feed.tenant, cursor, c.rows)
+	messages, _, err := c.service.options.Streams.ReadStream(ctx, c.feed.tenant, cursor, c.rows, chunkBytes)
 	if err != nil {
 		return caught{err: err}
 	}

@@ -14,9 +14,8 @@ import (
 const (
 	// readRows is how many messages a feed reads at a time.
 	readRows = 512
-	// moreBytes is from which size on more may follow a read that is not full:
-	// reads end early by a bound of the store, and this is well below any.
-	moreBytes = 512 << 10
+	// readBytes is how much these may take, unless it is a single one.
+	readBytes = 4 << 20
 
 	// Waking a client and sending to it takes time, so many clients are woken
 	// less often: each adds clientPause to the pause from one broadcast to the
@@ -124,7 +123,7 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// read puts what is new into the window, and tells whether there may be more.
+// read puts what is new into the window, and reports whether there is more.
 func (f *feed) read(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -133,7 +132,7 @@ func (f *feed) read(ctx context.Context) (more bool, err error) {
 	default:
 	}
 	_, after := f.window.bounds()
-	messages, err := f.service.options.Streams.ReadStream(ctx, f.tenant, after, readRows)
+	messages, more, err := f.service.options.Streams.ReadStream(ctx, f.tenant, after, readRows, readBytes)
 	if err != nil || len(messages) == 0 {
 		return false, err
 	}
@@ -141,11 +140,7 @@ func (f *feed) read(ctx context.Context) (more bool, err error) {
 	f.window.add(encode(messages, f.service.options.Encode, time.Now()), f.service.windowLimit())
 	f.count(f.window.size())
 	f.news = true
-	size := 0
-	for i := range messages {
-		size += len(messages[i].Payload)
-	}
-	return len(messages) == readRows || size >= moreBytes, nil
+	return more, nil
 }
 
 // announce wakes the clients when there is something new for them. Many are

@@ -23,11 +23,11 @@ type gated struct {
 	read func(ctx context.Context, tenant uuid.UUID, cursor int64) error
 }
 
-func (g *gated) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64, limit int) ([]domain.Message, error) {
+func (g *gated) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64, limit, maxBytes int) ([]domain.Message, bool, error) {
 	if err := g.read(ctx, tenant, cursor); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return g.memory.ReadStream(ctx, tenant, cursor, limit)
+	return g.memory.ReadStream(ctx, tenant, cursor, limit, maxBytes)
 }
 
 // Many clients come back at once, all behind, and wait for one heartbeat at a

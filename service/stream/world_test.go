@@ -138,10 +138,10 @@ func (m *memory) StreamBounds(ctx context.Context, tenant uuid.UUID) (domain.Str
 	return h.bounds(), nil
 }
 
-func (m *memory) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64, limit int) ([]domain.Message, error) {
+func (m *memory) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64, limit, maxBytes int) ([]domain.Message, bool, error) {
 	h, err := m.find(ctx, tenant)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	m.mu.Lock()
 	meanwhile := m.meanwhile
@@ -151,16 +151,16 @@ func (m *memory) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64,
 		meanwhile()
 	}
 	if cursor < h.first-1 {
-		return nil, domain.CursorExpired()
+		return nil, false, domain.CursorExpired()
 	}
 	if cursor > h.bounds().Last {
-		return nil, domain.CursorAhead()
+		return nil, false, domain.CursorAhead()
 	}
 	var found []domain.Message
 	size := 0
 	begin, _ := slices.BinarySearchFunc(h.messages, cursor+1, func(m domain.Message, seq int64) int { return cmp.Compare(m.Seq, seq) })
 	for _, message := range h.messages[begin:] {
-		if size += len(message.Payload); len(found) == limit || size > 4<<20 && len(found) > 0 {
+		if size += len(message.Payload) + domain.RowOverhead; len(found) == limit || size > maxBytes && len(found) > 0 {
 			break
 		}
 		found = append(found, message)
@@ -169,7 +169,7 @@ func (m *memory) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64,
 	defer m.mu.Unlock()
 	m.reads++
 	m.rows += len(found)
-	return found, nil
+	return found, begin+len(found) < len(h.messages), nil
 }
 
 func encodeEvent(m *domain.Message) []byte {
