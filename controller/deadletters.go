@@ -14,8 +14,11 @@ import (
 
 // deadLetterService works on messages that were given up.
 type deadLetterService interface {
-	List(ctx context.Context, q domain.DeadLetterQuery) (letters []domain.DeadLetter, more bool, err error)
-	Get(ctx context.Context, tenantID uuid.UUID, seq int64) (domain.DeadLetter, error)
+	// List hands a page to take in parts, as they are read; the last has last
+	// set. Get hands a letter to take. What they hold is given back when take
+	// returns.
+	List(ctx context.Context, q domain.DeadLetterQuery, take func(part domain.DeadLetterPage, last bool) error) error
+	Get(ctx context.Context, tenantID uuid.UUID, seq int64, take func(domain.DeadLetter) error) error
 	Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error)
 	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error)
 }
@@ -40,7 +43,7 @@ type deadLetterController struct {
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters [get]
 func (d *deadLetterController) list(c *gin.Context) error {
-	seq, sent, _, err := querySeq(c)
+	seq, _, err := querySeq(c)
 	if err != nil {
 		return err
 	}
@@ -52,13 +55,21 @@ func (d *deadLetterController) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	letters, more, err := d.letters.List(c.Request.Context(), domain.DeadLetterQuery{
-		TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed,
-	})
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, model.FromDeadLetters(letters, more, sent))
+	q := domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed}
+	page := newPageWriter(c)
+	var at int64
+	return page.end(d.letters.List(c.Request.Context(), q, func(part domain.DeadLetterPage, last bool) error {
+		for i := range part.Letters {
+			at = part.Letters[i].Seq
+			if err := page.letter(&part.Letters[i]); err != nil {
+				return err
+			}
+		}
+		if !last {
+			return page.pause()
+		}
+		return page.finish(model.DeadLetterCursors(&q, at, &part))
+	}))
 }
 
 // get returns one dead letter.
@@ -78,11 +89,13 @@ func (d *deadLetterController) get(c *gin.Context) error {
 	if !ok {
 		return domain.New(domain.ErrMalformed, "invalid_id", "The id is not a number.")
 	}
-	letter, err := d.letters.Get(c.Request.Context(), middleware.Tenant(c).ID, seq)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, model.FromDeadLetter(&letter))
+	return d.letters.Get(c.Request.Context(), middleware.Tenant(c).ID, seq, func(letter domain.DeadLetter) error {
+		head, body, tail, err := model.EncodeDeadLetter(&letter)
+		if err != nil {
+			return err
+		}
+		return writePieces(c, head, body, tail)
+	})
 }
 
 // replay sends dead letters again.

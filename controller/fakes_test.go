@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,6 +76,8 @@ type fakeServices struct {
 	userChange   domain.UserChange
 	tenantQuery  domain.TenantQuery
 	historyQuery domain.HistoryQuery
+	parts        []domain.HistoryPage // before page
+	partErr      error                // after them
 	workers      int
 	transmission *domain.Transmission
 
@@ -86,6 +89,7 @@ type fakeServices struct {
 
 	letters     []domain.DeadLetter
 	letterQuery domain.DeadLetterQuery
+	lastLetter  int64
 	selection   domain.DeadLetterSelection
 	calls       int
 }
@@ -221,32 +225,59 @@ func (f fakeMessages) Publish(_ context.Context, t domain.Tenant, submissions []
 	return receipts
 }
 
-func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
-	err := f.record(func() { f.historyQuery = q })
-	return f.page, err
+func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery, take func(domain.HistoryPage, bool) error) error {
+	if err := f.record(func() { f.historyQuery = q }); err != nil {
+		return err
+	}
+	for _, part := range f.parts {
+		if err := take(part, false); err != nil {
+			return err
+		}
+	}
+	if f.partErr != nil {
+		return f.partErr
+	}
+	page := f.page
+	page.Messages = slices.Clone(page.Messages)
+	for i := range page.Messages {
+		page.Messages[i].Payload = slices.Clone(page.Messages[i].Payload)
+	}
+	return take(page, true)
 }
 
-func (f fakeMessages) Get(context.Context, domain.Tenant, uuid.UUID) (domain.Message, *domain.Transmission, error) {
+func (f fakeMessages) Get(_ context.Context, _ domain.Tenant, _ uuid.UUID, take func(domain.Message, *domain.Transmission) error) error {
+	if err := f.record(func() {}); err != nil {
+		return err
+	}
 	m := domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}
-	return m, f.transmission, f.record(func() {})
+	return take(m, f.transmission)
 }
 
-func (f fakeLetters) List(_ context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
-	err := f.record(func() { f.letterQuery = q })
-	return f.letters, f.more, err
+func (f fakeLetters) List(_ context.Context, q domain.DeadLetterQuery, take func(domain.DeadLetterPage, bool) error) error {
+	if err := f.record(func() { f.letterQuery = q }); err != nil {
+		return err
+	}
+	letters := slices.Clone(f.letters)
+	for i := range letters {
+		letters[i].Body = slices.Clone(letters[i].Body)
+	}
+	return take(domain.DeadLetterPage{Letters: letters, More: f.more, Last: f.lastLetter}, true)
 }
 
-func (f fakeLetters) Get(_ context.Context, _ uuid.UUID, seq int64) (domain.DeadLetter, error) {
-	err := f.record(func() {})
+func (f fakeLetters) Get(_ context.Context, _ uuid.UUID, seq int64, take func(domain.DeadLetter) error) error {
+	if err := f.record(func() {}); err != nil {
+		return err
+	}
 	if seq == 18 {
-		return domain.DeadLetter{}, domain.DeadLetterNotFound()
+		return domain.DeadLetterNotFound()
 	}
 	for _, l := range f.letters {
 		if l.Seq == seq {
-			return l, err
+			l.Body = slices.Clone(l.Body)
+			return take(l)
 		}
 	}
-	return domain.DeadLetter{Seq: seq, TenantID: tenantID, Reason: domain.ReasonUnknown, CreatedAt: someTime}, err
+	return take(domain.DeadLetter{Seq: seq, TenantID: tenantID, Reason: domain.ReasonUnknown, CreatedAt: someTime})
 }
 
 func (f fakeLetters) Replay(_ context.Context, t domain.Tenant, s domain.DeadLetterSelection) (domain.ReplayResult, error) {

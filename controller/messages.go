@@ -19,9 +19,12 @@ type messageService interface {
 	// Admit returns why Publish would refuse everything, without waiting.
 	Admit(t domain.Tenant) error
 	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
-	History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error)
-	// Get returns nil for the transmission of a message that is only stored.
-	Get(ctx context.Context, t domain.Tenant, id uuid.UUID) (domain.Message, *domain.Transmission, error)
+	// History hands a page to take in parts, as they are read; the last has last
+	// set. What a part holds is given back when take returns.
+	History(ctx context.Context, q domain.HistoryQuery, take func(part domain.HistoryPage, last bool) error) error
+	// Get hands a message to take, with nil for the transmission of one that is
+	// only stored. What it holds is given back when take returns.
+	Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message, *domain.Transmission) error) error
 }
 
 type messageController struct {
@@ -91,7 +94,7 @@ func (m *messageController) publish(c *gin.Context) error {
 //	@Failure		400,401,403,404,410,500,503	{object}	model.Problem
 //	@Router			/messages [get]
 func (m *messageController) history(c *gin.Context) error {
-	seq, sent, hasCursor, err := querySeq(c)
+	seq, hasCursor, err := querySeq(c)
 	if err != nil {
 		return err
 	}
@@ -103,14 +106,24 @@ func (m *messageController) history(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := m.messages.History(c.Request.Context(), domain.HistoryQuery{
+	q := domain.HistoryQuery{
 		TenantID: middleware.Tenant(c).ID,
 		Cursor:   seq, HasCursor: hasCursor, Limit: limit, Descending: descending,
-	})
-	if err != nil {
-		return err
 	}
-	return writeJSON(c, http.StatusOK, model.FromHistory(&page, sent))
+	page := newPageWriter(c)
+	var at int64
+	return page.end(m.messages.History(c.Request.Context(), q, func(part domain.HistoryPage, last bool) error {
+		for i := range part.Messages {
+			at = part.Messages[i].Seq
+			if err := page.message(&part.Messages[i]); err != nil {
+				return err
+			}
+		}
+		if !last {
+			return page.pause()
+		}
+		return page.finish(model.HistoryCursors(&q, at, &part))
+	}))
 }
 
 // get returns one stored message.
@@ -131,11 +144,13 @@ func (m *messageController) get(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	message, transmission, err := m.messages.Get(c.Request.Context(), middleware.Tenant(c), id)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, model.FromDelivered(&message, transmission))
+	return m.messages.Get(c.Request.Context(), middleware.Tenant(c), id, func(message domain.Message, transmission *domain.Transmission) error {
+		head, payload, tail, err := model.EncodeDelivered(&message, transmission)
+		if err != nil {
+			return err
+		}
+		return writePieces(c, head, payload, tail)
+	})
 }
 
 // queryDescending tells whether ?order= asks for the newest first.

@@ -74,7 +74,7 @@ func TestHistory(t *testing.T) {
 	a := newAPI(t)
 	require.JSONEq(t, `{"data":[],"next_cursor":"","last_cursor":"0"}`, a.do("GET", "/api/messages", "").body)
 	require.Equal(t, domain.HistoryQuery{TenantID: tenantID, Limit: 50}, a.fakes.historyQuery)
-	require.JSONEq(t, `{"data":[],"next_cursor":"","last_cursor":"123"}`, a.do("GET", "/messages?cursor=123&order=desc&limit=1000", "").body)
+	require.JSONEq(t, `{"data":[],"next_cursor":"","last_cursor":"0"}`, a.do("GET", "/messages?cursor=123&order=desc&limit=1000", "").body)
 	require.Equal(t, domain.HistoryQuery{TenantID: tenantID, Cursor: 123, HasCursor: true, Limit: 1000, Descending: true}, a.fakes.historyQuery)
 
 	a.fakes.page = domain.HistoryPage{Messages: []domain.Message{

@@ -48,18 +48,17 @@ func queryLimit(c *gin.Context) (int, error) {
 	return int(n), nil
 }
 
-// querySeq returns ?cursor= as a number and as it was sent, and whether it was
-// sent.
-func querySeq(c *gin.Context) (seq int64, sent string, ok bool, err error) {
-	sent, ok, err = middleware.Query(c, "cursor")
+// querySeq returns ?cursor= as a number, and whether it was sent.
+func querySeq(c *gin.Context) (seq int64, ok bool, err error) {
+	sent, ok, err := middleware.Query(c, "cursor")
 	if err != nil || !ok {
-		return 0, "", false, err
+		return 0, false, err
 	}
 	seq, valid := parseNumber(sent)
 	if !valid {
-		return 0, "", false, middleware.InvalidQuery("cursor", "must be a number from an earlier answer, or 0")
+		return 0, false, middleware.InvalidQuery("cursor", "must be a number from an earlier answer, or 0")
 	}
-	return seq, sent, true, nil
+	return seq, true, nil
 }
 
 // queryAfter returns ?cursor= as an id and as it was sent. No cursor and

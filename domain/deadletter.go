@@ -103,7 +103,28 @@ type DeadLetterQuery struct {
 	UpTo int64
 	// Replayed includes those that were replayed.
 	Replayed bool
+	// MaxBytes is how much the letters may take together; 0 for some MiB, or a
+	// single letter of any size.
+	MaxBytes int
 }
+
+// DeadLetterPage is one page of a tenant's dead letters.
+type DeadLetterPage struct {
+	Letters []DeadLetter
+	// More reports that letters follow after the last of this page.
+	More bool
+	// NextBytes is how much the first of those takes, when it is for want of room
+	// that the page ends before it; else 0.
+	NextBytes int
+	// Last is the highest Seq of all letters of the tenant, as it was when the
+	// page was about to be read; 0 for none.
+	Last int64
+}
+
+// End returns where to go on later for whoever found the page of q empty. That
+// is never ahead of the tenant's letters, wherever the query began: what dies
+// next would be missed.
+func (p *DeadLetterPage) End(q DeadLetterQuery) int64 { return min(q.After, p.Last) }
 
 // DeadLetterSelection says which of a tenant's dead letters a call is about:
 // either All that are there when it begins, or those with the Seqs.
@@ -129,11 +150,12 @@ type DeadLetterRepository interface {
 	// that are gone are dropped. It is safe to repeat after an error. A letter
 	// has a higher Seq than all that its tenant had before.
 	RecordDeadLetters(ctx context.Context, letters []DeadLetter) error
+	// DeadLetterPage returns at most q.Limit letters; fewer, and also none, when
+	// they are large: no body beyond q.MaxBytes is read.
+	DeadLetterPage(ctx context.Context, q DeadLetterQuery) (DeadLetterPage, error)
 	// ListDeadLetters returns at most q.Limit letters, fewer when they are
-	// large, and whether more follow.
+	// large, and whether more follow. It leaves q.MaxBytes out of account.
 	ListDeadLetters(ctx context.Context, q DeadLetterQuery) (letters []DeadLetter, more bool, err error)
-	// FindDeadLetter returns ErrNotFound for none.
-	FindDeadLetter(ctx context.Context, tenantID uuid.UUID, seq int64) (DeadLetter, error)
 	// LastDeadLetter returns the highest Seq of the tenant, 0 for none: what
 	// dies afterwards has a higher one.
 	LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, error)
@@ -150,10 +172,11 @@ type DeadLetterRepository interface {
 	// tenant's up to seq last, in chunks, and returns how many there were. An
 	// error may come with the number of those that are gone already.
 	DeleteDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, last int64) (int64, error)
-	// DeleteOldDeadLetters deletes at most limit letters, of any tenant, that
-	// were replayed longer ago than replayed, or recorded longer ago than
-	// others, and returns how many; zero keeps them for ever.
-	DeleteOldDeadLetters(ctx context.Context, replayed, others time.Duration, limit int) (int, error)
+	// DeleteOldDeadLetters deletes at most limit letters, of any tenant but
+	// those excepted, that were replayed longer ago than replayed, or recorded
+	// longer ago than others; zero keeps them for ever. It returns how many it
+	// deleted, and the tenants of which some could not be deleted.
+	DeleteOldDeadLetters(ctx context.Context, replayed, others time.Duration, limit int, except []uuid.UUID) (deleted int, blocked []uuid.UUID, err error)
 	// WaitingDeadLetters returns how many letters each tenant has that were
 	// not replayed; tenants without one are left out.
 	WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error)

@@ -70,8 +70,10 @@ type MessageRepository interface {
 	// is an ErrGone; ascending without a cursor, or after 0, begins at the
 	// oldest message that is kept.
 	History(ctx context.Context, q HistoryQuery) (HistoryPage, error)
-	// FindMessage returns one message, or ErrNotFound.
-	FindMessage(ctx context.Context, tenantID, id uuid.UUID) (Message, error)
+	// FindMessage returns one message, or ErrNotFound, and how many bytes it
+	// takes. When those are more than maxBytes its payload is nil, and was not
+	// read.
+	FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxBytes int) (m Message, size int, err error)
 }
 
 // RetentionRepository deletes messages that tenants do not keep any longer.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -38,27 +39,62 @@ type DeadLetter struct {
 	ReplayedAt *time.Time `json:"replayed_at" validate:"required" format:"date-time" extensions:"x-nullable" example:"2026-11-21T11:00:00Z"`
 } //@name DeadLetter
 
-// FromDeadLetter returns a dead letter as callers see it.
-func FromDeadLetter(l *domain.DeadLetter) DeadLetter {
-	answer := DeadLetter{
+// deadLetterHead and deadLetterTail are what a DeadLetter has before its body,
+// and after it.
+type deadLetterHead struct {
+	ID        int64  `json:"id"`
+	TenantID  string `json:"tenant_id"`
+	MessageID string `json:"message_id"`
+	Reason    string `json:"reason"`
+	Error     string `json:"error"`
+	Attempts  int    `json:"attempts"`
+}
+
+type deadLetterTail struct {
+	Headers    map[string]any `json:"headers"`
+	CreatedAt  time.Time      `json:"created_at"`
+	ReplayedAt *time.Time     `json:"replayed_at"`
+}
+
+// EncodeDeadLetter returns the JSON of a DeadLetter in three pieces, of which
+// the middle one is its body, in the memory of l or encoded, so that a large one
+// is not held twice. The body of l must not be used afterwards.
+func EncodeDeadLetter(l *domain.DeadLetter) (head, body, tail []byte, err error) {
+	head, err = encode(deadLetterHead{
 		ID: l.Seq, TenantID: l.TenantID.String(), MessageID: l.MessageID,
 		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
-		Headers: l.Headers, CreatedAt: l.CreatedAt.UTC(),
+	})
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	if answer.Headers == nil {
-		answer.Headers = map[string]any{}
-	}
-	if utf8.Valid(l.Body) && json.Valid(l.Body) {
-		answer.Body = l.Body
-	} else {
-		text := base64.StdEncoding.EncodeToString(l.Body)
-		answer.BodyBase64 = &text
+	end := deadLetterTail{Headers: l.Headers, CreatedAt: l.CreatedAt.UTC()}
+	if end.Headers == nil {
+		end.Headers = map[string]any{}
 	}
 	if l.Replayed() {
 		at := l.ReplayedAt.UTC()
-		answer.ReplayedAt = &at
+		end.ReplayedAt = &at
 	}
-	return answer
+	if tail, err = encode(end); err != nil {
+		return nil, nil, nil, err
+	}
+	head = head[:len(head)-1] // the braces between the pieces
+	tail[0] = ','
+	if utf8.Valid(l.Body) && json.Valid(l.Body) {
+		return append(head, `,"body":`...), compactInPlace(l.Body), tail, nil
+	}
+	return append(head, `,"body_base64":"`...), base64.StdEncoding.AppendEncode(nil, l.Body), append([]byte{'"'}, tail...), nil
+}
+
+// encode returns the JSON of a value. Text is not escaped for HTML.
+func encode(value any) ([]byte, error) {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
 // DeadLetterPage is a page of a tenant's dead letters.
@@ -70,19 +106,13 @@ type DeadLetterPage struct {
 	LastCursor string `json:"last_cursor" validate:"required" example:"17"`
 } //@name DeadLetterPage
 
-// FromDeadLetters returns a page of dead letters; sent is the cursor of the
-// request.
-func FromDeadLetters(letters []domain.DeadLetter, more bool, sent string) DeadLetterPage {
-	page := DeadLetterPage{Data: make([]DeadLetter, len(letters))}
-	for i := range letters {
-		page.Data[i] = FromDeadLetter(&letters[i])
+// DeadLetterCursors returns the cursors of a page of dead letters: seq is that
+// of its last letter, 0 when it is empty, and end the part that was read last.
+func DeadLetterCursors(q *domain.DeadLetterQuery, seq int64, end *domain.DeadLetterPage) (nextCursor, lastCursor string) {
+	if seq == 0 {
+		seq = end.End(*q)
 	}
-	last := ""
-	if n := len(letters); n > 0 {
-		last = strconv.FormatInt(letters[n-1].Seq, 10)
-	}
-	page.NextCursor, page.LastCursor = cursors(last, more, sent)
-	return page
+	return cursors(strconv.FormatInt(seq, 10), end.More, "")
 }
 
 // SelectDeadLetters is the body of calls about several dead letters.

@@ -91,8 +91,9 @@ type Delivery struct {
 	LastStatus *int `json:"last_status" validate:"required" extensions:"x-nullable" example:"204"`
 } //@name Delivery
 
-// fromTransmission returns nil for none.
-func fromTransmission(t *domain.Transmission) *Delivery {
+// FromTransmission returns what is known of a message's way to the endpoint; nil
+// for none.
+func FromTransmission(t *domain.Transmission) *Delivery {
 	if t == nil {
 		return nil
 	}

@@ -29,17 +29,42 @@ func EncodeEvent(m *domain.Message) []byte {
 
 // appendMessage appends the JSON of FromMessage(m).
 func appendMessage(b []byte, m *domain.Message) []byte {
+	b = AppendMessageHead(b, m)
+	b = appendCompact(b, m.Payload)
+	return append(AppendMessageTail(b, m), '}')
+}
+
+// AppendMessageHead appends what comes before the payload in the JSON of
+// FromMessage(m), and AppendMessageTail what comes after it, but for the brace
+// at the end. With PayloadOf between them large payloads are written where they
+// are.
+func AppendMessageHead(b []byte, m *domain.Message) []byte {
 	b = append(b, `{"id":"`...)
 	b = append(b, m.ID.String()...)
 	b = append(b, `","tenant_id":"`...)
 	b = append(b, m.TenantID.String()...)
 	b = append(b, `","seq":`...)
 	b = strconv.AppendInt(b, m.Seq, 10)
-	b = append(b, `,"payload":`...)
-	b = appendCompact(b, m.Payload)
+	return append(b, `,"payload":`...)
+}
+
+// AppendMessageTail is described at AppendMessageHead.
+func AppendMessageTail(b []byte, m *domain.Message) []byte {
 	b = append(b, `,"created_at":"`...)
 	b = m.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
-	return append(b, `"}`...)
+	return append(b, '"')
+}
+
+// PayloadOf returns the payload as it is sent, in the memory of m, whose payload
+// must not be used afterwards.
+func PayloadOf(m *domain.Message) []byte { return compactInPlace(m.Payload) }
+
+// compactInPlace is appendCompact in the memory of the value.
+func compactInPlace(value []byte) []byte {
+	if len(value) == 0 {
+		return []byte("null")
+	}
+	return appendCompact(value[:0], value) // never ahead of what it reads
 }
 
 // appendCompact appends a JSON value without the white space between its

@@ -68,10 +68,19 @@ type Delivered struct {
 	Delivery *Delivery `json:"delivery,omitempty"`
 } //@name Delivered
 
-// FromDelivered returns a stored message with its transmission, which may be
-// nil.
-func FromDelivered(m *domain.Message, t *domain.Transmission) Delivered {
-	return Delivered{Message: FromMessage(m), Delivery: fromTransmission(t)}
+// EncodeDelivered returns the JSON of a stored message with its transmission,
+// which may be nil, in three pieces, of which the middle one is the payload in
+// the memory of m, which must not be used afterwards.
+func EncodeDelivered(m *domain.Message, t *domain.Transmission) (head, payload, tail []byte, err error) {
+	tail = AppendMessageTail(nil, m)
+	if t != nil {
+		delivery, err := encode(FromTransmission(t))
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		tail = append(append(tail, `,"delivery":`...), delivery...)
+	}
+	return AppendMessageHead(nil, m), PayloadOf(m), append(tail, '}'), nil
 }
 
 // MessagePage is a page of a tenant's history.
@@ -83,19 +92,14 @@ type MessagePage struct {
 	LastCursor string `json:"last_cursor" validate:"required" example:"1"`
 } //@name MessagePage
 
-// FromHistory returns a page of a tenant's history; sent is the cursor of the
-// request.
-func FromHistory(p *domain.HistoryPage, sent string) MessagePage {
-	page := MessagePage{Data: make([]Message, len(p.Messages))}
-	for i := range p.Messages {
-		page.Data[i] = FromMessage(&p.Messages[i])
+// HistoryCursors returns the cursors of a page of a tenant's history: seq is
+// that of its last message, 0 when it is empty, and end the part that was read
+// last.
+func HistoryCursors(q *domain.HistoryQuery, seq int64, end *domain.HistoryPage) (nextCursor, lastCursor string) {
+	if seq == 0 {
+		seq = end.End(*q)
 	}
-	last := ""
-	if n := len(page.Data); n > 0 {
-		last = strconv.FormatInt(page.Data[n-1].Seq, 10)
-	}
-	page.NextCursor, page.LastCursor = cursors(last, p.More, sent)
-	return page
+	return cursors(strconv.FormatInt(seq, 10), end.More, "")
 }
 
 func payloadMissing() error {

@@ -2,14 +2,11 @@ package repository
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"lanekeeper/domain"
@@ -27,8 +24,9 @@ const recordDeadLettersSQL = `
 WITH tenant AS MATERIALIZED (
     SELECT id FROM tenants WHERE id = $1 AND status NOT IN ('deleting', 'deleted') FOR NO KEY UPDATE
 )
-INSERT INTO dead_letters (tenant_id, letter_id, message_id, body, headers, reason, error, attempts, created_at)
-SELECT t.id, l.letter_id, l.message_id, l.body, l.headers, l.reason, l.error, l.attempts, clock_timestamp()
+INSERT INTO dead_letters (tenant_id, letter_id, message_id, body, headers, reason, error, attempts, created_at, bytes)
+SELECT t.id, l.letter_id, l.message_id, l.body, l.headers, l.reason, l.error, l.attempts, clock_timestamp(),
+       octet_length(l.body) + octet_length(l.headers::text)
 FROM tenant t
 CROSS JOIN unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::text[], $8::int[])
     AS l (letter_id, message_id, body, headers, reason, error, attempts)
@@ -92,103 +90,7 @@ func insertDeadLetters(ctx context.Context, on session, tenantID uuid.UUID, lett
 	return int(tag.RowsAffected()), err
 }
 
-const deadLetterColumns = `id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at`
-
-// A page ends before the letter that makes it too large; the size of a body is
-// known without reading it. The first letter always passes.
-const (
-	deadLetterPageSQL = `
-SELECT ` + deadLetterColumns + `, total
-FROM (
-    SELECT ` + deadLetterColumns + `, count(*) OVER () AS total, row_number() OVER (ORDER BY id) AS place,
-           sum(octet_length(body) + pg_column_size(headers)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS size
-    FROM (`
-	deadLetterPageEndSQL = `) AS page
-) AS sized
-WHERE place = 1 OR size <= $1
-ORDER BY id`
-)
-
-const listDeadLettersSQL = deadLetterPageSQL + `
-        SELECT ` + deadLetterColumns + `
-        FROM dead_letters
-        WHERE tenant_id = $2 AND id > $3 AND ($4::bigint = 0 OR id <= $4) AND ($5::boolean OR replayed_at IS NULL)
-        ORDER BY id
-        LIMIT $6` + deadLetterPageEndSQL
-
-// ListDeadLetters implements domain.DeadLetterRepository. A page has 8 MiB at
-// most, or a single letter.
-func (s *Store) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
-	if q.Limit <= 0 {
-		return nil, false, nil
-	}
-	letters, total, err := s.readDeadLetters(ctx, q.TenantID, listDeadLettersSQL,
-		maxPageBytes, q.TenantID, q.After, q.UpTo, q.Replayed, q.Limit+1)
-	if err != nil {
-		return nil, false, translate(err, "list dead letters")
-	}
-	letters = letters[:min(len(letters), q.Limit)]
-	return letters, total > len(letters), nil
-}
-
-const pickDeadLettersSQL = deadLetterPageSQL + `
-        SELECT ` + deadLetterColumns + `
-        FROM dead_letters
-        WHERE tenant_id = $2 AND id = ANY($3::bigint[]) AND replayed_at IS NULL` + deadLetterPageEndSQL
-
-// PickDeadLetters implements domain.DeadLetterRepository. It returns 8 MiB at
-// most, or a single letter.
-func (s *Store) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]domain.DeadLetter, error) {
-	letters, _, err := s.readDeadLetters(ctx, tenantID, pickDeadLettersSQL, maxPageBytes, tenantID, seqs)
-	return letters, translate(err, "pick dead letters")
-}
-
-const findDeadLetterSQL = `SELECT ` + deadLetterColumns + `, 1 FROM dead_letters WHERE tenant_id = $1 AND id = $2`
-
-// FindDeadLetter implements domain.DeadLetterRepository.
-func (s *Store) FindDeadLetter(ctx context.Context, tenantID uuid.UUID, seq int64) (domain.DeadLetter, error) {
-	letters, _, err := s.readDeadLetters(ctx, tenantID, findDeadLetterSQL, tenantID, seq)
-	if err != nil {
-		return domain.DeadLetter{}, translate(err, "find dead letter")
-	}
-	if len(letters) == 0 {
-		return domain.DeadLetter{}, domain.DeadLetterNotFound()
-	}
-	return letters[0], nil
-}
-
-// readDeadLetters runs a query for letters of one tenant. The last column is
-// how many there are with those that the page has no room for.
-func (s *Store) readDeadLetters(ctx context.Context, tenantID uuid.UUID, query string, args ...any) (letters []domain.DeadLetter, total int, err error) {
-	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		rows, err := on.Query(ctx, query, args...)
-		if err != nil {
-			return fmt.Errorf("query dead letters: %w", err)
-		}
-		letters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.DeadLetter, error) {
-			l := domain.DeadLetter{TenantID: tenantID}
-			var headers []byte
-			var replayed *time.Time
-			err := row.Scan(&l.Seq, &l.ID, &l.MessageID, &l.Body, &headers, &l.Reason, &l.Error, &l.Attempts, &l.CreatedAt, &replayed, &total)
-			if err != nil {
-				return l, err //nolint:wrapcheck // wrapped below
-			}
-			l.CreatedAt = l.CreatedAt.UTC()
-			if replayed != nil {
-				l.ReplayedAt = replayed.UTC()
-			}
-			l.Headers, err = decodeHeaders(headers)
-			return l, err
-		})
-		if err != nil {
-			return fmt.Errorf("read dead letters: %w", err)
-		}
-		return nil
-	})
-	return letters, total, err
-}
-
-const lastDeadLetterSQL = `SELECT id FROM dead_letters WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1`
+const lastDeadLetterSQL = `SELECT coalesce((SELECT id FROM dead_letters WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1), 0)`
 
 // LastDeadLetter implements domain.DeadLetterRepository.
 func (s *Store) LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, error) {
@@ -196,9 +98,6 @@ func (s *Store) LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, 
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
 		return on.QueryRow(ctx, lastDeadLetterSQL, tenantID).Scan(&last)
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
 	return last, translate(err, "find the last dead letter")
 }
 
@@ -269,54 +168,6 @@ func (s *Store) deleteDeadLetters(ctx context.Context, tenantID uuid.UUID, last 
 			return total, err
 		}
 	}
-}
-
-const (
-	deleteReplayedDeadLettersSQL = `
-DELETE FROM dead_letters
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM dead_letters WHERE replayed_at < now() - $1::interval
-    ORDER BY replayed_at LIMIT $2 FOR UPDATE SKIP LOCKED
-))`
-	deleteOtherDeadLettersSQL = `
-DELETE FROM dead_letters
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM dead_letters WHERE replayed_at IS NULL AND created_at < now() - $1::interval
-    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
-))`
-)
-
-// DeleteOldDeadLetters implements domain.DeadLetterRepository.
-func (s *Store) DeleteOldDeadLetters(ctx context.Context, replayed, others time.Duration, limit int) (int, error) {
-	deleted := 0
-	for query, age := range map[string]time.Duration{deleteReplayedDeadLettersSQL: replayed, deleteOtherDeadLettersSQL: others} {
-		if age <= 0 {
-			continue
-		}
-		n, err := s.deleteSome(ctx, "delete old dead letters", query, age, max(0, limit-deleted))
-		deleted += n
-		if err != nil {
-			return deleted, err
-		}
-	}
-	return deleted, nil
-}
-
-const waitingDeadLettersSQL = `SELECT tenant_id, count(*) FROM dead_letters WHERE replayed_at IS NULL GROUP BY tenant_id`
-
-// WaitingDeadLetters implements domain.DeadLetterRepository.
-func (s *Store) WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error) {
-	waiting := make(map[uuid.UUID]int64)
-	rows, err := s.general.Query(ctx, waitingDeadLettersSQL)
-	if err != nil {
-		return nil, translate(err, "count waiting dead letters")
-	}
-	var id uuid.UUID
-	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error { waiting[id] = n; return nil }); err != nil {
-		return nil, translate(err, "count waiting dead letters")
-	}
-	return waiting, nil
 }
 
 // storableText returns s with everything replaced that text cannot hold.

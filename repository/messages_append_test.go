@@ -104,7 +104,7 @@ func TestPayloadsComeBackAsSent(t *testing.T) {
 		outcomes, err := d.store.AppendMessages(t.Context(), []domain.Message{m})
 		require.NoError(t, err, "%.80s", payload)
 		require.Equal(t, domain.AppendStored, outcomes[0])
-		found, err := d.store.FindMessage(t.Context(), id, m.ID)
+		found, _, err := d.store.FindMessage(t.Context(), id, m.ID, maxPageBytes)
 		require.NoError(t, err)
 		var same bool
 		require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT $1::jsonb = $2::jsonb`, payload, string(found.Payload)).Scan(&same))

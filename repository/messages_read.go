@@ -98,20 +98,24 @@ func checkCursor(row pgx.Row, q domain.HistoryQuery) error {
 }
 
 const findMessageSQL = `
-SELECT seq, coalesce(payload, 'null'), created_at FROM messages WHERE tenant_id = $1 AND id = $2`
+SELECT seq, CASE WHEN size <= $3 THEN coalesce(payload, 'null') END, created_at, size
+FROM (
+    SELECT seq, payload, created_at, ` + rowSizeSQL + ` AS size FROM messages WHERE tenant_id = $1 AND id = $2
+) AS sized`
 
 // FindMessage implements domain.MessageRepository.
-func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID) (domain.Message, error) {
+func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
 	m := domain.Message{ID: id, TenantID: tenantID}
+	var size int
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		return on.QueryRow(ctx, findMessageSQL, tenantID, id).Scan(&m.Seq, &m.Payload, &m.CreatedAt)
+		return on.QueryRow(ctx, findMessageSQL, tenantID, id, maxBytes).Scan(&m.Seq, &m.Payload, &m.CreatedAt, &size)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return domain.Message{}, domain.MessageNotFound()
+		return domain.Message{}, 0, domain.MessageNotFound()
 	}
 	if err != nil {
-		return domain.Message{}, translate(err, "find message")
+		return domain.Message{}, 0, translate(err, "find message")
 	}
 	m.CreatedAt = m.CreatedAt.UTC()
-	return m, nil
+	return m, size, nil
 }

@@ -48,6 +48,9 @@ func TestHistoryPages(t *testing.T) {
 		}
 		require.Equal(t, tt.want, got, name)
 		require.Equal(t, tt.more, page.More, name)
+		if tt.q.Limit > 0 {
+			require.EqualValues(t, 10, page.Last, name)
+		}
 	}
 
 	page, err := d.store.History(t.Context(), domain.HistoryQuery{TenantID: newID(t), Limit: 10})
@@ -115,7 +118,7 @@ func TestFindMessage(t *testing.T) {
 	m := message(t, tenants[0], `{"text": "hello"}`)
 	_, err := d.store.AppendMessages(t.Context(), []domain.Message{m})
 	require.NoError(t, err)
-	found, err := d.store.FindMessage(t.Context(), tenants[0], m.ID)
+	found, _, err := d.store.FindMessage(t.Context(), tenants[0], m.ID, maxPageBytes)
 	require.NoError(t, err)
 	require.Equal(t, m.ID, found.ID)
 	require.EqualValues(t, 1, found.Seq)
@@ -125,7 +128,7 @@ func TestFindMessage(t *testing.T) {
 		"unknown message":  {tenants[0], newID(t)},
 		"unknown tenant":   {newID(t), m.ID},
 	} {
-		_, err = d.store.FindMessage(t.Context(), ids[0], ids[1])
+		_, _, err = d.store.FindMessage(t.Context(), ids[0], ids[1], maxPageBytes)
 		require.ErrorIs(t, err, domain.ErrNotFound, name)
 	}
 }

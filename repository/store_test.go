@@ -46,7 +46,7 @@ func TestOpenNeedsNoServer(t *testing.T) {
 			_, err := s.History(t.Context(), domain.HistoryQuery{TenantID: uuid.New(), Limit: 1})
 			return err
 		},
-		"find message": func() error { _, err := s.FindMessage(t.Context(), uuid.New(), uuid.New()); return err },
+		"find message": func() error { _, _, err := s.FindMessage(t.Context(), uuid.New(), uuid.New(), 1); return err },
 		"claim": func() error {
 			_, err := s.ClaimKeys(t.Context(), []domain.IdempotencyClaim{{Scope: uuid.New(), Key: "k"}})
 			return err

@@ -35,6 +35,7 @@ func Authenticate(auth authenticator, need domain.Role) gin.HandlerFunc {
 // not it refuses the request.
 func admit(c *gin.Context, p domain.Principal, need domain.Role) bool {
 	c.Set(principalKey, p)
+	countTowards(c, p.UserID)
 	if !p.Role.Covers(need) {
 		Fail(c, domain.New(domain.ErrForbidden, "role_insufficient", "This needs the role "+string(need)+"."))
 		return false

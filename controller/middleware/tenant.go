@@ -55,6 +55,7 @@ func SelectTenant(tenants directory) gin.HandlerFunc {
 		}
 		c.Set(tenantKey, t)
 		c.Request = c.Request.WithContext(domain.WithTenantID(c.Request.Context(), t.ID))
+		countTowards(c, t.OwnerID)
 	}
 }
 

@@ -167,14 +167,15 @@ func (p *parts) assembleTenants(d Decorators) {
 // assembleMessages builds what callers publish through and read from.
 func (p *parts) assembleMessages(publisher domain.Publisher) {
 	const day = 24 * time.Hour
+	memory := newAnswerMemory()
 	p.messages = message.NewService(message.Options{
-		Publisher: publisher, Messages: p.store, Keys: p.store, Log: p.log, Observer: p.metrics,
+		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Log: p.log, Observer: p.metrics,
 		Transmissions: p.store, Retention: p.store,
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
 		StillThere: p.directory.StillThere,
 	})
 	p.letters = deadletter.NewService(deadletter.Options{
-		Letters: p.store, Publisher: publisher, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
+		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})

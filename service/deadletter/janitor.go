@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"lanekeeper/domain"
 )
 
 const (
@@ -47,14 +49,21 @@ func (s *Service) Waiting(tenantID uuid.UUID) (int64, bool) {
 	return (*counted)[tenantID], true
 }
 
+// deleteOld is one round. Tenants whose letters cannot be deleted wait for the
+// next one, and nobody waits for them.
 func (s *Service) deleteOld(ctx context.Context) {
+	var blocked []uuid.UUID
 	for ctx.Err() == nil {
-		n, err := s.o.Letters.DeleteOldDeadLetters(ctx, s.o.KeepReplayed, s.o.KeepOthers, janitorChunk)
+		n, more, err := s.o.Letters.DeleteOldDeadLetters(ctx, s.o.KeepReplayed, s.o.KeepOthers, janitorChunk, blocked)
 		if err != nil {
 			s.o.Log.DebugContext(ctx, "old dead letters not deleted, trying again later", slog.Any("error", err))
 			return
 		}
-		if n < janitorChunk {
+		for _, tenantID := range more {
+			s.o.Log.WarnContext(domain.WithTenantID(ctx, tenantID), "old dead letters of a tenant not deleted, trying again later")
+		}
+		blocked = append(blocked, more...)
+		if n < janitorChunk && len(more) == 0 {
 			return
 		}
 	}

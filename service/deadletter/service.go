@@ -41,6 +41,8 @@ const MaxPageSize = 1000
 type Options struct {
 	Letters   domain.DeadLetterRepository
 	Publisher domain.Publisher
+	// Memory is what large answers hold while they are read; nil for any.
+	Memory domain.AnswerMemory
 	// Admit returns why nothing may be published to a tenant at the moment, or
 	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
 	Admit func(t domain.Tenant) error
@@ -69,37 +71,10 @@ func NewService(o Options) *Service {
 	if o.Pace == nil {
 		o.Pace = func(_ context.Context, t domain.Tenant, _ []int) error { return o.Admit(t) }
 	}
+	if o.Memory == nil {
+		o.Memory = domain.NoAnswerMemory{}
+	}
 	return &Service{o: o}
-}
-
-// List returns a page of a tenant's letters, oldest first, and whether more
-// follow. A page may have fewer than asked for, so that it stays below some
-// MiB. Errors are ErrInvalid for a query out of range, and ErrUnavailable.
-func (s *Service) List(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
-	var fields []domain.FieldError
-	if q.Limit < 1 || q.Limit > MaxPageSize {
-		fields = append(fields, domain.FieldError{Pointer: "limit", Message: fmt.Sprintf("must be between 1 and %d", MaxPageSize)})
-	}
-	if q.After < 0 {
-		fields = append(fields, domain.FieldError{Pointer: "cursor", Message: "must not be negative"})
-	}
-	if len(fields) > 0 {
-		return nil, false, domain.WithFields(fields...)
-	}
-	letters, more, err := s.o.Letters.ListDeadLetters(ctx, q)
-	if err != nil {
-		return nil, false, fmt.Errorf("list dead letters: %w", err)
-	}
-	return letters, more, nil
-}
-
-// Get returns one letter of a tenant, or ErrNotFound.
-func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64) (domain.DeadLetter, error) {
-	letter, err := s.o.Letters.FindDeadLetter(ctx, tenantID, seq)
-	if err != nil {
-		return domain.DeadLetter{}, fmt.Errorf("read dead letter: %w", err)
-	}
-	return letter, nil
 }
 
 // Replay publishes letters to the tenant's queue again, each under the id it

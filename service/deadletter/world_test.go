@@ -29,6 +29,7 @@ type world struct {
 	read    func(ctx context.Context) error
 	mark    func() error
 	swept   []time.Duration
+	excepted []int // how many tenants, at each call
 }
 
 func newWorld() *world {
@@ -112,15 +113,16 @@ func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (
 	return page, false, nil
 }
 
-func (w *world) FindDeadLetter(_ context.Context, tenantID uuid.UUID, seq int64) (domain.DeadLetter, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, l := range w.letters[tenantID] {
-		if l.Seq == seq {
-			return l, nil
+func (w *world) DeadLetterPage(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterPage, error) {
+	letters, more, err := w.ListDeadLetters(ctx, q)
+	page := domain.DeadLetterPage{Letters: letters, More: more}
+	for i := range letters {
+		if size := len(letters[i].Body) + domain.RowOverhead; size > q.MaxBytes {
+			page.Letters, page.More, page.NextBytes = letters[:i], true, size
+			break
 		}
 	}
-	return domain.DeadLetter{}, domain.DeadLetterNotFound()
+	return page, err
 }
 
 func (w *world) LastDeadLetter(_ context.Context, tenantID uuid.UUID) (int64, error) {
@@ -183,14 +185,18 @@ func (w *world) DeleteDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs 
 	return int64(before - len(w.letters[tenantID])), w.read(ctx)
 }
 
-func (w *world) DeleteOldDeadLetters(_ context.Context, replayed, others time.Duration, limit int) (int, error) {
+func (w *world) DeleteOldDeadLetters(_ context.Context, replayed, others time.Duration, limit int, except []uuid.UUID) (int, []uuid.UUID, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swept = append(w.swept, replayed, others)
-	if len(w.swept) == 2 {
-		return limit, nil
+	w.excepted = append(w.excepted, len(except))
+	switch len(w.excepted) {
+	case 1:
+		return limit, nil, nil
+	case 2:
+		return 1, []uuid.UUID{uuid.New(), uuid.New()}, nil
 	}
-	return 0, nil
+	return 0, nil, nil
 }
 
 func (w *world) WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error) {

@@ -3,6 +3,7 @@ package message_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,7 @@ type keeper struct {
 	expired    map[uuid.UUID]int
 	broken     map[uuid.UUID]bool
 	busy       bool
+	away       bool
 	turns      []uuid.UUID
 }
 
@@ -45,7 +47,10 @@ func (k *keeper) Alone(ctx context.Context, purpose string, fn func(context.Cont
 func (k *keeper) ListRetentions(context.Context) ([]domain.Retention, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.retentions, nil
+	if k.away && len(k.turns) > 0 {
+		return nil, errors.New("away")
+	}
+	return slices.Clone(k.retentions), nil
 }
 
 func (k *keeper) ExpireMessages(_ context.Context, r domain.Retention, limit int) (int, bool, error) {
@@ -87,13 +92,23 @@ func TestRetention(t *testing.T) {
 		rounds(1)
 		require.Zero(t, k.expired[b])
 
-		// When everything fails the round ends early.
+		// Any number in trouble stop nobody, and keep nobody waiting the next time.
+		d := uuid.New()
 		k.set(func() {
 			k.turns, k.broken = nil, map[uuid.UUID]bool{a: true, b: true, c: true}
-			k.retentions = append(k.retentions, k.retentions...)
+			k.retentions = append(k.retentions, domain.Retention{TenantID: d, Days: 4})
+			k.expired = map[uuid.UUID]int{a: 1, b: 1, c: 1, d: 1500}
 		})
 		rounds(1)
-		require.Len(t, k.turns, 3)
+		require.Equal(t, []uuid.UUID{a, b, c, d, d}, k.turns)
+		rounds(1)
+		require.Equal(t, []uuid.UUID{d, a, b, c}, k.turns[5:])
+
+		// The round ends when it is the database that is away.
+		k.set(func() { k.turns, k.away, k.broken[d] = nil, true, true })
+		rounds(1)
+		require.Len(t, k.turns, 1)
+		k.set(func() { k.away = false })
 
 		k.set(func() { k.turns, k.busy = nil, true })
 		rounds(2)
@@ -116,8 +131,12 @@ func (d *delivered) FindTransmissions(context.Context, uuid.UUID, []uuid.UUID) (
 	return d.found, d.err
 }
 
-func (d *delivered) FindMessage(_ context.Context, tenantID, id uuid.UUID) (domain.Message, error) {
-	return domain.Message{ID: id, TenantID: tenantID, CreatedAt: d.created}, nil
+func (d *delivered) FindMessage(_ context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
+	m := domain.Message{ID: id, TenantID: tenantID, CreatedAt: d.created}
+	if maxBytes >= 100_000 {
+		m.Payload = []byte("1")
+	}
+	return m, 100_000, nil
 }
 
 func TestDelivery(t *testing.T) {
@@ -128,9 +147,13 @@ func TestDelivery(t *testing.T) {
 	id := uuid.New()
 	tenant := f.tenant
 	get := func() *domain.Transmission {
-		m, delivery, err := f.Get(t.Context(), tenant, id)
-		require.NoError(t, err)
-		require.Equal(t, id, m.ID)
+		var delivery *domain.Transmission
+		require.NoError(t, f.Get(t.Context(), tenant, id, func(m domain.Message, d *domain.Transmission) error {
+			require.Equal(t, id, m.ID)
+			require.Equal(t, "1", string(m.Payload))
+			delivery = d
+			return nil
+		}))
 		return delivery
 	}
 	require.Nil(t, get(), "no endpoint, no delivery")
@@ -146,6 +169,6 @@ func TestDelivery(t *testing.T) {
 	require.Equal(t, &d.found[0], get(), "what was recorded stays when the endpoint goes")
 
 	d.err = domain.New(domain.ErrUnavailable, "away", "Away.")
-	_, _, err := f.Get(t.Context(), tenant, id)
+	err := f.Get(t.Context(), tenant, id, func(domain.Message, *domain.Transmission) error { return nil })
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Publisher domain.Publisher
 	Messages  domain.MessageRepository
 	Keys      domain.IdempotencyRepository
+	// Memory is what large answers hold while they are read; nil for any.
+	Memory domain.AnswerMemory
 	// Transmissions is read for Get, and Retention used by RunRetention.
 	Transmissions transmissions
 	Retention     domain.RetentionRepository
@@ -78,6 +80,9 @@ type Service struct {
 
 // NewService returns a Service.
 func NewService(o Options) *Service {
+	if o.Memory == nil {
+		o.Memory = domain.NoAnswerMemory{}
+	}
 	return &Service{o: o, depths: newDepths(), paces: newPaces(o.Rate)}
 }
 
@@ -234,25 +239,4 @@ func (s *Service) confirm(ctx context.Context, p *publication) error {
 		return fmt.Errorf("confirm %d keys: %w", len(keys), err)
 	}
 	return nil
-}
-
-// History returns a page of a tenant's messages. Errors are ErrInvalid for a
-// query out of range, ErrGone for a cursor after which messages are not kept
-// any longer, and ErrUnavailable.
-func (s *Service) History(ctx context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
-	var fields []domain.FieldError
-	if q.Limit < 1 || q.Limit > MaxPageSize {
-		fields = append(fields, domain.FieldError{Pointer: "limit", Message: fmt.Sprintf("must be between 1 and %d", MaxPageSize)})
-	}
-	if q.Cursor < 0 {
-		fields = append(fields, domain.FieldError{Pointer: "cursor", Message: "must not be negative"})
-	}
-	if len(fields) > 0 {
-		return domain.HistoryPage{}, domain.WithFields(fields...)
-	}
-	page, err := s.o.Messages.History(ctx, q)
-	if err != nil {
-		return domain.HistoryPage{}, fmt.Errorf("read history: %w", err)
-	}
-	return page, nil
 }

@@ -346,42 +346,6 @@ func TestBacklogLimit(t *testing.T) {
 	require.Equal(t, map[string]int{"accepted": 2, "limited": 2}, f.observer.counts)
 }
 
-// history is a domain.MessageRepository that only reads.
-type history struct {
-	domain.MessageRepository
-	query domain.HistoryQuery
-}
-
-func (h *history) History(_ context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
-	h.query = q
-	return domain.HistoryPage{More: true}, nil
-}
-
-func (h *history) FindMessage(context.Context, uuid.UUID, uuid.UUID) (domain.Message, error) {
-	return domain.Message{}, domain.MessageNotFound()
-}
-
-func TestReading(t *testing.T) {
-	t.Parallel()
-	stored := &history{}
-	f := newFixture(func(o *message.Options) { o.Messages = stored })
-	query := domain.HistoryQuery{TenantID: f.tenant.ID, Cursor: 5, HasCursor: true, Limit: message.MaxPageSize}
-	page, err := f.History(t.Context(), query)
-	require.NoError(t, err)
-	require.True(t, page.More)
-	require.Equal(t, query, stored.query)
-
-	for _, limit := range []int{-1, 0, message.MaxPageSize + 1} {
-		_, err = f.History(t.Context(), domain.HistoryQuery{Limit: limit, Cursor: -1})
-		var problem *domain.Error
-		require.ErrorAs(t, err, &problem)
-		require.Equal(t, domain.ErrInvalid, problem.Kind)
-		require.Len(t, problem.Fields, 2)
-	}
-	_, _, err = f.Get(t.Context(), f.tenant, uuid.New())
-	require.ErrorIs(t, err, domain.ErrNotFound)
-}
-
 func BenchmarkPublish(b *testing.B) {
 	f := newFixture()
 	f.broker.fail = func(domain.Outgoing) error { return errors.New("not kept") }
