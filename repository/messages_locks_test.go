@@ -48,7 +48,7 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 			return err
 		},
 		"find message": func(tx pgx.Tx) error {
-			_, err := tx.Exec(t.Context(), findMessageSQL, mine[0], known[0].ID)
+			_, err := tx.Exec(t.Context(), findMessageSQL, mine[0], known[0].ID, maxPageBytes)
 			return err
 		},
 		"start stream": func(tx pgx.Tx) error {
@@ -112,7 +112,7 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 		}{
 			"history":             {"_seq_tenant_id_key", historyAscendingSQL, []any{tenants[0], 100, 51, maxPageBytes}},
 			"history, descending": {"_seq_tenant_id_key", historyDescendingSQL, []any{tenants[0], 100, 51, maxPageBytes}},
-			"find message":        {"_pkey", findMessageSQL, []any{tenants[0], known[0].ID}},
+			"find message":        {"_pkey", findMessageSQL, []any{tenants[0], known[0].ID, maxPageBytes}},
 			"start stream":        {"_seq_tenant_id_key", startStreamSQL, []any{tenants[0]}},
 			"raise first":         {"_seq_tenant_id_key", raiseFirstSQL, []any{tenants[0], 1, int64(100)}},
 			"find expired":        {"_seq_tenant_id_key", findExpiredSQL, []any{tenants[0]}},
