@@ -1,12 +1,14 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/shares"
 )
 
 // firstRows is how many messages a client that is behind reads at first, and
@@ -21,12 +23,16 @@ type client struct {
 	service *Service
 	feed    *feed
 	group   int             // within the feed
+	by      shares.User     // whose share of the memory it has
 	life    context.Context //nolint:containedctx // of the stream, not of a call
 	end     context.CancelFunc
 	leave   sync.Once
 	// cursor is the seq of the last event that Next returned; -1 before Open
 	// is done. Written by Next, read by the feed.
 	cursor atomic.Int64
+	// sending is the part of the memory for what Next returned last, if that was
+	// read for this client alone.
+	sending atomic.Pointer[shares.Part]
 
 	// Those of Next. While the client is queued its turn reads them, and leaves
 	// in caught what came of it.
@@ -42,11 +48,14 @@ type caught struct {
 	data []byte
 	last int64
 	rows int // how many to read next
+	part *shares.Part
 	err  error
 }
 
-func newClient(s *Service, f *feed, group int) *client {
-	c := &client{service: s, feed: f, group: group, rows: firstRows, caught: make(chan caught, 1)}
+func newClient(s *Service, f *feed, group int, owner string) *client {
+	name := f.tenant.String()
+	by := shares.User{Owner: cmp.Or(owner, name), Name: name}
+	c := &client{service: s, feed: f, group: group, by: by, rows: firstRows, caught: make(chan caught, 1)}
 	c.life, c.end = context.WithCancel(domain.WithTenantID(s.life, f.tenant))
 	c.cursor.Store(-1)
 	return c
@@ -77,6 +86,7 @@ func (c *client) Position() int64 { return c.cursor.Load() }
 // Next implements domain.EventStream. It returns 256 KiB at most, or a single
 // event.
 func (c *client) Next(ctx context.Context) ([]byte, error) {
+	c.sent()
 	for {
 		if err := c.ended(ctx); err != nil {
 			return nil, err
@@ -118,8 +128,17 @@ func (c *client) Close() {
 	c.leave.Do(func() {
 		c.end()
 		c.service.laggards.leave(c)
+		c.sent()
 		c.service.leave(c)
 	})
+}
+
+// sent gives back the memory for what Next returned last.
+func (c *client) sent() {
+	if part := c.sending.Swap(nil); part != nil {
+		part.GiveBack()
+		c.service.laggards.freed()
+	}
 }
 
 // catchUp returns what follows the cursor, for a client that is behind the
@@ -138,6 +157,7 @@ func (c *client) catchUp(ctx context.Context, start int64) ([]byte, error) {
 		}
 		c.rows = got.rows
 		c.cursor.Store(got.last)
+		c.sending.Store(got.part)
 		return got.data, nil
 	case <-ctx.Done():
 	case <-c.life.Done():

@@ -12,9 +12,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/shares"
 )
 
 const (
+	// laggardBytes is what all clients that are behind may hold; a quarter of it
+	// for one owner, and half of that for one tenant.
+	laggardBytes = 64 << 20
+
 	defaultMaxClients = 10_000
 	// pollPause is how long a feed waits for a wake-up before it looks by
 	// itself; backstopPause is that while Redis delivers the wake-ups of all
@@ -43,6 +48,9 @@ type Options struct {
 	// size of the pool and what else depends on the use are chosen here.
 	Redis *redis.Options
 	Log   *slog.Logger
+	// Memory is what clients that are behind hold of what they have read until
+	// they have sent it; nil for 64 MiB, of which one owner may have a quarter.
+	Memory *shares.Shares
 	// MaxClients is how many streams may be open at a time; 10,000 by default.
 	MaxClients int
 	// MaxTenantClients is how many of them may be one tenant's; half of them by
@@ -81,6 +89,11 @@ func NewService(o Options) *Service {
 	if o.MaxTenantClients <= 0 {
 		o.MaxTenantClients = max(o.MaxClients/2, tenantMinimum)
 	}
+	if o.Memory == nil {
+		o.Memory = shares.New(shares.Options{
+			Total: laggardBytes, PerOwner: laggardBytes / 4, PerUser: laggardBytes / 8, Wait: 0, Queue: 1,
+		})
+	}
 	s := &Service{
 		options:  o,
 		poll:     pollPause,
@@ -88,7 +101,7 @@ func NewService(o Options) *Service {
 		memory:   allWindowsBytes,
 		feeds:    make(map[uuid.UUID]*feed),
 	}
-	s.laggards = newLaggards(&s.running)
+	s.laggards = newLaggards(&s.running, o.Memory)
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.Redis != nil {
 		s.bus = newBus(o.Redis, o.Log, s.wake, s.wakeAll)
@@ -143,7 +156,7 @@ func (s *Service) Clients() int {
 func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error) {
 	// First there is a feed, which is woken by every commit from now on, then
 	// comes the look at where the history is.
-	c, err := s.join(tenantID)
+	c, err := s.join(tenantID, domain.Owner(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +175,7 @@ func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (do
 }
 
 // join adds a client to the tenant's feed, which is made for the first.
-func (s *Service) join(tenantID uuid.UUID) (*client, error) {
+func (s *Service) join(tenantID uuid.UUID, owner string) (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -179,7 +192,7 @@ func (s *Service) join(tenantID uuid.UUID) (*client, error) {
 		f = newFeed(s, tenantID)
 		s.feeds[tenantID] = f
 	}
-	c := newClient(s, f, f.joined%groups)
+	c := newClient(s, f, f.joined%groups, owner)
 	f.joined++
 	f.members[c] = struct{}{}
 	s.clients++
