@@ -147,6 +147,14 @@ func scenarios(n figures) []scenario {
 			must: "lost is only what the old primary alone had committed, and counted; everything else as with a synchronous one", run: failoverAsynchronous, long: true,
 		},
 		{
+			name: "heavy-pages", fault: fmt.Sprintf("%d at a time read pages of 1,000 from a history of %d messages of 1 MiB of one tenant, which take 12 KB each in the store", heavyReaders, n.heavyRows),
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages,
+		},
+		{
+			name: "heavy-pages-owner", fault: fmt.Sprintf("the same from %d tenants of one owner", heavyOwner),
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
+		},
+		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
