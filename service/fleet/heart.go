@@ -102,7 +102,10 @@ func (h *heart) turn(ctx context.Context) error {
 // pause returns how long to wait for the next turn.
 func (h *heart) pause() time.Duration {
 	d := lookEvery
-	if len(h.roster.suspects) > 0 {
+	switch {
+	case !h.stance.since.IsZero():
+		d /= countdownShare
+	case len(h.roster.suspects) > 0:
 		d /= 2
 	}
 	if !h.roster.in {

@@ -80,6 +80,28 @@ func TestReportsTellWhatChanged(t *testing.T) {
 }
 
 // Busy workers and depths change all the time, and are told every 3 s.
+// A tenant whose report cannot be written keeps none back but those that would
+// be written with it.
+func TestReportsGoPastATenantInTrouble(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTable()
+		a := join(t, b, "a")
+		all := running(t, 4*chunkSize)
+		b.set(func() {
+			b.locked = slices.MinFunc(all, func(x, y domain.ConsumerStatus) int { return slices.Compare(x.TenantID[:], y.TenantID[:]) }).TenantID
+		})
+		a.run(all...)
+		pass(2 * scanEvery)
+		reports, _ := b.reported()
+		require.Len(t, reports, 3*chunkSize)
+		b.set(func() { b.locked = uuid.Nil })
+		pass(2 * reportScans * scanEvery)
+		reports, _ = b.reported()
+		require.Len(t, reports, 4*chunkSize)
+	})
+}
+
 func TestNumbersAreReportedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,6 +14,11 @@ const (
 	// away for all of them (up to 10 s: one that publishes notices first), or
 	// that it is back (up to 6 s between two attempts).
 	changeAfter = 15 * time.Second
+	// countdownShare is how much more often than usual a replica looks at the
+	// others while changeAfter passes: a moment in which nobody reached the
+	// broker ends that, and one must not be missed by looking once a second at
+	// what others tell once a second.
+	countdownShare = 5
 	// reachEvery is how often a replica that starts looks for the broker.
 	reachEvery = 20 * time.Millisecond
 )

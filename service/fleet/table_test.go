@@ -31,6 +31,7 @@ type table struct {
 	jump     time.Duration // how far its clock has jumped
 	down     bool          // nothing works
 	readOnly bool          // rows cannot be written
+	locked   uuid.UUID     // whose report cannot be written
 	frozen   bool          // calls do not return, until their context ends
 	late     bool          // a call that was given up in a freeze is done nevertheless
 }
@@ -153,6 +154,9 @@ func (b *table) ReportConsumers(ctx context.Context, replica string, changed []d
 		return err
 	}
 	defer leave()
+	if slices.ContainsFunc(changed, func(c domain.ConsumerStatus) bool { return c.TenantID == b.locked }) {
+		return domain.New(domain.ErrUnavailable, "database_unavailable", "locked")
+	}
 	b.calls = append(b.calls, reportCall{replica, slices.Clone(changed), slices.Clone(ended)})
 	for _, id := range ended {
 		if b.reports[id].Replica == replica {

@@ -45,8 +45,8 @@ type figures struct {
 	measure time.Duration // one phase of measuring them
 	// heavyRows is how many messages of a MiB are read in large pages.
 	heavyRows int
-	locked  time.Duration
-	backlog int
+	locked    time.Duration
+	backlog   int
 	// quantile is which one of the latencies is compared. A handful of
 	// samples has no 99th percentile worth the name.
 	quantile float64
