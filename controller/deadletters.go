@@ -30,7 +30,7 @@ type deadLetterController struct {
 // list returns a page of the tenant's dead letters.
 //
 //	@Summary		List dead letters
-//	@Description	Oldest first. A page may have fewer than `limit`, so that it stays below some MiB: follow `next_cursor`. The body of a letter is in `body` when it is a JSON value, else in `body_base64`.
+//	@Description	Oldest first. A page may have fewer than `limit`, so that it stays below 8 MiB or when the rest cannot be read in time: follow `next_cursor`. `last_cursor` is never ahead of the tenant's letters, whatever `cursor` was. The body of a letter is in `body` when it is a JSON value, else in `body_base64`.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Produce		json

@@ -81,7 +81,7 @@ func (m *messageController) publish(c *gin.Context) error {
 // history returns a page of the tenant's stored messages.
 //
 //	@Summary		Read the history
-//	@Description	Following `next_cursor` never misses a stored message and never repeats one. At the end `next_cursor` is empty; `last_cursor` says where to go on later. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 `cursor_expired` answers a cursor after which messages are missing; with order=desc the history just ends there.
+//	@Description	Following `next_cursor` never misses a stored message and never repeats one. A page may have fewer than `limit`, so that it stays below 8 MiB or when the rest cannot be read in time: follow `next_cursor`. At the end `next_cursor` is empty; `last_cursor` says where to go on later, and is never ahead of the history, whatever `cursor` was. 503 is `tenant_busy` when the tenant, or its owner, reads too much at a time. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 `cursor_expired` answers a cursor after which messages are missing; with order=desc the history just ends there.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json

@@ -411,7 +411,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "Oldest first. A page may have fewer than ` + "`" + `limit` + "`" + `, so that it stays below some MiB: follow ` + "`" + `next_cursor` + "`" + `. The body of a letter is in ` + "`" + `body` + "`" + ` when it is a JSON value, else in ` + "`" + `body_base64` + "`" + `.",
+                "description": "Oldest first. A page may have fewer than ` + "`" + `limit` + "`" + `, so that it stays below 8 MiB or when the rest cannot be read in time: follow ` + "`" + `next_cursor` + "`" + `. ` + "`" + `last_cursor` + "`" + ` is never ahead of the tenant's letters, whatever ` + "`" + `cursor` + "`" + ` was. The body of a letter is in ` + "`" + `body` + "`" + ` when it is a JSON value, else in ` + "`" + `body_base64` + "`" + `.",
                 "produces": [
                     "application/json"
                 ],
@@ -924,7 +924,7 @@ const docTemplate = `{
                         "BearerAuth": []
                     }
                 ],
-                "description": "Following ` + "`" + `next_cursor` + "`" + ` never misses a stored message and never repeats one. At the end ` + "`" + `next_cursor` + "`" + ` is empty; ` + "`" + `last_cursor` + "`" + ` says where to go on later. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 ` + "`" + `cursor_expired` + "`" + ` answers a cursor after which messages are missing; with order=desc the history just ends there.",
+                "description": "Following ` + "`" + `next_cursor` + "`" + ` never misses a stored message and never repeats one. A page may have fewer than ` + "`" + `limit` + "`" + `, so that it stays below 8 MiB or when the rest cannot be read in time: follow ` + "`" + `next_cursor` + "`" + `. At the end ` + "`" + `next_cursor` + "`" + ` is empty; ` + "`" + `last_cursor` + "`" + ` says where to go on later, and is never ahead of the history, whatever ` + "`" + `cursor` + "`" + ` was. 503 is ` + "`" + `tenant_busy` + "`" + ` when the tenant, or its owner, reads too much at a time. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 ` + "`" + `cursor_expired` + "`" + ` answers a cursor after which messages are missing; with order=desc the history just ends there.",
                 "produces": [
                     "application/json"
                 ],
