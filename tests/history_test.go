@@ -55,7 +55,7 @@ func TestHistoryAtItsEnds(t *testing.T) {
 	app := apptest.Boot(t)
 	tenant := app.CreateTenant("short", 0).ID
 	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "0"}, app.Page(tenant, ""))
-	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "99"}, app.Page(tenant, "cursor=99"))
+	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "0"}, app.Page(tenant, "cursor=99"))
 	app.PublishAll(tenant, numbered(3))
 	app.Stored(tenant, 3)
 	page := app.Page(tenant, "cursor=2")
@@ -65,12 +65,23 @@ func TestHistoryAtItsEnds(t *testing.T) {
 	page = app.Page(tenant, "cursor=0&limit=3")
 	require.Len(t, page.Data, 3)
 	require.Empty(t, page.NextCursor)
-	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "9223372036854775807"}, app.Page(tenant, "cursor=9223372036854775807"))
+	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "3"}, app.Page(tenant, "cursor=9223372036854775807"))
 	page = app.Page(tenant, "order=desc&cursor=3")
 	require.Len(t, page.Data, 2)
 	require.Equal(t, int64(2), page.Data[0].Seq)
 	page = app.Page(tenant, "order=desc&cursor=1")
 	require.Empty(t, page.Data)
+	require.Equal(t, "1", page.LastCursor)
+
+	// Whoever was further before the database was restored misses nothing that
+	// comes from now on.
+	ahead := app.Page(tenant, "cursor=50")
+	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "3"}, ahead)
+	app.PublishAll(tenant, numbered(1))
+	app.Stored(tenant, 4)
+	page = app.Page(tenant, "cursor="+ahead.LastCursor)
+	require.Len(t, page.Data, 1)
+	require.Equal(t, int64(4), page.Data[0].Seq)
 }
 
 // A reader that follows the cursor while writers go on sees every message
