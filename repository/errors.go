@@ -25,8 +25,11 @@ func translate(err error, verb string) error {
 	}
 	err = fmt.Errorf("%s: %w", verb, err)
 	switch postgres.Classify(err) {
-	case postgres.ClassUnavailable, postgres.ClassContended:
+	case postgres.ClassUnavailable:
 		return unavailable(err)
+	case postgres.ClassContended:
+		return domain.Wrap(err, domain.ErrUnavailable, "database_locked",
+			"Others have locked what this call needs, or it took too long; try again shortly.").After(retryAfter)
 	case postgres.ClassNone, postgres.ClassData, postgres.ClassOther:
 	}
 	return err

@@ -125,9 +125,16 @@ func TestLockedTenantLeavesConnectionsToOthers(t *testing.T) {
 	var busy atomic.Int32
 	for range 40 {
 		readers.Go(func() {
-			for ctx.Err() == nil {
-				if domain.CodeOf(read(ctx, ids[0])) == "tenant_busy" {
+			for {
+				err := read(ctx, ids[0])
+				switch code := domain.CodeOf(err); {
+				case ctx.Err() != nil:
+					return
+				case code == "tenant_busy":
 					busy.Add(1)
+				case code != "database_locked":
+					t.Errorf("it is neither away nor anybody else's fault: %v", err)
+					return
 				}
 			}
 		})
