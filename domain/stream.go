@@ -64,6 +64,21 @@ type Ticket struct {
 	Used bool
 }
 
+// TicketUse is with what right a ticket is claimed.
+type TicketUse uint8
+
+// The uses of a ticket.
+const (
+	// TicketFirst is for one that was not used before.
+	TicketFirst TicketUse = iota
+	// TicketResumed is by a client that says where its stream was: a stream that
+	// is still open on the ticket is asked to end.
+	TicketResumed
+	// TicketTakeover is the same for a stream that did not end when it was
+	// asked: it loses the ticket.
+	TicketTakeover
+)
+
 // TicketRepository keeps tickets. Methods are safe for concurrent use; the
 // clock that counts is that of the database.
 type TicketRepository interface {
@@ -74,14 +89,15 @@ type TicketRepository interface {
 	// unknown or expired, or was not used in time.
 	FindTicket(ctx context.Context, hash []byte) (Ticket, error)
 	// ClaimTicket takes the ticket for one stream, named by claim, until lease
-	// has passed. The first use must come in time; later ones need resume,
-	// which tells that the client says where it was. ErrNotFound is the one
-	// answer for a ticket that is unknown, expired, or must not be used
-	// (again); ErrConflict means that another stream is open on it. It returns
-	// the ticket as it was before, for ReturnTicket.
-	ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (Ticket, error)
-	// RenewTicket prolongs a claim; ErrNotFound when it is lost.
-	RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error
+	// has passed. The first use must come in time; for later ones use says that
+	// the client knows where it was. ErrNotFound is the one answer for a ticket
+	// that is unknown, expired, or must not be used (again); ErrConflict means
+	// that another stream is open on it, which with TicketResumed has been asked
+	// to end. It returns the ticket as it was before, for ReturnTicket.
+	ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, use TicketUse, lease time.Duration) (Ticket, error)
+	// RenewTicket prolongs a claim, and reports whether somebody has asked for
+	// the ticket meanwhile; ErrNotFound when the claim is lost.
+	RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) (wanted bool, err error)
 	// ReleaseTicket ends a claim, so that the ticket can be used again at once.
 	ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID) error
 	// ReturnTicket undoes a claim with which no stream was opened: the ticket is

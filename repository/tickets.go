@@ -46,45 +46,53 @@ WITH before AS (
     SELECT hash, usable_until, used
     FROM stream_tickets
     WHERE hash = $1 AND usable_until > now() AND (NOT used OR $3)
-      AND (claim IS NULL OR claim = $2 OR claimed_until <= now())
+      AND ($5 OR claim IS NULL OR claim = $2 OR claimed_until <= now())
     FOR UPDATE
 )
 UPDATE stream_tickets AS t
-SET used = true, usable_until = t.expires_at, claim = $2, claimed_until = now() + $4::interval
+SET used = true, usable_until = t.expires_at, claim = $2, claimed_until = now() + $4::interval, takeover = false
 FROM before
 WHERE t.hash = before.hash
 RETURNING t.hash, t.tenant_id, t.user_id, t.token_version, t.token_expires_at, t.expires_at, before.usable_until, before.used`
 
-// ticketTakenSQL tells why there was nothing to claim.
-const ticketTakenSQL = `SELECT FROM stream_tickets WHERE hash = $1 AND usable_until > now() AND (NOT used OR $2)`
+// ticketTakenSQL says why there was nothing to claim, and whether whoever has
+// the ticket was asked for it.
+const ticketTakenSQL = `SELECT takeover FROM stream_tickets WHERE hash = $1 AND usable_until > now() AND (NOT used OR $2)`
+
+const askForTicketSQL = `UPDATE stream_tickets SET takeover = true WHERE hash = $1 AND claim IS NOT NULL`
 
 // ClaimTicket implements domain.TicketRepository.
-func (s *Store) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (domain.Ticket, error) {
-	claimed, err := scanTicket(s.callers.QueryRow(ctx, claimTicketSQL, hash, claim, resume, lease))
+func (s *Store) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, use domain.TicketUse, lease time.Duration) (domain.Ticket, error) {
+	resumed := use != domain.TicketFirst
+	claimed, err := scanTicket(s.callers.QueryRow(ctx, claimTicketSQL, hash, claim, resumed, lease, use == domain.TicketTakeover))
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return claimed, ticketError(err, "claim ticket")
 	}
-	if err := s.callers.QueryRow(ctx, ticketTakenSQL, hash, resume).Scan(); err != nil {
+	var asked bool
+	if err := s.callers.QueryRow(ctx, ticketTakenSQL, hash, resumed).Scan(&asked); err != nil {
 		return domain.Ticket{}, ticketError(err, "look at claimed ticket")
+	}
+	if resumed && !asked {
+		if _, err := s.callers.Exec(ctx, askForTicketSQL, hash); err != nil {
+			return domain.Ticket{}, translate(err, "ask for ticket")
+		}
 	}
 	return domain.Ticket{}, domain.New(domain.ErrConflict, "ticket_in_use", "Another stream is open with this ticket.")
 }
 
 const renewTicketSQL = `
 UPDATE stream_tickets SET claimed_until = now() + $3::interval
-WHERE hash = $1 AND claim = $2 AND usable_until > now()`
+WHERE hash = $1 AND claim = $2 AND usable_until > now()
+RETURNING takeover`
 
 // RenewTicket implements domain.TicketRepository. A claim that nobody else has
 // taken over can be renewed after it has ended, too.
-func (s *Store) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error {
-	tag, err := s.callers.Exec(ctx, renewTicketSQL, hash, claim, lease)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = pgx.ErrNoRows
-	}
-	return ticketError(err, "renew claim on ticket")
+func (s *Store) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) (wanted bool, err error) {
+	err = s.callers.QueryRow(ctx, renewTicketSQL, hash, claim, lease).Scan(&wanted)
+	return wanted, ticketError(err, "renew claim on ticket")
 }
 
-const releaseTicketSQL = `UPDATE stream_tickets SET claim = NULL, claimed_until = NULL WHERE hash = $1 AND claim = $2`
+const releaseTicketSQL = `UPDATE stream_tickets SET claim = NULL, claimed_until = NULL, takeover = false WHERE hash = $1 AND claim = $2`
 
 // ReleaseTicket implements domain.TicketRepository. Releasing a claim that is
 // lost changes nothing.
@@ -95,7 +103,7 @@ func (s *Store) ReleaseTicket(ctx context.Context, hash []byte, claim uuid.UUID)
 
 const returnTicketSQL = `
 UPDATE stream_tickets
-SET used = $3, usable_until = $4, claim = NULL, claimed_until = NULL
+SET used = $3, usable_until = $4, claim = NULL, claimed_until = NULL, takeover = false
 WHERE hash = $1 AND claim = $2`
 
 // ReturnTicket implements domain.TicketRepository.

@@ -59,7 +59,7 @@ func TestTicketIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ticket, found)
 
-	claimed, err := other.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
+	claimed, err := other.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketFirst, lease)
 	require.NoError(t, err)
 	require.Equal(t, ticket, claimed, "as it was before")
 	used := ticket
@@ -82,10 +82,10 @@ func TestTicketIsKept(t *testing.T) {
 
 func TestClaimTicket(t *testing.T) {
 	t.Parallel()
-	const first, again = false, true
+	const first, again = domain.TicketFirst, domain.TicketResumed
 	for name, tc := range map[string]struct {
 		before func(t *testing.T, d *database, hash []byte)
-		resume bool
+		use    domain.TicketUse
 		err    error
 	}{
 		"first":                 {func(*testing.T, *database, []byte) {}, first, nil},
@@ -118,15 +118,15 @@ func TestClaimTicket(t *testing.T) {
 			ticket := d.newTicket(t)
 			tc.before(t, d, ticket.Hash)
 			claim := newID(t)
-			got, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, tc.resume, lease)
+			got, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, tc.use, lease)
 			if tc.err != nil {
 				require.ErrorIs(t, err, tc.err)
-				require.ErrorIs(t, d.store.RenewTicket(t.Context(), ticket.Hash, claim, lease), domain.ErrNotFound)
+				require.ErrorIs(t, d.renew(t, ticket.Hash, claim, lease), domain.ErrNotFound)
 				return
 			}
 			require.NoError(t, err)
 			require.Equal(t, ticket.Holder, got.Holder)
-			require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, claim, lease))
+			require.NoError(t, d.renew(t, ticket.Hash, claim, lease))
 		})
 	}
 }
@@ -135,12 +135,59 @@ func TestClaimTicket(t *testing.T) {
 func (d *database) use(t testing.TB, hash []byte, release bool) uuid.UUID {
 	t.Helper()
 	claim := newID(t)
-	_, err := d.store.ClaimTicket(t.Context(), hash, claim, true, lease)
+	_, err := d.store.ClaimTicket(t.Context(), hash, claim, domain.TicketResumed, lease)
 	require.NoError(t, err)
 	if release {
 		require.NoError(t, d.store.ReleaseTicket(t.Context(), hash, claim))
 	}
 	return claim
+}
+
+// renew prolongs a claim.
+func (d *database) renew(t testing.TB, hash []byte, claim uuid.UUID, lease time.Duration) error {
+	t.Helper()
+	_, err := d.store.RenewTicket(t.Context(), hash, claim, lease)
+	return err
+}
+
+// Who comes back asks for the ticket; who has it learns that when it prolongs
+// its claim, and whoever gets it then was not asked.
+func TestAskingForTickets(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ticket, other := d.newTicket(t), d.newTicket(t)
+	wanted := func(hash []byte, claim uuid.UUID) bool {
+		t.Helper()
+		wanted, err := d.store.RenewTicket(t.Context(), hash, claim, lease)
+		require.NoError(t, err)
+		return wanted
+	}
+	ask := func(use domain.TicketUse, kind domain.Kind) {
+		t.Helper()
+		_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), use, lease)
+		require.ErrorIs(t, err, kind)
+	}
+	mine, others := d.use(t, ticket.Hash, false), d.use(t, other.Hash, false)
+	ask(domain.TicketFirst, domain.ErrNotFound)
+	require.False(t, wanted(ticket.Hash, mine), "not by one who does not know where it was")
+	for range 2 {
+		ask(domain.TicketResumed, domain.ErrConflict)
+		require.True(t, wanted(ticket.Hash, mine))
+		require.False(t, wanted(other.Hash, others))
+	}
+	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, mine))
+	theirs := d.use(t, ticket.Hash, false)
+	require.False(t, wanted(ticket.Hash, theirs))
+
+	// Nobody has to be asked for the takeover.
+	claim := newID(t)
+	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, domain.TicketTakeover, lease)
+	require.NoError(t, err)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs, lease), domain.ErrNotFound)
+	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, theirs))
+	require.False(t, wanted(ticket.Hash, claim), "it stays who has it")
+	d.pass(t, lifetime)
+	ask(domain.TicketTakeover, domain.ErrNotFound)
 }
 
 func TestClaimsOnTickets(t *testing.T) {
@@ -149,31 +196,31 @@ func TestClaimsOnTickets(t *testing.T) {
 	ticket, other := d.newTicket(t), d.newTicket(t)
 	mine := d.use(t, ticket.Hash, false)
 	d.pass(t, lease-time.Second)
-	require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, mine, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, mine, lease))
 	d.pass(t, lease-time.Second)
-	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), true, lease)
+	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketResumed, lease)
 	require.ErrorIs(t, err, domain.ErrConflict, "it was prolonged")
 
 	// Nobody but its owner prolongs or ends a claim.
 	stranger := newID(t)
-	require.ErrorIs(t, d.store.RenewTicket(t.Context(), ticket.Hash, stranger, lease), domain.ErrNotFound)
-	require.ErrorIs(t, d.store.RenewTicket(t.Context(), other.Hash, mine, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, stranger, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, other.Hash, mine, lease), domain.ErrNotFound)
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, stranger))
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), []byte("unknown"), stranger))
-	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, stranger, true, lease)
+	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, stranger, domain.TicketResumed, lease)
 	require.ErrorIs(t, err, domain.ErrConflict)
 
 	// Who was away for long goes on, unless somebody else has come.
 	d.pass(t, 2*lease)
-	require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, mine, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, mine, lease))
 	d.pass(t, 2*lease)
 	theirs := d.use(t, ticket.Hash, false)
-	require.ErrorIs(t, d.store.RenewTicket(t.Context(), ticket.Hash, mine, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, mine, lease), domain.ErrNotFound)
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, mine))
-	require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, theirs, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, theirs, lease))
 
 	d.pass(t, lifetime)
-	require.ErrorIs(t, d.store.RenewTicket(t.Context(), ticket.Hash, theirs, lease), domain.ErrNotFound, "a claim ends with the ticket")
+	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs, lease), domain.ErrNotFound, "a claim ends with the ticket")
 }
 
 // A claim with which no stream was opened leaves the ticket as it was, and
@@ -182,16 +229,16 @@ func TestReturnTicket(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	ticket := d.newTicket(t)
-	claim := func(resume bool) (domain.Ticket, uuid.UUID) {
+	claim := func(use domain.TicketUse) (domain.Ticket, uuid.UUID) {
 		t.Helper()
 		claim := newID(t)
-		claimed, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, resume, lease)
+		claimed, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, use, lease)
 		require.NoError(t, err)
 		return claimed, claim
 	}
-	for _, resume := range []bool{false, true, false} {
-		claimed, mine := claim(resume)
-		_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), true, lease)
+	for _, use := range []domain.TicketUse{domain.TicketFirst, domain.TicketResumed, domain.TicketFirst} {
+		claimed, mine := claim(use)
+		_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketResumed, lease)
 		require.ErrorIs(t, err, domain.ErrConflict, "one at a time")
 		require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, mine))
 		found, err := d.store.FindTicket(t.Context(), ticket.Hash)
@@ -200,30 +247,30 @@ func TestReturnTicket(t *testing.T) {
 	}
 
 	// Somebody has it now: it is theirs, and stays used.
-	claimed, late := claim(false)
+	claimed, late := claim(domain.TicketFirst)
 	d.pass(t, lease)
 	theirs := d.use(t, ticket.Hash, false)
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
-	require.NoError(t, d.store.RenewTicket(t.Context(), ticket.Hash, theirs, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, theirs, lease))
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, theirs))
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
-	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
+	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketFirst, lease)
 	require.ErrorIs(t, err, domain.ErrNotFound)
 
 	// One that was used before stays so.
-	claimed, again := claim(true)
+	claimed, again := claim(domain.TicketResumed)
 	require.True(t, claimed.Used)
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, again))
-	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), false, lease)
+	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketFirst, lease)
 	require.ErrorIs(t, err, domain.ErrNotFound)
-	_, _ = claim(true)
+	_, _ = claim(domain.TicketResumed)
 
 	// It is not given more time.
 	ticket = d.newTicket(t)
-	claimed, late = claim(false)
+	claimed, late = claim(domain.TicketFirst)
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
 	d.pass(t, firstUse)
-	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), true, lease)
+	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketResumed, lease)
 	require.ErrorIs(t, err, domain.ErrNotFound)
 }
 
@@ -232,14 +279,14 @@ func TestClaimTicketConcurrently(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	other := d.open(t, Options{})
-	for _, resume := range []bool{false, true} {
+	for _, use := range []domain.TicketUse{domain.TicketFirst, domain.TicketResumed} {
 		ticket := d.newTicket(t)
 		errs := make(chan error, 16)
 		var wg sync.WaitGroup
 		for i := range cap(errs) {
 			store := []*Store{d.store, other}[i%2]
 			wg.Go(func() {
-				_, err := store.ClaimTicket(t.Context(), ticket.Hash, uuid.New(), resume, lease)
+				_, err := store.ClaimTicket(t.Context(), ticket.Hash, uuid.New(), use, lease)
 				errs <- err
 			})
 		}
@@ -250,7 +297,7 @@ func TestClaimTicketConcurrently(t *testing.T) {
 			switch {
 			case err == nil:
 				won++
-			case resume:
+			case use == domain.TicketResumed:
 				require.ErrorIs(t, err, domain.ErrConflict)
 			default:
 				require.ErrorIs(t, err, domain.ErrNotFound)
@@ -298,9 +345,10 @@ func TestTicketsWithoutADatabase(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	_, err = store.FindTicket(t.Context(), nil)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
-	_, err = store.ClaimTicket(t.Context(), nil, uuid.Nil, true, lease)
+	_, err = store.ClaimTicket(t.Context(), nil, uuid.Nil, domain.TicketResumed, lease)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
-	require.ErrorIs(t, store.RenewTicket(t.Context(), nil, uuid.Nil, lease), domain.ErrUnavailable)
+	_, err = store.RenewTicket(t.Context(), nil, uuid.Nil, lease)
+	require.ErrorIs(t, err, domain.ErrUnavailable)
 	require.ErrorIs(t, store.ReleaseTicket(t.Context(), nil, uuid.Nil), domain.ErrUnavailable)
 	_, err = store.DeleteExpiredTickets(t.Context(), 1)
 	require.ErrorIs(t, err, domain.ErrUnavailable)

@@ -28,11 +28,13 @@ const (
 	ticketLength = 43
 
 	// A stream holds its ticket for ticketLease, and prolongs that every
-	// ticketRenewal. Who comes while the ticket is held waits as long as the
-	// stream of a killed replica could hold it, and looks every ticketLook.
+	// ticketRenewal, when it learns that somebody wants the ticket. Who comes
+	// while the ticket is held looks every ticketLook. After ticketWait, in
+	// which a stream that can be reached has learned it and ended, it takes the
+	// ticket; there must be time left to open the stream within the request's.
 	ticketLease   = 5 * time.Second
 	ticketRenewal = 1500 * time.Millisecond
-	ticketWait    = ticketLease
+	ticketWait    = ticketRenewal + renewTimeout + ticketTenure
 	ticketLook    = 200 * time.Millisecond
 	// renewTimeout and releaseTimeout bound one attempt.
 	renewTimeout   = time.Second
@@ -49,9 +51,9 @@ type TicketOptions struct {
 	// mode.
 	Lifetime time.Duration
 	// Lease is how long a stream holds its ticket, Renewal after which time
-	// that is prolonged, and Wait how long Redeem waits for a ticket that
-	// another stream holds.
-	Lease, Renewal, Wait time.Duration
+	// that is prolonged, Wait how long Redeem waits for a ticket that another
+	// stream holds, and Tenure how long that keeps it in any case.
+	Lease, Renewal, Wait, Tenure time.Duration
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -62,11 +64,20 @@ type TicketOptions struct {
 // stream at a time. A ticket is a secret: the database has only its hash. Its
 // methods are safe for concurrent use.
 //
-// While a stream is open it holds its ticket by a lease. So one whose replica
-// was killed gives way within seconds, and Redeem waits that long: EventSource
-// comes back by itself after a lost connection, but never after a refusal.
+// While a stream is open it holds its ticket by a lease. A client that comes back
+// and says where it was gets the ticket, whatever became of its stream:
+// EventSource comes back by itself after a lost connection, but never after a
+// refusal, and a server may learn late or never that a network fell silent.
+//
+//	held --somebody wants it, after Tenure--> released --> held by the other
+//	  |                                                     ^
+//	  '-- replica killed, frozen or cut off: after Wait ----'
+//
+// So two streams have one ticket only in the last case, until the old one's
+// replica reaches the database again, without which it has nothing to send.
 type Tickets struct {
-	options TicketOptions
+	options   TicketOptions
+	handovers *handovers
 }
 
 // NewTickets returns Tickets.
@@ -75,10 +86,11 @@ func NewTickets(o TicketOptions) *Tickets {
 	o.Lease = cmp.Or(o.Lease, ticketLease)
 	o.Renewal = cmp.Or(o.Renewal, ticketRenewal)
 	o.Wait = cmp.Or(o.Wait, ticketWait)
+	o.Tenure = cmp.Or(o.Tenure, ticketTenure)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Tickets{options: o}
+	return &Tickets{options: o, handovers: newHandovers()}
 }
 
 // Issue returns a ticket for p's streams of the tenant, and until when it may
@@ -107,11 +119,12 @@ func (t *Tickets) Issue(ctx context.Context, p domain.Principal, tenantID uuid.U
 // call Keep while the stream is open and Release at its end, with the claim, or
 // Return when none was opened.
 //
-// While another stream is open with the ticket it waits for that to end, until
-// ctx does and no longer than the lease of a stream whose replica was killed.
-// Errors are ErrConflict when that was in vain; ErrUnauthenticated for a ticket
-// that is unknown, expired, or used and not resumed; ErrNotFound for one of
-// another tenant; ErrUnavailable.
+// While another stream is open with the ticket it asks that to end and waits for
+// it, until ctx ends, and then takes the ticket; only where resume is false, and
+// the other request has not opened its stream yet, it waits in vain. Errors are
+// ErrConflict for that, and for a request that another one of this process
+// waits after; ErrUnauthenticated for a ticket that is unknown, expired, or used
+// and not resumed; ErrNotFound for one of another tenant; ErrUnavailable.
 func (t *Tickets) Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error) {
 	if len(ticket) != ticketLength {
 		return domain.Ticket{}, uuid.Nil, ticketInvalid()
@@ -138,42 +151,60 @@ func (t *Tickets) Redeem(ctx context.Context, ticket string, tenantID uuid.UUID,
 	return claimed, claim, nil
 }
 
-// claim tries until the ticket is free.
+// claim tries until the ticket is free, or to be taken.
 func (t *Tickets) claim(ctx context.Context, hash []byte, claim uuid.UUID, resume bool) (domain.Ticket, error) {
+	use := domain.TicketFirst
+	if resume {
+		use = domain.TicketResumed
+	}
+	claimed, err := t.options.Tickets.ClaimTicket(ctx, hash, claim, use, t.options.Lease)
+	if !errors.Is(err, domain.ErrConflict) {
+		return claimed, err
+	}
+	superseded, done := t.handovers.wait(hash)
+	defer done()
 	waited := time.NewTimer(t.options.Wait)
 	defer waited.Stop()
-	for last := false; ; {
-		claimed, err := t.options.Tickets.ClaimTicket(ctx, hash, claim, resume, t.options.Lease)
-		if last || !errors.Is(err, domain.ErrConflict) {
-			return claimed, err
-		}
+	t.handovers.tell(hash)
+	for last := false; !last && errors.Is(err, domain.ErrConflict); {
 		select {
 		case <-time.After(jitter(min(ticketLook, t.options.Wait))):
 		case <-waited.C:
-			last = true
+			if last = true; resume {
+				use = domain.TicketTakeover
+			}
+		case <-superseded:
+			return domain.Ticket{}, err
 		case <-ctx.Done():
 			return domain.Ticket{}, err
 		}
+		claimed, err = t.options.Tickets.ClaimTicket(ctx, hash, claim, use, t.options.Lease)
 	}
+	return claimed, err
 }
 
 // Keep prolongs a claim until ctx ends, and then returns nil; else it returns
-// an ErrConflict once another stream has the ticket, or it has expired.
+// an ErrConflict once another stream has the ticket or wants it, or it has
+// expired.
 //
 // While the database is away the stream keeps its ticket, also past the end of
 // the lease: nobody could claim it meanwhile, and a stream that ended could not
 // be opened again. When the database is back it turns out whether somebody who
 // reached it earlier has the ticket now.
 func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error {
+	begun := time.Now()
+	look, done := t.handovers.hold(ticket.Hash)
+	defer done()
 	tick := time.NewTicker(t.options.Renewal)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+		case <-look:
 		case <-ctx.Done():
 			return nil
 		}
-		err := t.renew(ctx, ticket.Hash, claim)
+		wanted, err := t.renew(ctx, ticket.Hash, claim)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -181,11 +212,16 @@ func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUI
 			return domain.Wrap(err, domain.ErrConflict, "ticket_lost", "The ticket has expired, or another stream has taken it over.")
 		case err != nil:
 			t.options.Log.DebugContext(ctx, "claim on ticket not renewed, trying again", slog.Any("error", err))
+		case wanted:
+			if !wait(ctx, t.options.Tenure-time.Since(begun)) {
+				return nil
+			}
+			return domain.New(domain.ErrConflict, "ticket_taken_over", "Another stream takes the ticket over.")
 		}
 	}
 }
 
-func (t *Tickets) renew(ctx context.Context, hash []byte, claim uuid.UUID) error {
+func (t *Tickets) renew(ctx context.Context, hash []byte, claim uuid.UUID) (wanted bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	return t.options.Tickets.RenewTicket(ctx, hash, claim, t.options.Lease)

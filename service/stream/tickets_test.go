@@ -111,30 +111,6 @@ func TestRedeemForAnotherTenant(t *testing.T) {
 	require.NoError(t, err, "mistakes do not use it up")
 }
 
-// One stream at a time: as long as it is kept nobody else gets the ticket.
-func TestKeep(t *testing.T) {
-	t.Parallel()
-	const lease = 3 * time.Second
-	o := newOffice(t, short(lease))
-	other := openOffice(t, o.url, short(lease))
-	text := o.issue(t)
-	ticket, claim, err := o.Redeem(t.Context(), text, uuid.Nil, false)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	kept := make(chan error, 1)
-	go func() { kept <- o.Keep(ctx, ticket, claim) }()
-
-	require.Eventually(t, func() bool { return o.repo.renewals.Load() > 0 }, ticketPatience, time.Millisecond)
-	begun := time.Now()
-	other.refused(t, text, true, domain.ErrConflict, "ticket_in_use")
-	require.GreaterOrEqual(t, time.Since(begun), lease, "it waited for the lease to end")
-	cancel()
-	require.NoError(t, <-kept)
-	o.Release(t.Context(), ticket, claim)
-	_, _, err = other.Redeem(t.Context(), text, uuid.Nil, true)
-	require.NoError(t, err)
-}
-
 // EventSource never comes back after a refusal, so who comes right after a
 // replica was killed must wait and get the ticket.
 func TestRedeemWaitsForTheLeaseOfTheDead(t *testing.T) {
@@ -171,6 +147,7 @@ func TestRedeemEndsWithItsContext(t *testing.T) {
 	case <-time.After(ticketPatience):
 		require.Fail(t, "it waits on")
 	}
+	require.Empty(t, o.handovers.waiters)
 }
 
 func TestLostTicket(t *testing.T) {

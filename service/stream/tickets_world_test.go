@@ -43,18 +43,18 @@ func (r *ticketRepository) unreachable() error {
 	return nil
 }
 
-func (r *ticketRepository) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, resume bool, lease time.Duration) (domain.Ticket, error) {
+func (r *ticketRepository) ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, use domain.TicketUse, lease time.Duration) (domain.Ticket, error) {
 	r.claims.Add(1)
 	if err := r.unreachable(); err != nil {
 		return domain.Ticket{}, err
 	}
-	return r.TicketRepository.ClaimTicket(ctx, hash, claim, resume, lease)
+	return r.TicketRepository.ClaimTicket(ctx, hash, claim, use, lease)
 }
 
-func (r *ticketRepository) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) error {
+func (r *ticketRepository) RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) (bool, error) {
 	r.renewals.Add(1)
 	if err := r.unreachable(); err != nil {
-		return err
+		return false, err
 	}
 	return r.TicketRepository.RenewTicket(ctx, hash, claim, lease)
 }
