@@ -70,7 +70,7 @@ func newAPI(t *testing.T, change ...func(*Options)) *api {
 
 // The checks of answers know no events yet, and learn it before they begin.
 func TestMain(m *testing.M) {
-	openapi3filter.RegisterBodyDecoder(eventStreamType, openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
 	goleak.VerifyTestMain(m)
 }
 

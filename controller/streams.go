@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	eventStreamType = "text/event-stream"
-
 	// DefaultHeartbeat is after which time without an event a stream gets a
 	// comment, so that whatever is between it and its client sees it live.
 	DefaultHeartbeat = 15 * time.Second
@@ -77,7 +75,7 @@ type streamController struct {
 //	@Summary		Follow messages as they are stored
 //	@Description	Server-sent events, one for each message: `id` is its `seq`, `event` is `message`, and `data` the message as GET /messages shows it, in one line. A stream goes on after the place that `Last-Event-ID` names, or else `cursor` (`Last-Event-ID` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.
 //	@Description
-//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
+//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant; who resumes by it takes over from a stream that is still open, within 4 seconds. An EventSource gives up for good after any status but 200, so who comes by ticket and resumes, or accepts `text/event-stream`, gets instead of a 503 a stream that ends at once, with `retry` and the code as a comment. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		event-stream
@@ -101,7 +99,7 @@ func (s *streamController) open(c *gin.Context) error {
 		return err
 	}
 	if c.Request.Method == http.MethodHead {
-		streamHeaders(c)
+		middleware.StreamHeaders(c)
 		return nil
 	}
 	events, err := s.streams.Open(ctx, tenant.ID, begin.From)
@@ -109,7 +107,6 @@ func (s *streamController) open(c *gin.Context) error {
 		return err
 	}
 	defer events.Close()
-	middleware.UseTicket(c)
 	middleware.Ended(c, s.run(c, events, greeting(c, begin, events)))
 	return nil
 }
@@ -125,11 +122,12 @@ func (s *streamController) run(c *gin.Context, events domain.EventStream, hello 
 	if held, ok := middleware.Ticket(c); ok {
 		watching.Go(func() { end(s.tickets.Keep(ctx, held.Ticket, held.Claim)) })
 	}
-	streamHeaders(c)
+	middleware.StreamHeaders(c)
 	to := newEventWriter(ctx, c.Writer, s.timing.WriteTimeout)
 	err := to.write(ctx, hello)
 	middleware.Opened(c)
 	if err == nil {
+		middleware.UseTicket(c)
 		err = s.send(ctx, to, events)
 	}
 	why := reasonOf(err)
@@ -214,13 +212,6 @@ func lost(err error, gone domain.Kind) error {
 	return nil
 }
 
-func streamHeaders(c *gin.Context) {
-	c.Header("Content-Type", eventStreamType)
-	c.Header("Cache-Control", "no-store")
-	c.Header("X-Accel-Buffering", "no") // nginx would collect events
-	c.Status(http.StatusOK)
-}
-
 // greeting returns what a stream begins with: when to come back after it broke
 // off, where it is unless its client knows, and something to be seen. An id
 // without data is no event, but sets the last event id: a client that loses
@@ -238,7 +229,7 @@ func greeting(c *gin.Context, begin middleware.Beginning, events domain.EventStr
 // issueTicket issues a ticket for streams.
 //
 //	@Summary		Get a ticket for a stream
-//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back, and no other stream open with the ticket. It expires with the token it was asked for with.
+//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back; a stream that is still open with the ticket then ends. It expires with the token it was asked for with.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json

@@ -26,11 +26,16 @@ type fakeStreams struct {
 	next   domain.EventStream
 	opened []*int64
 	limits []bool // whether the contexts had deadlines
+	// opening is called before a stream is opened, unless it is nil.
+	opening func(ctx context.Context)
 }
 
 func newFakeStreams() *fakeStreams { return &fakeStreams{} }
 
 func (f *fakeStreams) Open(ctx context.Context, id uuid.UUID, from *int64) (domain.EventStream, error) {
+	if f.opening != nil {
+		f.opening(ctx)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, limited := ctx.Deadline()

@@ -13,6 +13,7 @@ const (
 	tenantKey     = "lanekeeper.tenant"
 	ticketKey     = "lanekeeper.ticket"
 	ticketUsedKey = "lanekeeper.ticket.used"
+	eventsKey     = "lanekeeper.events"
 	connectionKey = "lanekeeper.connection"
 	goneKey       = "lanekeeper.gone"
 	openedKey     = "lanekeeper.opened"

@@ -18,8 +18,9 @@ import (
 // say.
 const defaultRetryAfter = 2 * time.Second
 
-// Fail ends the request with the problem document for err. It writes nothing
-// when the client has gone. The cause is kept for the access log, which writes
+// Fail ends the request with the problem document for err, or with a stream that
+// asks its client to come back where that would not after a problem. It writes
+// nothing when the client has gone. The cause is kept for the access log, which writes
 // it where it is needed.
 func Fail(c *gin.Context, err error) {
 	c.Abort()
@@ -30,6 +31,10 @@ func Fail(c *gin.Context, err error) {
 		return
 	}
 	p, e := describe(err)
+	if putsOff(c, p.Status) {
+		putOff(c, p.Status, e)
+		return
+	}
 	switch p.Status {
 	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", challenge(c))
@@ -156,11 +161,16 @@ func challenge(c *gin.Context) string {
 	return `Bearer realm="lanekeeper", error="invalid_token"`
 }
 
+// waitFor returns how long to wait before trying again.
+func waitFor(e *domain.Error) time.Duration {
+	if e.RetryAfter > 0 {
+		return e.RetryAfter
+	}
+	return defaultRetryAfter
+}
+
 // retryAfter returns whole seconds, rounded up.
 func retryAfter(e *domain.Error) string {
-	wait := e.RetryAfter
-	if wait <= 0 {
-		wait = defaultRetryAfter
-	}
+	wait := waitFor(e)
 	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 }

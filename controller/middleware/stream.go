@@ -3,13 +3,17 @@ package middleware
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"lanekeeper/domain"
 )
+
+const eventStreamType = "text/event-stream"
 
 // LastEventID is the header with which a client says where its stream was.
 const LastEventID = "Last-Event-ID"
@@ -52,6 +56,42 @@ func Begin(c *gin.Context) (Beginning, error) {
 	return Beginning{&from, resumed}, nil
 }
 
+// StreamHeaders begins an answer that is a stream of events.
+func StreamHeaders(c *gin.Context) {
+	c.Header("Content-Type", eventStreamType)
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Accel-Buffering", "no") // nginx would collect events
+	c.Status(http.StatusOK)
+}
+
+// expectsEvents notes when the client of a request is an EventSource, or does as
+// one would: it comes by ticket, and either resumes or accepts nothing but events.
+func expectsEvents(c *gin.Context) {
+	if c.GetHeader(LastEventID) != "" || strings.HasPrefix(c.GetHeader("Accept"), eventStreamType) {
+		c.Set(eventsKey, true)
+	}
+}
+
+// putsOff reports whether a refusal with this status has to be put as a stream.
+func putsOff(c *gin.Context, status int) bool {
+	return c.GetBool(eventsKey) && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests)
+}
+
+// putOff answers with a stream that ends at once and says when to come back. An
+// EventSource never comes back after a status other than 200 (WHATWG HTML,
+// section 9.2.3, "fail the connection"), so whatever passes by itself must not
+// be told to it by one. Metrics are told the status that it would have been.
+func putOff(c *gin.Context, status int, e *domain.Error) {
+	if tell, ok := c.Value(openedKey).(func(status int)); ok {
+		tell(status)
+	}
+	Ended(c, e.Code)
+	StreamHeaders(c)
+	wait := waitFor(e)
+	wait += rand.N(wait/2 + 1) //nolint:gosec // spreads clients, guards nothing
+	_, _ = c.Writer.WriteString("retry: " + strconv.FormatInt(wait.Milliseconds(), 10) + "\n: " + e.Code + "\n\n") // it ends in any case
+}
+
 // Opened tells that a stream has begun, whose end says nothing of how fast it
 // was opened.
 func Opened(c *gin.Context) {
@@ -75,6 +115,9 @@ func Outlive(c *gin.Context) (ctx context.Context, end context.CancelCauseFunc) 
 	connection, ok := c.Value(connectionKey).(context.Context)
 	if !ok {
 		return ctx, cancel
+	}
+	if connection.Err() != nil { // else it would be known a moment later
+		cancel(ErrClientGone)
 	}
 	stop := context.AfterFunc(connection, func() { cancel(ErrClientGone) })
 	return ctx, func(cause error) {

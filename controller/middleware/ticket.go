@@ -53,6 +53,7 @@ func AuthenticateOrTicket(auth interface {
 			byHeader(c)
 			return
 		}
+		expectsEvents(c)
 		held, err := redeem(c, tickets, text)
 		if err != nil {
 			Fail(c, err)
@@ -95,8 +96,8 @@ func giveBack(c *gin.Context, tickets ticketOffice, held HeldTicket) {
 	}
 }
 
-// UseTicket tells that a stream was opened: the ticket that the request may
-// hold can only be resumed from now on.
+// UseTicket tells that a stream was opened and its client sent where it is: the
+// ticket that the request may hold can only be resumed from now on.
 func UseTicket(c *gin.Context) { c.Set(ticketUsedKey, true) }
 
 // holder returns who a ticket lets in, for no longer than it lasts.
