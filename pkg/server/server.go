@@ -43,7 +43,7 @@ type Server struct {
 func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 	s := &Server{config: c, log: log, notes: notes, private: c.PrivateServers(), ready: make(chan struct{})}
 	ctx := context.Background() // listening does not wait
-	var listen net.ListenConfig
+	listen := listenConfig()
 	var err error
 	if s.listener, err = listen.Listen(ctx, "tcp", c.ListenAddress()); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)

@@ -32,6 +32,7 @@ type Stream struct {
 	body   io.ReadCloser
 	events *sse.Reader
 	cancel func()
+	seen   func(sse.Event) // may be nil
 }
 
 // LastEventID resumes a stream.
@@ -108,6 +109,9 @@ func (s *Stream) Next() (Event, error) {
 		e, err := s.events.Next()
 		if err != nil {
 			return Event{}, err //nolint:wrapcheck // io.EOF is part of the contract
+		}
+		if s.seen != nil {
+			s.seen(e)
 		}
 		var event Event
 		if e.ID != nil {

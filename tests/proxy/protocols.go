@@ -12,7 +12,8 @@ const maxMessage = 64 << 20
 
 var errProtocol = errors.New("not the protocol that was expected")
 
-// Protocol finds the messages in what is sent: Postgres or AMQP.
+// Protocol finds the messages in what is sent: Postgres, AMQP, or Bytes where
+// there are none to tell apart.
 type Protocol interface {
 	// greet reads what comes before the first message of this side.
 	greet(in *bufio.Reader, to Side) ([]byte, error)
@@ -36,6 +37,21 @@ func (Postgres) greet(in *bufio.Reader, to Side) ([]byte, error) {
 func (Postgres) next(in *bufio.Reader, buf []byte) ([]byte, error) {
 	const header, length = 5, 4
 	return read(in, buf, header, func(head []byte) int { return int(binary.BigEndian.Uint32(head[1:])) - length })
+}
+
+// Bytes is any protocol: whatever is there to be read is a message.
+type Bytes struct{}
+
+func (Bytes) greet(*bufio.Reader, Side) ([]byte, error) { return nil, nil }
+
+func (Bytes) next(in *bufio.Reader, buf []byte) ([]byte, error) {
+	if _, err := in.Peek(1); err != nil {
+		return nil, err //nolint:wrapcheck // ends the connection, whatever it is
+	}
+	waiting, err := in.Peek(in.Buffered())
+	buf = append(buf[:0], waiting...)
+	_, _ = in.Discard(len(buf)) // they are in the buffer
+	return buf, err             //nolint:wrapcheck // as above
 }
 
 // AMQP is AMQP 0-9-1; see chapter 4 of its specification. Its messages are

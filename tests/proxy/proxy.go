@@ -54,6 +54,9 @@ type Proxy struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	closed bool
+	// silence is closed when the connections that there are fall silent, and
+	// cut when they are broken; both are replaced then.
+	silence, cut chan struct{}
 }
 
 // New returns a Proxy in front of the server that has this URL. Close ends it;
@@ -67,7 +70,8 @@ func New(ctx context.Context, server string, p Protocol, judge Judge) (*Proxy, e
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	x := &Proxy{protocol: p, judge: judge, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{})}
+	x := &Proxy{protocol: p, judge: judge, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{}),
+		silence: make(chan struct{}), cut: make(chan struct{})}
 	x.address.Host = listener.Addr().String()
 	x.work.Go(func() { x.accept(context.WithoutCancel(ctx)) })
 	return x, nil
@@ -76,10 +80,22 @@ func New(ctx context.Context, server string, p Protocol, judge Judge) (*Proxy, e
 // URL is what the service is to take for the server's.
 func (p *Proxy) URL() string { return p.address.String() }
 
+// Silence makes the connections that there are fall silent, as when a network
+// goes: nothing is read from either side, handed on or closed any more. Those
+// that come later are not affected.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.silence)
+	p.silence = make(chan struct{})
+}
+
 // CutAll breaks all connections at once, without a word to either side.
 func (p *Proxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	close(p.cut)
+	p.cut = make(chan struct{})
 	for conn := range p.conns {
 		_ = conn.Close() // its two goroutines notice
 	}
@@ -108,15 +124,28 @@ func (p *Proxy) accept(ctx context.Context) {
 			_ = client.Close() // as if nobody listened
 			continue
 		}
-		if !p.add(client, server) {
+		q, ok := p.add(client, server)
+		if !ok {
 			return
 		}
-		p.work.Go(func() { defer p.remove(client, server); p.pass(server, client, ToServer) })
-		p.work.Go(func() { defer p.remove(client, server); p.pass(client, server, ToClient) })
+		p.work.Go(func() { defer p.remove(client, server); p.pass(server, client, ToServer, q) })
+		p.work.Go(func() { defer p.remove(client, server); p.pass(client, server, ToClient, q) })
 	}
 }
 
-func (p *Proxy) add(conns ...net.Conn) bool {
+// quiet is how a connection learns that it has fallen silent, and was cut then.
+type quiet struct{ silence, cut <-chan struct{} }
+
+// wait returns when the connection may go on.
+func (q quiet) wait() {
+	select {
+	case <-q.silence:
+		<-q.cut
+	default:
+	}
+}
+
+func (p *Proxy) add(conns ...net.Conn) (quiet, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range conns {
@@ -126,7 +155,7 @@ func (p *Proxy) add(conns ...net.Conn) bool {
 		}
 		p.conns[conn] = struct{}{}
 	}
-	return !p.closed
+	return quiet{p.silence, p.cut}, !p.closed
 }
 
 func (p *Proxy) remove(conns ...net.Conn) {
@@ -138,14 +167,14 @@ func (p *Proxy) remove(conns ...net.Conn) {
 	}
 }
 
-// pass copies messages until one side is gone or the judge says so. They are
 // pass copies messages until one side is gone or the judge cuts. They are
 // flushed when no more are waiting, so that the proxy is not slower than need
 // be.
-func (p *Proxy) pass(to io.Writer, from io.Reader, way Side) {
+func (p *Proxy) pass(to io.Writer, from io.Reader, way Side, q quiet) {
 	in, out := bufio.NewReaderSize(from, 64<<10), bufio.NewWriterSize(to, 64<<10)
 	message, err := p.protocol.greet(in, way)
 	for err == nil {
+		q.wait()
 		verdict := Pass
 		if len(message) > 0 && p.judge != nil {
 			verdict = p.judge(message, way)
