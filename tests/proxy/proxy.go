@@ -192,5 +192,6 @@ func (p *Proxy) pass(to io.Writer, from io.Reader, way Side, q quiet) {
 			message, err = p.protocol.next(in, message)
 		}
 	}
+	q.wait()        // the end is not handed on either
 	_ = out.Flush() // what came before is passed on
 }
