@@ -123,61 +123,109 @@ func TestAppendInterrupted(t *testing.T) {
 	d := newDatabase(t)
 	for name, tt := range map[string]struct {
 		kind      domain.Kind
-		interrupt func(t *testing.T, holder pgx.Tx, other uuid.UUID, cancel context.CancelFunc)
+		interrupt func(t *testing.T, holder pgx.Tx, cancel context.CancelFunc)
 	}{
-		"backend killed": {domain.ErrUnavailable, func(t *testing.T, holder pgx.Tx, _ uuid.UUID, _ context.CancelFunc) {
+		"backend killed": {domain.ErrUnavailable, func(t *testing.T, holder pgx.Tx, _ context.CancelFunc) {
 			t.Helper()
 			_, err := holder.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 				WHERE pid IN (SELECT unnest(array_agg(pid)) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))`)
 			require.NoError(t, err)
 		}},
-		"caller gives up": {domain.ErrUnavailable, func(_ *testing.T, _ pgx.Tx, _ uuid.UUID, cancel context.CancelFunc) { cancel() }},
-		"deadlock": {domain.ErrContended, func(t *testing.T, holder pgx.Tx, other uuid.UUID, _ context.CancelFunc) {
-			t.Helper()
-			// The append has locked the other tenant's stream, and waits for this
-			// one. It shall be the one that finds the deadlock.
-			_, err := holder.Exec(t.Context(), `SET LOCAL deadlock_timeout = '1min'`)
-			require.NoError(t, err)
-			_, err = holder.Exec(t.Context(), `UPDATE tenant_streams SET last_seq = last_seq WHERE tenant_id = $1`, other)
-			require.NoError(t, err)
-		}},
+		"caller gives up": {domain.ErrUnavailable, func(_ *testing.T, _ pgx.Tx, cancel context.CancelFunc) { cancel() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tenants := d.newTenants(t, 2) // in the order of their ids
-			holder, err := d.connect(t).Begin(t.Context())
-			require.NoError(t, err)
-			_, err = holder.Exec(t.Context(), `SELECT 1 FROM tenant_streams WHERE tenant_id = $1 FOR UPDATE`, tenants[1])
-			require.NoError(t, err)
-
-			store := d.open(t, Options{URL: d.withParams(t, "deadlock_timeout", "2000")})
+			holder := d.hold(t, tenants[1])
+			store := d.open(t, Options{})
 			batch := messagesFor(t, tenants, 4)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var wg sync.WaitGroup
 			var appendErr error
 			wg.Go(func() { _, appendErr = store.AppendMessages(ctx, batch) })
-			watcher := d.connect(t)
-			require.Eventually(t, func() bool {
-				var waiting bool
-				err := watcher.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid)))`,
-					holder.Conn().PgConn().PID()).Scan(&waiting)
-				return err == nil && waiting
-			}, patience, 5*time.Millisecond)
-			tt.interrupt(t, holder, tenants[0], cancel)
+			d.awaitBlockedBy(t, holder)
+			tt.interrupt(t, holder, cancel)
 			wg.Wait()
 			require.ErrorIs(t, appendErr, tt.kind)
 			require.NoError(t, holder.Rollback(t.Context()))
-
-			outcomes, err := store.AppendMessages(t.Context(), batch)
-			require.NoError(t, err, "the store goes on")
-			require.Len(t, outcomes, 4)
-			for _, id := range tenants {
-				history := d.history(t, id)
-				require.Len(t, history, 2)
-				requireDense(t, history)
-			}
+			d.requireAppends(t, store, tenants, batch)
 		})
+	}
+}
+
+// A deadlock with somebody who locks streams in another order. The database
+// looks for one when a lock has been waited for deadlock_timeout, once, and ends
+// who looks. So that it is the append, whatever the machine is busy with, the
+// other waits already when the append comes to wait for it.
+func TestAppendInDeadlock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	tenants := d.newTenants(t, 3) // in the order of their ids
+	gate, holder := d.hold(t, tenants[1]), d.hold(t, tenants[2])
+	store := d.open(t, Options{URL: d.withParams(t, "deadlock_timeout", "100")})
+	batch := messagesFor(t, tenants, 6)
+	var wg sync.WaitGroup
+	var appendErr, holderErr error
+	wg.Go(func() { _, appendErr = store.AppendMessages(t.Context(), batch) })
+	d.awaitBlockedBy(t, gate) // it has the first stream
+	_, err := holder.Exec(t.Context(), `SET LOCAL deadlock_timeout = '1min'`)
+	require.NoError(t, err)
+	wg.Go(func() {
+		_, holderErr = holder.Exec(t.Context(), `UPDATE tenant_streams SET last_seq = last_seq WHERE tenant_id = $1`, tenants[0])
+	})
+	d.awaitBlocked(t, holder)
+	require.NoError(t, gate.Rollback(t.Context()))
+	wg.Wait()
+	require.ErrorIs(t, appendErr, domain.ErrContended)
+	require.NoError(t, holderErr)
+	require.NoError(t, holder.Rollback(t.Context()))
+	d.requireAppends(t, store, tenants, batch)
+}
+
+// hold locks a tenant's stream until the transaction ends.
+func (d *database) hold(t *testing.T, tenant uuid.UUID) pgx.Tx {
+	t.Helper()
+	holder, err := d.connect(t).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = holder.Exec(t.Context(), `SELECT 1 FROM tenant_streams WHERE tenant_id = $1 FOR UPDATE`, tenant)
+	require.NoError(t, err)
+	return holder
+}
+
+// awaitBlockedBy waits until somebody waits for the transaction.
+func (d *database) awaitBlockedBy(t *testing.T, tx pgx.Tx) {
+	t.Helper()
+	d.awaitLock(t, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid)))`, tx)
+}
+
+// awaitBlocked waits until the transaction waits for somebody.
+func (d *database) awaitBlocked(t *testing.T, tx pgx.Tx) {
+	t.Helper()
+	d.awaitLock(t, `SELECT cardinality(pg_blocking_pids($1::int)) > 0`, tx)
+}
+
+func (d *database) awaitLock(t *testing.T, sql string, tx pgx.Tx) {
+	t.Helper()
+	watcher := d.connect(t)
+	require.Eventually(t, func() bool {
+		var so bool
+		err := watcher.QueryRow(t.Context(), sql, tx.Conn().PgConn().PID()).Scan(&so)
+		return err == nil && so
+	}, patience, 5*time.Millisecond)
+}
+
+// requireAppends requires the store to go on, and what it could not append to
+// be there once.
+func (d *database) requireAppends(t *testing.T, store *Store, tenants []uuid.UUID, batch []domain.Message) {
+	t.Helper()
+	outcomes, err := store.AppendMessages(t.Context(), batch)
+	require.NoError(t, err, "the store goes on")
+	require.Len(t, outcomes, len(batch))
+	for _, id := range tenants {
+		history := d.history(t, id)
+		require.Len(t, history, len(batch)/len(tenants))
+		requireDense(t, history)
 	}
 }
 
