@@ -137,7 +137,7 @@ func TestAppendInterrupted(t *testing.T) {
 			t.Parallel()
 			tenants := d.newTenants(t, 2) // in the order of their ids
 			holder := d.hold(t, tenants[1])
-			store := d.open(t, Options{})
+			store := d.openPatient(t)
 			batch := messagesFor(t, tenants, 4)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -163,7 +163,7 @@ func TestAppendInDeadlock(t *testing.T) {
 	d := newDatabase(t)
 	tenants := d.newTenants(t, 3) // in the order of their ids
 	gate, holder := d.hold(t, tenants[1]), d.hold(t, tenants[2])
-	store := d.open(t, Options{URL: d.withParams(t, "deadlock_timeout", "100")})
+	store := d.openPatient(t, "deadlock_timeout", "100")
 	batch := messagesFor(t, tenants, 6)
 	var wg sync.WaitGroup
 	var appendErr, holderErr error
@@ -181,6 +181,13 @@ func TestAppendInDeadlock(t *testing.T) {
 	require.NoError(t, holderErr)
 	require.NoError(t, holder.Rollback(t.Context()))
 	d.requireAppends(t, store, tenants, batch)
+}
+
+// openPatient returns a store that waits for locks until the test has done with
+// it what it wants, and not for the usual tenth of a second.
+func (d *database) openPatient(t *testing.T, settings ...string) *Store {
+	t.Helper()
+	return d.open(t, Options{URL: d.withParams(t, append(settings, "lock_timeout", "60000", "statement_timeout", "60000")...)})
 }
 
 // hold locks a tenant's stream until the transaction ends.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/config"
+	"lanekeeper/pkg/devstack/devtest"
 	"lanekeeper/tests/apptest"
 	"lanekeeper/tests/proxy"
 )
@@ -111,4 +112,40 @@ func repeated(text string, n int) []string {
 		payloads[i] = `"` + text + `"`
 	}
 	return payloads
+}
+
+// A browser that comes back while the database is away is not turned away for
+// good: it comes again until it gets its stream, which goes on where it was.
+func TestBrowserOutlivesTheDatabase(t *testing.T) {
+	t.Parallel()
+	server := devtest.PrivatePostgres(t)
+	app := apptest.Boot(t, apptest.On(server.URL(), devtest.RabbitMQ(t)))
+	tenant := app.CreateTenant("tenant", 1).ID
+	app.Publish(tenant, `1`)
+	app.Stored(tenant, 1)
+	browser := app.EventSource("cursor=0&ticket=" + newTicket(app.Client, tenant))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*apptest.Long)
+	defer cancel()
+	event, err := browser.Next(ctx)
+	require.NoError(t, err)
+	require.Equal(t, int64(1), event.Seq)
+	server.Kill()
+	browser.Lose()
+	app.Publish(tenant, `2`) // is accepted, and stored afterwards
+	back := make(chan error, 1)
+	go func() {
+		var err error
+		event, err = browser.Next(ctx)
+		back <- err
+	}()
+	apptest.Await(t, apptest.Long, func() error {
+		if !app.Metrics().Has("lanekeeper_http_request_seconds", "route", "/messages/stream", "status", "503") {
+			return apptest.NotYet("asked to come back")
+		}
+		return nil
+	})
+	server.Start()
+	require.NoError(t, <-back)
+	require.Equal(t, int64(2), event.Seq)
+	require.Greater(t, browser.Opened, 2)
 }
