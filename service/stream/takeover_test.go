@@ -3,8 +3,10 @@ package stream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -151,4 +153,43 @@ func TestFightForTicket(t *testing.T) {
 	require.Positive(t, superseded.Load())
 	require.Empty(t, o.handovers.holders)
 	require.Empty(t, o.handovers.waiters)
+}
+
+// However many streams have tickets, prolonging their claims takes few database
+// connections from others.
+func TestRenewalsTakeFewConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const streams = 200
+		repo := &slowRenewals{took: 5 * time.Millisecond}
+		tickets := NewTickets(TicketOptions{Tickets: repo, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		var kept errgroup.Group
+		for i := range streams {
+			kept.Go(func() error { return tickets.Keep(ctx, domain.Ticket{Hash: []byte{byte(i)}}, uuid.New()) })
+		}
+		wait(ctx, 10*ticketRenewal)
+		cancel()
+		require.NoError(t, kept.Wait())
+		require.LessOrEqual(t, repo.most.Load(), int64(parallelRenewals))
+		require.GreaterOrEqual(t, repo.calls.Load(), int64(9*streams), "each as often as it should be")
+	})
+}
+
+// slowRenewals is a store that takes its time for renewals.
+type slowRenewals struct {
+	domain.TicketRepository
+
+	took                 time.Duration
+	running, most, calls atomic.Int64
+}
+
+func (r *slowRenewals) RenewTicket(ctx context.Context, _ []byte, _ uuid.UUID, _ time.Duration) (bool, error) {
+	r.calls.Add(1)
+	running := r.running.Add(1)
+	defer r.running.Add(-1)
+	for most := r.most.Load(); running > most && !r.most.CompareAndSwap(most, running); most = r.most.Load() {
+	}
+	wait(ctx, r.took)
+	return false, ctx.Err()
 }

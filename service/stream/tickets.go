@@ -39,6 +39,10 @@ const (
 	// renewTimeout and releaseTimeout bound one attempt.
 	renewTimeout   = time.Second
 	releaseTimeout = 2 * time.Second
+	// parallelRenewals is how many claims are prolonged at a time, so that many
+	// streams take few of the connections that everybody uses. A claim that has
+	// to wait for its turn may outlast its lease, which by itself loses nothing.
+	parallelRenewals = 2
 
 	ticketJanitorEvery = time.Minute
 	ticketJanitorChunk = 5000
@@ -78,6 +82,7 @@ type TicketOptions struct {
 type Tickets struct {
 	options   TicketOptions
 	handovers *handovers
+	renewals  chan struct{} // has a token for each renewal that runs
 }
 
 // NewTickets returns Tickets.
@@ -90,7 +95,7 @@ func NewTickets(o TicketOptions) *Tickets {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Tickets{options: o, handovers: newHandovers()}
+	return &Tickets{options: o, handovers: newHandovers(), renewals: make(chan struct{}, parallelRenewals)}
 }
 
 // Issue returns a ticket for p's streams of the tenant, and until when it may
@@ -224,6 +229,12 @@ func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUI
 func (t *Tickets) renew(ctx context.Context, hash []byte, claim uuid.UUID) (wanted bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
+	select {
+	case t.renewals <- struct{}{}:
+	case <-ctx.Done():
+		return false, fmt.Errorf("wait for other renewals: %w", ctx.Err())
+	}
+	defer func() { <-t.renewals }()
 	return t.options.Tickets.RenewTicket(ctx, hash, claim, t.options.Lease)
 }
 
