@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -132,11 +133,15 @@ func (r *reporter) changes(now time.Time, everything bool) (changed []domain.Con
 }
 
 // send tells the others and notes what they were told. Chunks and the two
-// kinds go apart, so that no call locks rows out of order.
+// kinds go apart, so that no call locks rows out of order. A chunk that cannot
+// be told, because the row of one of its tenants is locked, keeps none of the
+// others back.
 func (r *reporter) send(ctx context.Context, changed []domain.ConsumerStatus, ended []uuid.UUID) error {
+	var errs []error
 	for chunk := range slices.Chunk(ended, chunkSize) {
 		if err := r.call(ctx, nil, chunk); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		for _, id := range chunk {
 			delete(r.reported, id)
@@ -144,14 +149,15 @@ func (r *reporter) send(ctx context.Context, changed []domain.ConsumerStatus, en
 	}
 	for chunk := range slices.Chunk(changed, chunkSize) {
 		if err := r.call(ctx, chunk, nil); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		due := time.Now().Add(repeatAfter)
 		for i := range chunk {
 			r.reported[chunk[i].TenantID] = report{status: chunk[i], due: due}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (r *reporter) call(ctx context.Context, changed []domain.ConsumerStatus, ended []uuid.UUID) error {
