@@ -26,7 +26,7 @@ func TestStreamsOfTheSilentEnd(t *testing.T) {
 	tenant := app.CreateTenant("tenant", 1).ID
 	address := strings.TrimPrefix(app.URL(), "http://")
 	for range 3 {
-		conn, err := net.Dial("tcp", address)
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		_, err = fmt.Fprintf(conn, "GET /api/messages/stream HTTP/1.1\r\nHost: %s\r\nX-Tenant-ID: %s\r\n\r\n", address, tenant)
