@@ -88,7 +88,7 @@ func putOff(c *gin.Context, status int, e *domain.Error) {
 	Ended(c, e.Code)
 	StreamHeaders(c)
 	wait := waitFor(e)
-	wait += rand.N(wait/2 + 1) //nolint:gosec // spreads clients, guards nothing
+	wait += rand.N(wait/2 + 1)                                                                                     //nolint:gosec // spreads clients, guards nothing
 	_, _ = c.Writer.WriteString("retry: " + strconv.FormatInt(wait.Milliseconds(), 10) + "\n: " + e.Code + "\n\n") // it ends in any case
 }
 
