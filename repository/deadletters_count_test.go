@@ -74,7 +74,11 @@ func TestDeadLettersAreCountedAsTheyChange(t *testing.T) {
 		})
 	}
 	workers.Go(func() {
-		<-time.After(time.Second)
+		for recorded := 0; recorded < 1 && ctx.Err() == nil; { // it has letters when it goes
+			letters, _, err := d.store.ListDeadLetters(ctx, domain.DeadLetterQuery{TenantID: doomed, Limit: 1})
+			check(err)
+			recorded = len(letters)
+		}
 		_, err := d.store.ChangeTenant(ctx, doomed, func(c *domain.Tenant) error { return c.Transition(domain.TenantDeleting) })
 		check(err)
 		check(d.store.ErasePartition(ctx, doomed))

@@ -25,10 +25,10 @@ type world struct {
 	published []domain.Outgoing
 	// publish is asked for every message, read before every page, and mark
 	// before letters are marked.
-	publish func(ctx context.Context, m domain.Outgoing) error
-	read    func(ctx context.Context) error
-	mark    func() error
-	swept   []time.Duration
+	publish  func(ctx context.Context, m domain.Outgoing) error
+	read     func(ctx context.Context) error
+	mark     func() error
+	swept    []time.Duration
 	excepted []int // how many tenants, at each call
 }
 
