@@ -19,7 +19,7 @@ func redisOptions(c config.Config) (*redis.Options, error) {
 	}
 	options, err := redis.ParseURL(c.Redis.URL)
 	if err != nil {
-		return nil, errors.New("redis.url is not valid") // the cause may quote the password
+		return nil, errors.New("redis.url (REDIS_URL) has a parameter that the Redis client does not know, or a value that it does not take") // the cause may quote the password
 	}
 	return options, nil
 }
