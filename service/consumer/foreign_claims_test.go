@@ -58,3 +58,23 @@ func TestEndToEndBelievesNoSender(t *testing.T) {
 		}
 	}
 }
+
+// A message that claims attempts which were not made has them all before it.
+func TestForgedAttemptsAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 2)
+	for i := range l.queue {
+		l.queue[i].Attempt = 99
+	}
+	again := uuid.MustParse(l.queue[1].MessageID)
+	l.records[again] = domain.Transmission{MessageID: again, State: domain.TransmissionRetrying, Attempts: 2}
+	_, err := l.store.AppendMessages(t.Context(), []domain.Message{{ID: again, TenantID: l.tenant, Payload: l.queue[1].Body}})
+	require.NoError(t, err)
+	l.transmit = fail(500)
+	l.start(1, endpoint(1))
+	l.eventually(func() bool { return len(l.acked) == 2 })
+	l.with(func() {
+		require.Equal(t, []int{1, 3}, l.retried)
+		require.Empty(t, l.letters)
+	})
+}
