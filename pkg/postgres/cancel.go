@@ -23,14 +23,14 @@ type canceller struct {
 }
 
 // HandleCancel implements ctxwatch.Handler.
-func (c *canceller) HandleCancel(context.Context) {
+func (c *canceller) HandleCancel(ended context.Context) {
 	deadline := time.Now().Add(cancelDeadline)
 	_ = c.conn.Conn().SetDeadline(deadline) // a connection that has none is closed
 	done := make(chan struct{})
 	c.done = done
 	go func() {
 		defer close(done)
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ended), deadline)
 		defer cancel()
 		_ = c.conn.CancelRequest(ctx) // the deadline of the connection is left
 		<-time.After(cancelSettle)
