@@ -15,7 +15,10 @@ const (
 	poolingStep    = 2 * time.Second
 	// poolingRivals is how many others take connections of the pooler's from the
 	// one that is watched.
-	poolingRivals = 3
+	poolingRivals = 5
+	// poolingLooks is how often it is looked at after each of them: others may
+	// use the pooler, too, and give the process back in between.
+	poolingLooks = 10
 )
 
 // ErrPooled is what CheckPooling returns for a pooler that does not give each
@@ -61,12 +64,14 @@ func CheckPooling(ctx context.Context, url string) error {
 		case rival.process == process:
 			return ErrPooled
 		}
-		now, err := processOf(ctx, watched)
-		switch {
-		case Code(err) != "" || err == nil && now != process:
-			return ErrPooled
-		case err != nil:
-			return nil //nolint:nilerr // it waits for its turn, or the server is away again
+		for range poolingLooks {
+			now, err := processOf(ctx, watched)
+			switch {
+			case err == nil && now != process:
+				return ErrPooled
+			case err != nil:
+				return nil //nolint:nilerr // it waits for its turn, or the server is away again
+			}
 		}
 	}
 	return nil
