@@ -53,7 +53,7 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 		return err //nolint:wrapcheck // says what is wrong
 	}
 	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{
-		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil),
+		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil, nil),
 	}), *fix, out)
 }
 

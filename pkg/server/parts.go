@@ -161,6 +161,18 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 	return stats
 }
 
+// refusedConsumers returns how many of the consumers of this process the
+// broker's limits keep from subscribing, and how many there are.
+func (p *parts) refusedConsumers() (refused, all int) {
+	statuses := p.manager.Snapshot()
+	for i := range statuses {
+		if statuses[i].Refused {
+			refused++
+		}
+	}
+	return refused, len(statuses)
+}
+
 // consumerStatuses tells in the words of the domain what the manager says of
 // the consumers of this process.
 func (p *parts) consumerStatuses() []domain.ConsumerStatus {

@@ -12,6 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -64,6 +65,9 @@ const (
 // channel only once it is needed.
 type lane struct {
 	connection *rabbitmq.Connection
+	spare      *subscribers // connections for when that has no number for a channel
+	room       *room
+	failures   logger.Recurring // of opening; one opens at a time
 	log        *slog.Logger
 	quarantine *quarantine
 	isolation  bool
@@ -74,9 +78,9 @@ type lane struct {
 	waiting    atomic.Int64 // number of parked requests
 }
 
-func newLane(c *rabbitmq.Connection, log *slog.Logger, q *quarantine) *lane {
+func newLane(c *rabbitmq.Connection, spare *subscribers, r *room, log *slog.Logger, q *quarantine) *lane {
 	return &lane{
-		connection: c, log: log, quarantine: q,
+		connection: c, spare: spare, room: r, log: log, quarantine: q,
 		requests: make(chan *request, laneQueue),
 		wake:     make(chan struct{}, 1),
 		parked:   parking{requests: make(map[string][]*request)},
@@ -141,7 +145,7 @@ func (l *lane) run(ctx context.Context) {
 			session = l.serve(ctx, served)
 			if session == nil {
 				l.current.Store(nil)
-				rabbitmq.CloseChannel(ctx, served.channel)
+				served.close(ctx)
 			} else {
 				retiring.Go(func() { served.retire(ctx) })
 			}
@@ -162,7 +166,7 @@ func (l *lane) opening(ctx context.Context) <-chan *laneSession {
 		defer close(opened)
 		if s, err := l.open(ctx); err == nil {
 			opened <- s
-		} else if ctx.Err() == nil {
+		} else if ctx.Err() == nil && l.failures.Due(rabbitmq.Reason(err), time.Now()) {
 			l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
 		}
 	}()
@@ -210,12 +214,12 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 	}
 	openCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ch, err := session.Channel(openCtx)
+	session, ch, release, err := l.openChannel(openCtx, session)
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", errors.Join(err, pause(ctx)))
 	}
 	s := &laneSession{
-		lane: l, session: session, channel: ch,
+		lane: l, session: session, channel: ch, leave: release,
 		closed:   closing(ch),
 		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
 		silent:   make(chan struct{}),
@@ -223,10 +227,46 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 		tallies:  make(map[string]*tally),
 	}
 	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
-		rabbitmq.CloseChannel(ctx, ch)
+		s.close(ctx)
 		return nil, fmt.Errorf("set confirm mode: %w", errors.Join(err, pause(ctx)))
 	}
 	return s, nil
+}
+
+// openChannel opens a channel on the session, or where the broker allows that
+// no more, on a spare connection, and returns what gives its place back.
+func (l *lane) openChannel(ctx context.Context, session *rabbitmq.Session) (*rabbitmq.Session, *amqp.Channel, func(), error) {
+	at, err := l.room.take(ctx, false)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ch, err := session.Channel(ctx)
+	if err == nil {
+		at.settled()
+		return session, ch, at.release, nil
+	}
+	if !rabbitmq.IsChannelMax(err) {
+		at.release()
+		return nil, nil, nil, err //nolint:wrapcheck // the caller says what it is
+	}
+	at.settled()
+	c, err := l.spare.acquire(ctx, false)
+	if err != nil {
+		at.release()
+		return nil, nil, nil, err
+	}
+	release := func() { at.release(); l.spare.release(c) }
+	if session, err = c.connection.AwaitAllowed(ctx); err == nil {
+		ch, err = session.Channel(ctx)
+	}
+	if err != nil {
+		if rabbitmq.IsChannelMax(err) {
+			l.spare.crowd(c)
+		}
+		release()
+		return nil, nil, nil, err //nolint:wrapcheck // the caller says what it is
+	}
+	return session, ch, release, nil
 }
 
 // pause keeps a failing opening from being tried again in a hot loop.

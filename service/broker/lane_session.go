@@ -34,6 +34,7 @@ type laneSession struct {
 	lane    *lane
 	session *rabbitmq.Session
 	channel *amqp.Channel
+	leave   func() // gives back its place among what the broker allows
 	closed  <-chan struct{}
 	returns chan amqp.Return
 	// silent is closed when the channel was replaced because it confirms
@@ -145,7 +146,13 @@ func (s *laneSession) retire(ctx context.Context) {
 		}
 		break
 	}
+	s.close(ctx)
+}
+
+// close closes the channel. Nobody may publish on it any more.
+func (s *laneSession) close(ctx context.Context) {
 	rabbitmq.CloseChannel(ctx, s.channel)
+	s.leave()
 }
 
 func (s *laneSession) awaited() bool {

@@ -19,7 +19,14 @@ const lookTimeout = 20 * time.Second
 // consumers it has, whoever they belong to, those included that wait to become
 // the active one. A queue that is not there has none of both.
 func (b *Broker) look(ctx context.Context, name string) (q amqp.Queue, there bool, err error) {
-	return look(ctx, b.topology, name)
+	return look(ctx, func(ctx context.Context, work func(*amqp.Channel) error) error {
+		return b.pool.ask(ctx, name, func(begin func() func()) error {
+			return b.topology(ctx, func(ch *amqp.Channel) error {
+				defer begin()()
+				return work(ch)
+			})
+		})
+	}, name)
 }
 
 // lookOn is look on this session.

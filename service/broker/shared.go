@@ -73,7 +73,13 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 			_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
 			return err
 		})
-		if err != nil && !rabbitmq.IsPreconditionFailed(err) {
+		if rabbitmq.IsPreconditionFailed(err) {
+			// It exists with other arguments, or there is no room for it.
+			if _, there, lookErr := lookOn(ctx, s, name); there || lookErr != nil {
+				err = lookErr
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("declare queue %s: %w", name, err)
 		}
 		err = onChannel(ctx, s, func(ch *amqp.Channel) error { return ch.QueueBind(name, "", bindings[name], false, nil) })

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/logger"
 )
 
 const (
@@ -66,6 +67,9 @@ type Status struct {
 	Tag         string
 	Since       time.Time
 	LastError   string
+	// Refused tells that the broker is there and does not allow the
+	// subscription.
+	Refused bool
 }
 
 // command is a message on a consumer's control channel; done is closed when
@@ -96,6 +100,9 @@ type consumer struct {
 	patience time.Duration
 	// letters collects the tenant's dead letters; set before the first shift.
 	letters *collection
+	// failures and failed are those of subscribing since it last succeeded.
+	failures logger.Recurring
+	failed   int
 
 	// ---
 	first    chan struct{} // closed after the first attempt to subscribe
@@ -112,6 +119,7 @@ type consumer struct {
 	tag       string
 	since     time.Time
 	lastError string
+	refused   bool // the last error was an ErrNoCapacity
 }
 
 // shared is what all consumers of a manager use.
@@ -225,7 +233,7 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 			_ = sub.Close()
 			continue
 		}
-		c.subscribed(tag, err)
+		c.subscribed(ctx, tag, err)
 		return sub, ctx.Err() == nil || sub != nil
 	}
 }
@@ -264,7 +272,8 @@ func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, er
 	}
 }
 
-func (c *consumer) subscribed(tag string, err error) {
+func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
+	c.logFailure(ctx, err)
 	switch {
 	case err == nil:
 		c.mu.Lock()
@@ -284,6 +293,26 @@ func (c *consumer) subscribed(tag string, err error) {
 	default:
 		c.firstErr = err
 		close(c.first)
+	}
+}
+
+// logFailure says once a minute why the broker does not let it subscribe. A
+// single failure is nothing, and a broker that does not answer is told of by its
+// connections.
+func (c *consumer) logFailure(ctx context.Context, err error) {
+	if err == nil {
+		c.failed = 0
+		return
+	}
+	c.failed++
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return
+	case c.failed < 2 && !errors.Is(err, domain.ErrNoCapacity):
+		return
+	}
+	if c.failures.Due(err.Error(), time.Now()) {
+		c.shared.Log.WarnContext(ctx, "consumer cannot subscribe, trying on", slog.Int("attempts", c.failed), slog.Any("error", err))
 	}
 }
 
@@ -370,6 +399,7 @@ func (c *consumer) enter(s State, err error) {
 	} else if s == Running {
 		c.lastError = ""
 	}
+	c.refused = s != Running && errors.Is(err, domain.ErrNoCapacity)
 }
 
 // startError tells a caller of Start how things stand after the first
@@ -386,7 +416,7 @@ func (c *consumer) startError() error {
 // status returns a snapshot.
 func (c *consumer) status() Status {
 	c.mu.Lock()
-	s := Status{TenantID: c.tenant, State: c.state, Tag: c.tag, Since: c.since, LastError: c.lastError}
+	s := Status{TenantID: c.tenant, State: c.state, Tag: c.tag, Since: c.since, LastError: c.lastError, Refused: c.refused}
 	c.mu.Unlock()
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {
