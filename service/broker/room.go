@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lanekeeper/pkg/rabbitmq"
@@ -30,7 +31,7 @@ const (
 	// notice its end, for it counts channels after the fact, and roomAgain is how
 	// long nothing is tried after the limit was met.
 	roomTimeout = 5 * time.Second
-	roomSettle  = 100 * time.Millisecond
+	roomSettle  = 250 * time.Millisecond
 	roomAgain   = 20 * time.Second
 )
 
@@ -49,6 +50,8 @@ type room struct {
 	used    int
 	lasting int // of those used
 	allowed int
+	// limited is set once a limit was met.
+	limited atomic.Bool
 	// full is until when no more is tried, and refusal the broker's answer.
 	full    time.Time
 	refusal error
@@ -145,6 +148,7 @@ func (r *room) lost(why error) {
 	defer r.mu.Unlock()
 	r.allowed = max(roomAtFirst, min(r.allowed, r.used-1))
 	r.full, r.refusal = time.Now().Add(roomAgain), why
+	r.limited.Store(true)
 }
 
 func (r *room) release(lasting bool) {
@@ -161,9 +165,18 @@ func (r *room) release(lasting bool) {
 // settled tells that the channel is open, or will not be.
 func (p *place) settled() { p.opened.Do(p.room.opening.leave) }
 
-// release gives the place back. It may be called more than once.
+// release gives the place back. It may be called more than once. Where the
+// limit is known it counts for a moment longer, as it does for the broker.
 func (p *place) release() {
 	p.settled()
+	if p.room.limited.Load() {
+		time.AfterFunc(roomSettle, p.giveBack)
+		return
+	}
+	p.giveBack()
+}
+
+func (p *place) giveBack() {
 	p.freed.Do(func() { p.room.release(p.lasting) })
 }
 
@@ -199,6 +212,7 @@ func (r *room) try(ctx context.Context, lasting bool) error {
 		r.allowed = used + found
 	case rabbitmq.IsNotAllowed(err):
 		r.allowed, r.full, r.refusal = used+found, time.Now().Add(roomAgain), err
+		r.limited.Store(true)
 	case errors.Is(err, errNoTrial):
 		r.log.DebugContext(ctx, "room for more channels cannot be tried out", slog.Any("error", err))
 		r.allowed = used + more

@@ -68,7 +68,7 @@ func TestRoomFindsTheLimitOfAUser(t *testing.T) {
 	p, err := r.take(t.Context(), false)
 	require.NoError(t, err)
 	p.release()
-	require.NoError(t, r.refuses())
+	require.Eventually(t, func() bool { return r.refuses() == nil }, 10*time.Second, 10*time.Millisecond)
 }
 
 // Where a connection may have few channels several are used to try.

@@ -15,14 +15,16 @@ import (
 // session that publishes begins with it: publishing to an exchange that does
 // not exist would close the channel for everybody on it.
 func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *amqp.Channel) error {
-		for _, e := range sharedExchanges() {
-			if err := ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, e.arguments); err != nil {
-				return fmt.Errorf("declare exchange %s: %w", e.name, err)
-			}
+	return onChannel(ctx, s, makeExchanges)
+}
+
+func makeExchanges(ch *amqp.Channel) error {
+	for _, e := range sharedExchanges() {
+		if err := ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, e.arguments); err != nil {
+			return fmt.Errorf("declare exchange %s: %w", e.name, err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 type exchange struct {
@@ -127,7 +129,7 @@ func (b *Broker) mendShared(ctx context.Context) error {
 	if session == nil {
 		return nil // it begins with declaring everything
 	}
-	if err := declareExchanges(ctx, session); err != nil {
+	if err := b.topology(ctx, makeExchanges); err != nil {
 		return err
 	}
 	err := b.topology(ctx, func(ch *amqp.Channel) error {
