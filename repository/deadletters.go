@@ -289,6 +289,26 @@ func (s *Store) DeleteOldDeadLetters(ctx context.Context, replayed, others time.
 
 const waitingDeadLettersSQL = `SELECT tenant_id, count(*) FROM dead_letters WHERE replayed_at IS NULL GROUP BY tenant_id`
 
+// brokerDeathsSQL reads what the broker wrote into messages that it put there.
+const brokerDeathsSQL = `
+SELECT tenant_id, headers #>> '{x-death,0,reason}' AS reason, count(*) AS count
+FROM dead_letters
+WHERE replayed_at IS NULL AND headers #>> '{x-death,0,reason}' IN ('expired', 'maxlen')
+GROUP BY tenant_id, reason
+ORDER BY tenant_id, reason`
+
+// ListBrokerDeaths returns how many dead letters that are not replayed the
+// broker put there because they were too old, or because there were too many.
+// It reads all dead letters: it is for a doctor, not for a service.
+func (s *Store) ListBrokerDeaths(ctx context.Context) ([]domain.BrokerDeaths, error) {
+	rows, err := s.general.Query(ctx, brokerDeathsSQL)
+	if err != nil {
+		return nil, translate(err, "list deaths by the broker")
+	}
+	deaths, err := pgx.CollectRows(rows, pgx.RowToStructByPos[domain.BrokerDeaths])
+	return deaths, translate(err, "list deaths by the broker")
+}
+
 // WaitingDeadLetters implements domain.DeadLetterRepository.
 func (s *Store) WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error) {
 	waiting := make(map[uuid.UUID]int64)

@@ -136,8 +136,9 @@ func TestUserWithFewChannels(t *testing.T) {
 	require.Empty(t, app.Warned(lostConnection))
 
 	// Everything was made while there was room for more.
-	v.LimitUser("max-channels", 18)
-	app.Restart()
+	app.Stop()
+	v.LimitUser("max-channels", 14)
+	app.Start()
 	requireReady(t, app, http.StatusOK, `"status":"degraded"`, `"consumers":"`)
 	app.Refused(http.StatusServiceUnavailable, "broker_capacity", "POST", "/tenants", `{"name":"one more"}`)
 	require.Empty(t, app.Warned(lostConnection))

@@ -73,7 +73,8 @@ func (p *parts) assembleBroker() error {
 	}
 	o.Replica, o.Log, o.QueueMissing = p.replica, p.log, p.kick
 	p.broker = broker.New(o)
-	return nil
+	p.shortened, err = shortenedQueues(p.config)
+	return err
 }
 
 // brokerOptions returns what the configuration says of queues and channels.
@@ -135,7 +136,7 @@ func (p *parts) collector() *consumer.Collector {
 		return nil
 	}
 	return consumer.NewCollector(consumer.CollectorOptions{
-		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
+		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick, Died: p.metrics.AddBrokerDeath,
 	})
 }
 

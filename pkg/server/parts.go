@@ -52,7 +52,10 @@ type parts struct {
 	fleet       *fleet.Fleet
 	follower    *tenant.Follower
 	capacity    *tenant.Capacity
-	closeRedis  func() error
+	// shortened asks for policies that make messages go away; nil when nobody can
+	// be asked.
+	shortened  func(context.Context) ([]domain.ShortenedQueue, error)
+	closeRedis func() error
 
 	// migrated is closed when the schema is up to date.
 	migrated chan struct{}
@@ -88,6 +91,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letters.RunJanitor(ctx) })
+		wg.Go(func() { p.watchPolicies(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}

@@ -25,6 +25,9 @@ const (
 	// roomKept is what lasting channels leave for those that come and go:
 	// topology, publishing, trials of queues, dead letters.
 	roomKept = 10
+	// roomMargin is left alone of what the broker was seen to allow, for what is
+	// opened without asking here: the first channel of each connection.
+	roomMargin = 2
 	// roomStep is the least for which room is tried; it grows with what is used.
 	roomStep = 32
 	// roomTimeout bounds one trial, roomSettle is how long the broker has to
@@ -211,7 +214,7 @@ func (r *room) try(ctx context.Context, lasting bool) error {
 	case err == nil:
 		r.allowed = used + found
 	case rabbitmq.IsNotAllowed(err):
-		r.allowed, r.full, r.refusal = used+found, time.Now().Add(roomAgain), err
+		r.allowed, r.full, r.refusal = used+max(0, found-roomMargin), time.Now().Add(roomAgain), err
 		r.limited.Store(true)
 	case errors.Is(err, errNoTrial):
 		r.log.DebugContext(ctx, "room for more channels cannot be tried out", slog.Any("error", err))
@@ -236,10 +239,7 @@ func (r *room) count(ctx context.Context, n int) (found int, err error) {
 		for _, s := range sessions {
 			s.Close() // and the channels with it
 		}
-		select {
-		case <-time.After(roomSettle):
-		case <-ctx.Done():
-		}
+		r.awaitSettled(ctx, rabbitmq.IsNotAllowed(err))
 	}()
 	for free := 0; found < n; free-- {
 		if free == 0 { // at first, or where the broker allows a connection few
@@ -259,6 +259,24 @@ func (r *room) count(ctx context.Context, n int) (found int, err error) {
 		found++
 	}
 	return found, nil
+}
+
+// awaitSettled waits until the broker has noticed that the channels of a trial
+// are closed. Where they met the limit, another one can be opened then.
+func (r *room) awaitSettled(ctx context.Context, full bool) {
+	for again := full; again && ctx.Err() == nil; {
+		session, err := r.open(ctx)
+		if err != nil {
+			return
+		}
+		_, err = session.Channel(ctx)
+		session.Close()
+		again = rabbitmq.IsNotAllowed(err)
+	}
+	select {
+	case <-time.After(roomSettle):
+	case <-ctx.Done():
+	}
 }
 
 // gate is a lock for reading and writing whose waiting ends with a context.
