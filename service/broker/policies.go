@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,9 +16,10 @@ import (
 	"lanekeeper/pkg/rabbitmq/management"
 )
 
-// PolicyReader tells which policies apply to queues.
+// PolicyReader tells which policies and queues there are.
 type PolicyReader interface {
-	Queues(ctx context.Context, handle func(management.Queue)) error
+	Policies(ctx context.Context) (policies, operators []management.Policy, err error)
+	QueueNames(ctx context.Context, handle func(name string)) error
 }
 
 // ShortenedQueues returns what policies do to the queues of tenants, and to
@@ -24,34 +27,81 @@ type PolicyReader interface {
 // RabbitMQ's documentation on parameters and policies: a queue's own argument
 // wins, but for numbers, of which the lower one does.
 func ShortenedQueues(ctx context.Context, o Options, r PolicyReader) ([]domain.ShortenedQueue, error) {
+	policies, operators, err := r.Policies(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
+	kinds := [][]compiledPolicy{compile(policies), compile(operators)}
+	if len(kinds[0])+len(kinds[1]) == 0 {
+		return nil, nil
+	}
 	var found []domain.ShortenedQueue
-	err := r.Queues(ctx, func(q management.Queue) {
-		owner, kind, ours := ownerOf(q.Name)
+	err = r.QueueNames(ctx, func(queue string) {
+		owner, kind, ours := ownerOf(queue)
 		if !ours {
 			return
 		}
-		for _, setting := range slices.Sorted(maps.Keys(q.Effective)) {
-			if value := q.Effective[setting]; shortens(o, kind, setting, value) {
-				found = append(found, domain.ShortenedQueue{
-					TenantID: owner, Queue: q.Name, Setting: setting, Value: fmt.Sprint(value), Policy: policyNames(q),
-				})
+		for _, policies := range kinds {
+			at := slices.IndexFunc(policies, func(p compiledPolicy) bool { return p.matches(queue, o.typeOf(kind)) })
+			if at < 0 {
+				continue
+			}
+			p := policies[at]
+			for _, setting := range slices.Sorted(maps.Keys(p.Definition)) {
+				if value := p.Definition[setting]; shortens(o, kind, setting, value) {
+					found = append(found, domain.ShortenedQueue{
+						TenantID: owner, Queue: queue, Setting: setting, Value: fmt.Sprint(value), Policy: p.Name,
+					})
+				}
 			}
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read policies: %w", err)
+		return nil, fmt.Errorf("list queues: %w", err)
 	}
 	return found, nil
 }
 
-func policyNames(q management.Queue) string {
-	var names []string
-	for _, name := range []string{q.Policy, q.OperatorPolicy} {
-		if name != "" {
-			names = append(names, name)
+// compiledPolicy is a policy with its pattern; nil for one that cannot be read
+// here, of which it is assumed that it matches: Erlang's patterns know more than
+// Go's, and a warning too many is better than none.
+type compiledPolicy struct {
+	management.Policy
+
+	pattern *regexp.Regexp
+}
+
+// compile returns the policies that concern queues, the one that applies first
+// at the front.
+func compile(policies []management.Policy) []compiledPolicy {
+	var compiled []compiledPolicy
+	for _, p := range policies {
+		if p.ApplyTo == "exchanges" || p.ApplyTo == "streams" {
+			continue
 		}
+		pattern, err := regexp.Compile(p.Pattern)
+		if err != nil {
+			pattern = nil
+		}
+		compiled = append(compiled, compiledPolicy{p, pattern})
 	}
-	return strings.Join(names, ", ")
+	slices.SortStableFunc(compiled, func(a, b compiledPolicy) int { return cmp.Compare(b.Priority, a.Priority) })
+	return compiled
+}
+
+func (p *compiledPolicy) matches(queue string, kind QueueType) bool {
+	if p.ApplyTo == "quorum_queues" && kind != Quorum || p.ApplyTo == "classic_queues" && kind != Classic {
+		return false
+	}
+	return p.pattern == nil || p.pattern.MatchString(queue)
+}
+
+// typeOf returns what type queues of this kind are declared with.
+func (o Options) typeOf(kind queueKind) QueueType {
+	if kind == letterQueue {
+		return o.DeadLetterQueueType
+	}
+	return o.QueueType
 }
 
 // queueKind is what a queue is for.

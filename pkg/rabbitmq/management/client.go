@@ -49,51 +49,45 @@ func New(location, vhost string) (*Client, error) {
 	return &Client{base: base, vhost: vhost, http: client}, nil
 }
 
-// Queue is what the API tells of a queue.
-type Queue struct {
-	Name string `json:"name"`
-	// Policy and OperatorPolicy name those that apply; "" for none.
-	Policy         string `json:"policy"`
-	OperatorPolicy string `json:"operator_policy"`
-	// Effective is what both say together.
-	Effective Definition `json:"effective_policy_definition"`
+// Policy is one policy, or an operator's.
+type Policy struct {
+	Name     string `json:"name"`
+	Pattern  string `json:"pattern"`
+	ApplyTo  string `json:"apply-to"`
+	Priority int    `json:"priority"`
+	// Definition maps settings to their values: numbers or text.
+	Definition map[string]any `json:"definition"`
 }
 
-// Definition maps settings to their values: numbers or text.
-type Definition map[string]any
-
-// UnmarshalJSON takes the empty list, which old versions write for none.
-func (d *Definition) UnmarshalJSON(text []byte) error {
-	*d = nil
-	if len(text) > 0 && text[0] == '[' {
-		return nil
+// Policies returns the policies of the virtual host, and those of its
+// operators. Of each kind the one with the highest priority that matches applies
+// to a queue.
+func (c *Client) Policies(ctx context.Context) (policies, operators []Policy, err error) {
+	if err := c.get(ctx, nil, &policies, "api", "policies", c.vhost); err != nil {
+		return nil, nil, err
 	}
-	var values map[string]any
-	if err := json.Unmarshal(text, &values); err != nil {
-		return fmt.Errorf("read policy: %w", err)
+	if err := c.get(ctx, nil, &operators, "api", "operator-policies", c.vhost); err != nil {
+		return nil, nil, err
 	}
-	*d = values
-	return nil
+	return policies, operators, nil
 }
 
-// Queues calls handle for every queue to which a policy applies.
-func (c *Client) Queues(ctx context.Context, handle func(Queue)) error {
+// QueueNames calls handle with the name of every queue. What else the API tells
+// of queues depends on the statistics that the broker keeps.
+func (c *Client) QueueNames(ctx context.Context, handle func(name string)) error {
 	for page := 1; page <= maxPages; page++ {
 		var answer struct {
-			Items     []Queue `json:"items"`
-			PageCount int     `json:"page_count"`
+			Items []struct {
+				Name string `json:"name"`
+			} `json:"items"`
+			PageCount int `json:"page_count"`
 		}
-		query := url.Values{
-			"page": {strconv.Itoa(page)}, "page_size": {strconv.Itoa(pageSize)},
-			"columns": {"name,policy,operator_policy,effective_policy_definition"},
-		}
+		query := url.Values{"page": {strconv.Itoa(page)}, "page_size": {strconv.Itoa(pageSize)}, "columns": {"name"}}
 		if err := c.get(ctx, query, &answer, "api", "queues", c.vhost); err != nil {
 			return err
 		}
 		for _, q := range answer.Items {
-			if len(q.Effective) > 0 {
-				handle(q)
-			}
+			handle(q.Name)
 		}
 		if page >= answer.PageCount {
 			return nil
