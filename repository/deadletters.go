@@ -291,11 +291,11 @@ const waitingDeadLettersSQL = `SELECT tenant_id, count(*) FROM dead_letters WHER
 
 // brokerDeathsSQL reads what the broker wrote into messages that it put there.
 const brokerDeathsSQL = `
-SELECT tenant_id, headers #>> '{x-death,0,reason}' AS reason, count(*) AS count
+SELECT tenant_id, headers #>> '{x-death,0,reason}' AS death, count(*) AS count
 FROM dead_letters
 WHERE replayed_at IS NULL AND headers #>> '{x-death,0,reason}' IN ('expired', 'maxlen')
-GROUP BY tenant_id, reason
-ORDER BY tenant_id, reason`
+GROUP BY tenant_id, death
+ORDER BY tenant_id, death`
 
 // ListBrokerDeaths returns how many dead letters that are not replayed the
 // broker put there because they were too old, or because there were too many.

@@ -108,7 +108,7 @@ func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delive
 	if !d.Published.IsZero() {
 		headers[HeaderPublished] = d.Published.UnixMilli()
 	}
-	carryOver(headers, d.Headers)
+	carryOver(headers, d.Headers, b.maxHeaders())
 	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
 		MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
 		ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,

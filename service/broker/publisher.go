@@ -87,7 +87,7 @@ func (b *Broker) enter(batch []domain.Outgoing) (leave func(), open bool) {
 func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 	p := parcel{exchange: DeadExchange, key: DeadLetterQueueName(letter.TenantID), message: amqp.Publishing{
 		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(),
-		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
+		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter, b.maxHeaders()),
 	}}
 	if p.message.MessageId == "" {
 		p.message.MessageId = letter.ID.String() // returns are matched by it
@@ -103,7 +103,7 @@ func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Deliver
 	if !d.Published.IsZero() {
 		headers[HeaderPublished] = d.Published.UnixMilli()
 	}
-	carryOver(headers, d.Headers)
+	carryOver(headers, d.Headers, b.maxHeaders())
 	p := parcel{
 		exchange: tiers[max(0, min(attempt, len(tiers))-1)].name, key: QueueName(tenantID),
 		message: amqp.Publishing{
