@@ -58,6 +58,7 @@ type Config struct {
 	Database Database
 	Redis    Redis
 	Metrics  Metrics
+	Limits   Limits
 
 	Transmit  Transmit
 	Retry     Retry
@@ -110,6 +111,18 @@ type Metrics struct {
 	// how many tenants at most.
 	TenantLabels bool
 	MaxTenants   int
+}
+
+// Limits are the shares of a process that many callers have in common.
+type Limits struct {
+	// Connections may be open at a time, and ConnectionsPerAddress of them from
+	// one address that is no trusted proxy; 0 for three quarters of the open
+	// files this process may have, and for a quarter of Connections.
+	Connections           int
+	ConnectionsPerAddress int
+	// BodyMemory is how many MiB the bodies of requests may take in all. One
+	// owner may have a quarter of it.
+	BodyMemory int
 }
 
 // Transmit configures transmission to tenants' endpoints.
@@ -168,6 +181,7 @@ func Default() Config {
 		RabbitMQ:        RabbitMQ{QueueType: "quorum", DeadLetterQueueType: "classic", PublishChannels: 2},
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
+		Limits:          Limits{BodyMemory: 256},
 		Retry:           Retry{MaxAttempts: 5},
 		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},

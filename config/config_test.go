@@ -90,6 +90,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		Database: Database{"postgres://c/d", "postgresql:///d?host=/run", 6, false},
 		Redis:    Redis{"rediss://e/0"},
 		Metrics:  Metrics{false, 8},
+		Limits:   Limits{15, 16, 170},
 
 		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10}, Streams: Streams{14},
 		DeadLetters: DeadLetters{false, 11, 12},
@@ -199,6 +200,9 @@ func TestRefusedFiles(t *testing.T) {
 		"dead_letters: {keep_days: 3651}":          "dead_letters.keep_days",
 		"metrics: {tenant_labels: 'yes'}":          "metrics.tenant_labels",
 		"metrics: {max_tenants: 0}":                "metrics.max_tenants",
+		"limits: {connections: -1}":                "limits.connections",
+		"limits: {connections_per_address: -1}":    "limits.connections_per_address",
+		"limits: {body_memory: 127}":               "limits.body_memory",
 		"streams: {max_clients: 0}":                "streams.max_clients",
 		"streams: {max_clients: 1000001}":          "streams.max_clients",
 	} {

@@ -14,6 +14,9 @@ import (
 // as long as the hash.
 const minSecretLength = 32
 
+// minBodyMemory is in MiB: a quarter of it is enough for the largest body.
+const minBodyMemory = 128
+
 // setting is one key.
 type setting struct {
 	key string
@@ -68,6 +71,9 @@ func (c *Config) settings() []setting {
 		{key: "dead_letters.keep_days", value: &c.DeadLetters.KeepDays, check: between(&c.DeadLetters.KeepDays, 0, 3650)},
 		{key: "metrics.tenant_labels", value: &c.Metrics.TenantLabels},
 		{key: "metrics.max_tenants", value: &c.Metrics.MaxTenants, check: between(&c.Metrics.MaxTenants, 1, 100_000)},
+		{key: "limits.connections", value: &c.Limits.Connections, check: between(&c.Limits.Connections, 0, 1_000_000)},
+		{key: "limits.connections_per_address", value: &c.Limits.ConnectionsPerAddress, check: between(&c.Limits.ConnectionsPerAddress, 0, 1_000_000)},
+		{key: "limits.body_memory", value: &c.Limits.BodyMemory, check: between(&c.Limits.BodyMemory, minBodyMemory, 1_000_000)},
 		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
 		{key: "shutdown_delay", value: &c.ShutdownDelay, check: between(&c.ShutdownDelay, 0, time.Minute)},
 		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},

@@ -33,7 +33,7 @@ type batchEntry struct {
 //	@Param			body		body		model.PublishBatch	true	"The messages"
 //	@Success		202			{object}	model.BatchResult	"All messages were accepted"
 //	@Success		207			{object}	model.BatchResult	"Some messages were rejected"
-//	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages/batch [post]
 func (m *messageController) publishBatch(c *gin.Context) error {
 	tenant := middleware.Tenant(c)
@@ -85,12 +85,12 @@ func readBatch(c *gin.Context) ([]batchEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(c)
+	body, err := middleware.ReadBody(c)
 	if err != nil {
 		return nil, err
 	}
 	if media == ndjsonType {
-		return collect(lineEntries(body), "")
+		return collect(c, lineEntries(body), "")
 	}
 	if err := checkJSON(body); err != nil {
 		return nil, err
@@ -103,14 +103,35 @@ func readBatch(c *gin.Context) ([]batchEntry, error) {
 	if opening(batch.Messages) != '[' {
 		return nil, domain.WithFields(domain.FieldError{Pointer: pointer, Message: "must be an array"})
 	}
-	return collect(arrayEntries(batch.Messages), pointer)
+	return collect(c, arrayEntries(batch.Messages), pointer)
 }
+
+// What a message of a batch takes besides its bytes, until it is answered:
+// itself, on its way to the broker, and its part of the answer; and what is
+// wrong with it.
+const (
+	batchMessageBytes = 2 << 10
+	batchErrorBytes   = 4 << 10
+	// batchStep is for how many messages memory is reserved at a time.
+	batchStep = 32
+)
 
 // collect returns the entries, or an ErrInvalid for pointer when there are
 // none or too many.
-func collect(entries iter.Seq[batchEntry], pointer string) ([]batchEntry, error) {
+func collect(c *gin.Context, entries iter.Seq[batchEntry], pointer string) ([]batchEntry, error) {
 	var collected []batchEntry
+	var due int64 // bytes to be reserved
 	for entry := range entries {
+		due += batchMessageBytes
+		if entry.err != nil {
+			due += batchErrorBytes
+		}
+		if due >= batchStep*batchMessageBytes {
+			if err := middleware.GrowBody(c, due); err != nil {
+				return nil, err
+			}
+			due = 0
+		}
 		if collected = append(collected, entry); len(collected) > model.MaxBatchMessages {
 			break
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,8 +22,6 @@ const (
 
 	// maxNesting is how deep encoding/json goes.
 	maxNesting = 10_000
-	// firstRead is how much memory a body gets before any of it has come.
-	firstRead = 1 << 20
 )
 
 // mediaType returns which of the allowed media types the body has. A request
@@ -44,21 +41,6 @@ func mediaType(c *gin.Context, allowed ...string) (string, error) {
 		return "", domain.New(domain.ErrUnsupported, "unsupported_media_type", "The Content-Type must be "+strings.Join(allowed, " or ")+".")
 	}
 	return media, nil
-}
-
-// readBody returns the whole body. The route's body limit holds.
-func readBody(c *gin.Context) ([]byte, error) {
-	var buf bytes.Buffer
-	if n := c.Request.ContentLength; n > 0 {
-		buf.Grow(int(min(n+bytes.MinRead, firstRead)))
-	}
-	if _, err := buf.ReadFrom(c.Request.Body); err != nil {
-		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, middleware.BodyTooLarge(tooLarge.Limit)
-		}
-		return nil, domain.Wrap(err, domain.ErrMalformed, "body_unreadable", "The body could not be read to its end.")
-	}
-	return buf.Bytes(), nil
 }
 
 // checkJSON returns nil when doc is one JSON value, and nothing else, in
@@ -89,7 +71,7 @@ func readObject(c *gin.Context, target any) ([]byte, error) {
 	if _, err := mediaType(c, jsonType); err != nil {
 		return nil, err
 	}
-	body, err := readBody(c)
+	body, err := middleware.ReadBody(c)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func (d *deadLetterController) get(c *gin.Context) error {
 //	@Param			tenant_id	query		string					false	"The same as X-Tenant-ID"							format(uuid)
 //	@Param			body		body		model.SelectDeadLetters	true	"Which: either ids or all"
 //	@Success		202			{object}	model.Replayed
-//	@Failure		400,401,403,404,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
 func (d *deadLetterController) replay(c *gin.Context) error {
 	selection, err := readSelection(c)
@@ -123,7 +123,7 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 //	@Param			tenant_id	query		string					false	"The same as X-Tenant-ID"							format(uuid)
 //	@Param			body		body		model.SelectDeadLetters	true	"Which: either ids or all"
 //	@Success		200			{object}	model.Deleted
-//	@Failure		400,401,403,404,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters [delete]
 func (d *deadLetterController) remove(c *gin.Context) error {
 	selection, err := readSelection(c)

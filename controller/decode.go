@@ -113,10 +113,15 @@ func unquote(quoted []byte) string {
 }
 
 // pointer returns the JSON pointer (RFC 6901) of a member, cut to a length
-// that can be shown.
+// that can be shown. A batch may have thousands of members at fault, so what
+// will be cut off is not looked at.
 func pointer(name string) string {
-	escaped := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	if len(escaped) > maxPointerLength {
+	long := len(name) > maxPointerLength
+	if long {
+		name = name[:maxPointerLength]
+	}
+	escaped := "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+	if long || len(escaped) > maxPointerLength {
 		return strings.ToValidUTF8(escaped[:maxPointerLength], "") + "..."
 	}
 	return escaped

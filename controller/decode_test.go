@@ -3,10 +3,12 @@ package controller
 import (
 	"bytes"
 	"encoding/json"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -109,6 +111,7 @@ func BenchmarkReadBatch(b *testing.B) {
 	doc.WriteString(`]}`)
 	b.SetBytes(int64(doc.Len()))
 	b.ReportAllocs()
+	c := gin.CreateTestContextOnly(httptest.NewRecorder(), gin.New())
 	for b.Loop() {
 		if err := checkJSON(doc.Bytes()); err != nil {
 			b.Fatal(err)
@@ -117,7 +120,7 @@ func BenchmarkReadBatch(b *testing.B) {
 		if err := decodeObject(doc.Bytes(), &batch); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := collect(arrayEntries(batch.Messages), ""); err != nil {
+		if _, err := collect(c, arrayEntries(batch.Messages), ""); err != nil {
 			b.Fatal(err)
 		}
 	}

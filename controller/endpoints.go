@@ -37,7 +37,7 @@ type endpointController struct {
 //	@Param			id		path		string				true	"Id of the tenant"	format(uuid)
 //	@Param			body	body		model.PutEndpoint	true	"The endpoint"
 //	@Success		200		{object}	model.Endpoint
-//	@Failure		400,401,403,404,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoint [put]
 func (e *endpointController) put(c *gin.Context) error {
 	id, err := pathID(c)

@@ -42,7 +42,7 @@ type messageController struct {
 //	@Param			body			body		model.PublishMessage	true	"The message"
 //	@Success		202				{object}	model.Accepted
 //	@Header			202				{string}	Idempotent-Replayed	"true when an earlier call with the same key was accepted"
-//	@Failure		400,401,403,404,409,413,415,422,429,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages [post]
 func (m *messageController) publish(c *gin.Context) error {
 	tenant := middleware.Tenant(c)

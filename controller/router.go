@@ -41,6 +41,13 @@ type tenantDirectory interface {
 	Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
 }
 
+// bodyMemory is what the bodies of requests may take. Reserve returns false when
+// there is not enough, for all or for the owner.
+type bodyMemory interface {
+	Reserve(owner string, n int64) bool
+	Release(owner string, n int64)
+}
+
 // Options is what New needs. All but the fields that say otherwise must be
 // set.
 type Options struct {
@@ -66,6 +73,11 @@ type Options struct {
 	// StreamDropped is told of every stream whose client did not read; may be
 	// nil.
 	StreamDropped func()
+	// Bodies is the memory that bodies share; nil for any amount.
+	Bodies bodyMemory
+	// BodyRefused is told of every body for which there was no memory; may be
+	// nil.
+	BodyRefused func()
 	// OpenAPI is the document to be served at /openapi.json.
 	OpenAPI []byte
 
@@ -167,7 +179,7 @@ func routes(o *Options) []route {
 //	@version					1
 //	@description				Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.
 //	@description
-//	@description				Errors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused.
+//	@description				Errors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused. A body has to come within 5.5 seconds, and a second more for each 256 KiB: 408 `body_too_slow`. An answer has to be read at 64 KiB a second on average, or else the connection is closed. 503 `body_budget` says that an owner, or all, have too many bodies in memory; 414 and 431 that the head of a request is too large.
 //	@license.name				Apache-2.0
 //	@BasePath					/api
 //	@securityDefinitions.apikey	BearerAuth
@@ -188,10 +200,12 @@ func New(o Options) (http.Handler, error) {
 	}
 
 	engine.Use(
+		middleware.UnreadBodies(),
 		middleware.RequestID(),
 		middleware.AccessLog(o.Log, o.Observe),
 		middleware.Recover(o.Log),
 		middleware.SecurityHeaders(),
+		middleware.HeadLimit(),
 	)
 	if o.OpenMode {
 		engine.Use(middleware.LoopbackOnly())
@@ -224,7 +238,9 @@ func (r *route) chain(o *Options) []gin.HandlerFunc {
 	if r.scope != general {
 		chain = append(chain, middleware.SelectTenant(o.Directory))
 	}
-	return append(chain, middleware.BodyLimit(r.body), answer(r.handle))
+	return append(chain, middleware.Body(middleware.BodyOptions{
+		Limit: r.body, Memory: o.Bodies, Patience: cmp.Or(o.Timeout, DefaultTimeout), Refused: o.BodyRefused,
+	}), answer(r.handle))
 }
 
 // registerSystem registers the routes that are not part of the API.

@@ -50,7 +50,7 @@ type tenantController struct {
 //	@Success		202				{object}	model.Tenant	"The tenant is being provisioned"
 //	@Header			201,202			{string}	Location			"Path of the tenant"
 //	@Header			201,202			{string}	Idempotent-Replayed	"true when an earlier call with the same key made the tenant"
-//	@Failure		400,401,403,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants [post]
 func (t *tenantController) create(c *gin.Context) error {
 	key, err := idempotencyKey(c)
@@ -151,7 +151,7 @@ func (t *tenantController) get(c *gin.Context) error {
 //	@Param			id		path		string				true	"Id of the tenant"	format(uuid)
 //	@Param			body	body		model.ChangeTenant	true	"What to change"
 //	@Success		200		{object}	model.Tenant
-//	@Failure		400,401,403,404,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id} [patch]
 func (t *tenantController) change(c *gin.Context) error {
 	id, err := pathID(c)
@@ -184,7 +184,7 @@ func (t *tenantController) change(c *gin.Context) error {
 //	@Param			id		path		string					true	"Id of the tenant"	format(uuid)
 //	@Param			body	body		model.SetConcurrency	true	"The number of workers"
 //	@Success		200		{object}	model.Concurrency
-//	@Failure		400,401,403,404,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/config/concurrency [put]
 func (t *tenantController) setConcurrency(c *gin.Context) error {
 	id, err := pathID(c)

@@ -35,7 +35,7 @@ type userController struct {
 //	@Param		body	body		model.CreateUser	true	"The user"
 //	@Success	201		{object}	model.User
 //	@Header		201		{string}	Location	"Path of the user"
-//	@Failure	400,401,403,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure	400,401,403,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router		/users [post]
 func (u *userController) create(c *gin.Context) error {
 	var body model.CreateUser
@@ -110,7 +110,7 @@ func (u *userController) get(c *gin.Context) error {
 //	@Param			id		path		string				true	"Id of the user"	format(uuid)
 //	@Param			body	body		model.ChangeUser	true	"What to change"
 //	@Success		200		{object}	model.User
-//	@Failure		400,401,403,404,409,413,415,422,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/users/{id} [patch]
 func (u *userController) change(c *gin.Context) error {
 	id, err := pathID(c)

@@ -575,6 +575,12 @@ const docTemplate = `{
                             "$ref": "#/definitions/Problem"
                         }
                     },
+                    "408": {
+                        "description": "Request Timeout",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
                     "413": {
                         "description": "Request Entity Too Large",
                         "schema": {
@@ -678,6 +684,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -850,6 +862,12 @@ const docTemplate = `{
                     },
                     "403": {
                         "description": "Forbidden",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -1088,6 +1106,12 @@ const docTemplate = `{
                             "$ref": "#/definitions/Problem"
                         }
                     },
+                    "408": {
+                        "description": "Request Timeout",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
                     "409": {
                         "description": "Conflict",
                         "schema": {
@@ -1210,6 +1234,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -1704,6 +1734,12 @@ const docTemplate = `{
                             "$ref": "#/definitions/Problem"
                         }
                     },
+                    "408": {
+                        "description": "Request Timeout",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
                     "409": {
                         "description": "Conflict",
                         "schema": {
@@ -1963,6 +1999,12 @@ const docTemplate = `{
                             "$ref": "#/definitions/Problem"
                         }
                     },
+                    "408": {
+                        "description": "Request Timeout",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
                     "409": {
                         "description": "Conflict",
                         "schema": {
@@ -2066,6 +2108,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -2242,6 +2290,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -2556,6 +2610,12 @@ const docTemplate = `{
                             "$ref": "#/definitions/Problem"
                         }
                     },
+                    "408": {
+                        "description": "Request Timeout",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
                     "409": {
                         "description": "Conflict",
                         "schema": {
@@ -2799,6 +2859,12 @@ const docTemplate = `{
                     },
                     "404": {
                         "description": "Not Found",
+                        "schema": {
+                            "$ref": "#/definitions/Problem"
+                        }
+                    },
+                    "408": {
+                        "description": "Request Timeout",
                         "schema": {
                             "$ref": "#/definitions/Problem"
                         }
@@ -3297,7 +3363,7 @@ const docTemplate = `{
                     "example": 1
                 },
                 "body": {
-                    "description": "Body is the body as it was received, when that is a JSON value.",
+                    "description": "Body is the body as it was received, or what was packed in it, when that is a JSON value.",
                     "type": "object",
                     "additionalProperties": {
                         "type": "string"
@@ -3322,7 +3388,7 @@ const docTemplate = `{
                     "example": "not JSON at byte 0"
                 },
                 "headers": {
-                    "description": "Headers are the headers it came with. Text that is not UTF-8, and bytes,\nare objects with one member, base64.",
+                    "description": "Headers are the headers it came with. Text that is not UTF-8, and bytes,\nare objects with one member, base64. Of a body that could not be\nunpacked, x-content-encoding is its encoding.",
                     "type": "object"
                 },
                 "id": {
@@ -3341,6 +3407,7 @@ const docTemplate = `{
                     "type": "string",
                     "enum": [
                         "invalid_payload",
+                        "invalid_headers",
                         "id_conflict",
                         "not_storable",
                         "transmit_failed",
@@ -4088,7 +4155,7 @@ var SwaggerInfo = &swag.Spec{
 	BasePath:         "/api",
 	Schemes:          []string{},
 	Title:            "Lanekeeper",
-	Description:      "Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.\n\nErrors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused.",
+	Description:      "Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.\n\nErrors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused. A body has to come within 5.5 seconds, and a second more for each 256 KiB: 408 `body_too_slow`. An answer has to be read at 64 KiB a second on average, or else the connection is closed. 503 `body_budget` says that an owner, or all, have too many bodies in memory; 414 and 431 that the head of a request is too large.",
 	InfoInstanceName: "swagger",
 	SwaggerTemplate:  docTemplate,
 	LeftDelim:        "{{",

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,8 @@ type DeadLetterReason string
 // The reasons for dead letters.
 const (
 	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
+	// ReasonInvalidHeaders: its headers cannot be read.
+	ReasonInvalidHeaders DeadLetterReason = "invalid_headers"
 	ReasonIDConflict     DeadLetterReason = "id_conflict"
 	ReasonNotStorable    DeadLetterReason = "not_storable"
 	// ReasonTransmitFailed: stored, and the endpoint did not take it in the
@@ -28,7 +31,7 @@ const (
 // DeadLetterReasons returns the reasons for which Lanekeeper itself gives a
 // message up.
 func DeadLetterReasons() []DeadLetterReason {
-	return []DeadLetterReason{ReasonInvalidPayload, ReasonIDConflict, ReasonNotStorable, ReasonTransmitFailed, ReasonEndpointPaused}
+	return []DeadLetterReason{ReasonInvalidPayload, ReasonInvalidHeaders, ReasonIDConflict, ReasonNotStorable, ReasonTransmitFailed, ReasonEndpointPaused}
 }
 
 // MaxDeadLetterIDs is how many dead letters one call may name.
@@ -50,10 +53,37 @@ type DeadLetter struct {
 	// Error is the text of what went wrong, free of secrets.
 	Error    string
 	Attempts int
+	// BuriedAt is when it died, by the clock of who buried it; zero when that is
+	// not known, and for letters that are read from the store.
+	BuriedAt time.Time
 	// CreatedAt is when it was recorded; ReplayedAt when it was last sent
 	// again, zero for never.
 	CreatedAt  time.Time
 	ReplayedAt time.Time
+}
+
+// HeaderContentEncoding is where a letter keeps the content encoding of a body
+// that is as it was received.
+const HeaderContentEncoding = "x-content-encoding"
+
+// Encoding returns the content encoding of the body; "" for none. It goes along
+// when the letter is sent again.
+func (l *DeadLetter) Encoding() string {
+	encoding, _ := l.Headers[HeaderContentEncoding].(string)
+	return encoding
+}
+
+// LetterHeaders returns the headers of a letter that d becomes.
+func LetterHeaders(d *Delivery) map[string]any {
+	headers := maps.Clone(d.Headers)
+	delete(headers, HeaderContentEncoding) // somebody else's
+	if d.Encoding != "" {
+		if headers == nil {
+			headers = make(map[string]any)
+		}
+		headers[HeaderContentEncoding] = d.Encoding
+	}
+	return headers
 }
 
 // Replayed tells whether the letter was sent again.

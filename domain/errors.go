@@ -31,6 +31,8 @@ const (
 	ErrConflict Kind = "conflict"
 	// ErrTooLarge: the request or a part of it exceeds a limit in size.
 	ErrTooLarge Kind = "too large"
+	// ErrTooSlow: the request did not come in time.
+	ErrTooSlow Kind = "too slow"
 	// ErrUnsupported: the media type is not one that is understood.
 	ErrUnsupported Kind = "unsupported media type"
 	// ErrInvalid: it was understood, and a value in it breaks a rule.

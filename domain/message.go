@@ -93,6 +93,16 @@ type Outgoing struct {
 	// empty: an id that need not be a UUID.
 	MessageID string
 	Body      []byte
+	// Encoding is the content encoding of the body; "" for none.
+	Encoding string
+}
+
+// Refusal is why a delivery becomes a dead letter without being looked into any
+// further.
+type Refusal struct {
+	Reason DeadLetterReason
+	// Error may be shown to whoever reads the letter.
+	Error string
 }
 
 // Delivery is a message that the broker handed to a consumer.
@@ -100,10 +110,15 @@ type Delivery struct {
 	// Tag names the delivery within its subscription, for the ack.
 	Tag uint64
 	// MessageID is the message_id property; "" for none.
-	MessageID   string
-	Body        []byte
+	MessageID string
+	Body      []byte
+	// Encoding is the content encoding of the body; "" for none.
+	Encoding    string
 	Headers     map[string]any
 	Redelivered bool
+	// Refusal is why it cannot become a message, whatever its body is; zero for
+	// nothing.
+	Refusal Refusal
 	// Published is the timestamp property; zero for none.
 	Published time.Time
 	// Attempt counts the transmissions so far, from the header that retries

@@ -21,16 +21,17 @@ type DeadLetter struct {
 	MessageID string `json:"message_id" validate:"required" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
 	// Reason is why it was given up; unknown for what came to the dead-letter
 	// queue from elsewhere.
-	Reason string `json:"reason" validate:"required" enums:"invalid_payload,id_conflict,not_storable,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
+	Reason string `json:"reason" validate:"required" enums:"invalid_payload,invalid_headers,id_conflict,not_storable,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
 	// Error says what went wrong.
 	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
 	Attempts int    `json:"attempts" validate:"required" example:"1"`
-	// Body is the body as it was received, when that is a JSON value.
+	// Body is the body as it was received, or what was packed in it, when that is a JSON value.
 	Body json.RawMessage `json:"body,omitempty" swaggertype:"object,string" example:"text:hello"`
 	// BodyBase64 is the body, byte for byte, when it is not.
 	BodyBase64 *string `json:"body_base64,omitempty" example:"bm90IGpzb24="`
 	// Headers are the headers it came with. Text that is not UTF-8, and bytes,
-	// are objects with one member, base64.
+	// are objects with one member, base64. Of a body that could not be
+	// unpacked, x-content-encoding is its encoding.
 	Headers   map[string]any `json:"headers" validate:"required" swaggertype:"object"`
 	CreatedAt time.Time      `json:"created_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00.123456Z"`
 	// ReplayedAt is when it was last sent again; null for never.

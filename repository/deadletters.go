@@ -55,6 +55,24 @@ func (s *Store) RecordDeadLetters(ctx context.Context, letters []domain.DeadLett
 
 // recordDeadLetters records letters of one tenant.
 func (s *Store) recordDeadLetters(ctx context.Context, letters []domain.DeadLetter) error {
+	tenantID := letters[0].TenantID
+	return s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+		recorded, err := insertDeadLetters(ctx, on, tenantID, letters)
+		if err != nil || recorded == len(letters) {
+			return err
+		}
+		again, err := diedAgain(ctx, on, tenantID, letters)
+		if err != nil || len(again) == 0 {
+			return err
+		}
+		_, err = insertDeadLetters(ctx, on, tenantID, again)
+		return err
+	})
+}
+
+// insertDeadLetters inserts those that are not there yet, and returns how many
+// that were.
+func insertDeadLetters(ctx context.Context, on session, tenantID uuid.UUID, letters []domain.DeadLetter) (int, error) {
 	n := len(letters)
 	ids, messageIDs, bodies, headers := make([]uuid.UUID, n), make([]string, n), make([][]byte, n), make([][]byte, n)
 	reasons, texts, attempts := make([]string, n), make([]string, n), make([]int32, n)
@@ -62,19 +80,16 @@ func (s *Store) recordDeadLetters(ctx context.Context, letters []domain.DeadLett
 		l := &letters[i]
 		encoded, err := encodeHeaders(l.Headers)
 		if err != nil {
-			return fmt.Errorf("encode headers: %w", err)
+			return 0, fmt.Errorf("encode headers: %w", err)
 		}
 		ids[i], messageIDs[i], headers[i] = l.ID, storableText(l.MessageID), encoded
 		bodies[i] = append([]byte{}, l.Body...) // not NULL when it is empty
 		reasons[i], texts[i] = storableText(string(l.Reason)), storableText(l.Error)
 		attempts[i] = int32(min(max(l.Attempts, 0), 1<<30))
 	}
-	tenantID := letters[0].TenantID
-	return s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		_, err := on.Exec(ctx, recordDeadLettersSQL, tenantID, postgres.UUIDs(ids), messageIDs, pgtype.FlatArray[[]byte](bodies),
-			pgtype.FlatArray[[]byte](headers), reasons, texts, attempts)
-		return err
-	})
+	tag, err := on.Exec(ctx, recordDeadLettersSQL, tenantID, postgres.UUIDs(ids), messageIDs, pgtype.FlatArray[[]byte](bodies),
+		pgtype.FlatArray[[]byte](headers), reasons, texts, attempts)
+	return int(tag.RowsAffected()), err
 }
 
 const deadLetterColumns = `id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at`

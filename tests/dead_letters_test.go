@@ -18,6 +18,7 @@ type deadLetter struct {
 	ID         int64          `json:"id"`
 	MessageID  string         `json:"message_id"`
 	Reason     string         `json:"reason"`
+	Error      string         `json:"error"`
 	Body       any            `json:"body"`
 	BodyBase64 *string        `json:"body_base64"`
 	Headers    map[string]any `json:"headers"`
@@ -123,4 +124,30 @@ func TestReplayedLettersAreStoredOnce(t *testing.T) {
 	app.SetStatus(tenant, "inactive")
 	app.Refused(http.StatusConflict, "tenant_inactive", "POST", "/api/dead-letters/replay", `{"all":true}`, apptest.ForTenant(tenant))
 	deadLetters(t, app, tenant, "", len(messages))
+}
+
+// A message that somebody sends again after its letter was replayed is one
+// more, although nothing tells the two apart.
+func TestAMessageThatDiesAgainAfterItsReplay(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	tenant := app.CreateTenant("again", 0).ID
+	for name, queue := range map[string]string{"consumed": apptest.QueueName(tenant), "in the dead-letter queue": apptest.DeadLetterQueueName(tenant)} {
+		for round := range 3 {
+			app.Put(queue, "order "+name, "not json")
+			letter := deadLetters(t, app, tenant, "", 1)[0]
+			app.Want(http.StatusAccepted, nil, "POST", "/api/dead-letters/replay", map[string]any{"ids": []int64{letter.ID}}, apptest.ForTenant(tenant))
+			var died deadLetter
+			apptest.Await(t, apptest.Long, func() error { // that of the replay, deleted
+				open := deadLetters(t, app, tenant, "", 1)
+				if died = open[0]; died.ID <= letter.ID {
+					return apptest.NotYet("the replay is not dead yet")
+				}
+				return nil
+			})
+			app.Want(http.StatusOK, nil, "DELETE", "/api/dead-letters", map[string]any{"ids": []int64{died.ID}}, apptest.ForTenant(tenant))
+			deadLetters(t, app, tenant, "", 0)
+			t.Log(name, "round", round)
+		}
+	}
 }

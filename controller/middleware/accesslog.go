@@ -39,6 +39,10 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		duration := time.Since(start)
 
 		gone := c.GetBool(goneKey)
+		if unread(c) {
+			gone = true
+			c.Set(endedKey, "unread")
+		}
 		status := c.Writer.Status()
 		if gone {
 			status = statusClientGone

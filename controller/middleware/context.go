@@ -17,6 +17,7 @@ const (
 	goneKey       = "lanekeeper.gone"
 	openedKey     = "lanekeeper.opened"
 	endedKey      = "lanekeeper.ended"
+	bodyKey       = "lanekeeper.body"
 )
 
 // unmatched is the route of requests that no route matches.

@@ -8,28 +8,46 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"lanekeeper/domain"
+	"lanekeeper/model"
 )
 
-// BodyLimit refuses bodies of more than limit bytes: at once when the client
-// says so, else when a handler reads that far (an *http.MaxBytesError).
-func BodyLimit(limit int64) gin.HandlerFunc {
+const (
+	// maxTarget bounds the path with the query: the longest that is of use has
+	// two ids, a cursor and a ticket.
+	maxTarget = 8 << 10
+	// maxHeaders is how many header lines a request may have; each takes more
+	// memory than its text.
+	maxHeaders = 100
+)
+
+// HeadLimit refuses requests with a path and query that are too long (414), and
+// with too many header lines (431). How large the head may be in all is for the
+// server to say.
+func HeadLimit() gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if c.Request.ContentLength > limit {
-			Fail(c, BodyTooLarge(limit))
+		lines := 0
+		for _, values := range c.Request.Header {
+			lines += len(values)
+		}
+		var problem *model.Problem
+		switch {
+		case len(c.Request.RequestURI) > maxTarget:
+			problem = &model.Problem{
+				Status: http.StatusRequestURITooLong, Code: "uri_too_long",
+				Detail: fmt.Sprintf("The path and the query may have at most %d bytes.", maxTarget),
+			}
+		case lines > maxHeaders:
+			problem = &model.Problem{
+				Status: http.StatusRequestHeaderFieldsTooLarge, Code: "too_many_headers",
+				Detail: fmt.Sprintf("A request may have at most %d header lines.", maxHeaders),
+			}
+		default:
 			return
 		}
-		var w http.ResponseWriter = c.Writer
-		if inner, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-			w = inner.Unwrap() // net/http's own: it then closes the connection
-		}
-		c.Request.Body = http.MaxBytesReader(w, c.Request.Body, limit)
+		c.Abort()
+		problem.Instance = "/" // the path may be what is too long
+		writeProblem(c, problem)
 	}
-}
-
-// BodyTooLarge is the answer to a body of more than limit bytes.
-func BodyTooLarge(limit int64) error {
-	return domain.New(domain.ErrTooLarge, "body_too_large", fmt.Sprintf("The body may have at most %d bytes.", limit))
 }
 
 // Deadline ends the context of the request after d.

@@ -24,7 +24,8 @@ const defaultRetryAfter = 2 * time.Second
 func Fail(c *gin.Context, err error) {
 	c.Abort()
 	_ = c.Error(err)
-	if clientGone(c) {
+	// To net/http, whose body did not come in time has gone, too.
+	if clientGone(c) && !errors.Is(err, domain.ErrTooSlow) {
 		c.Set(goneKey, true)
 		return
 	}
@@ -104,6 +105,8 @@ func statusOf(kind domain.Kind) int {
 		return http.StatusConflict
 	case domain.ErrTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case domain.ErrTooSlow:
+		return http.StatusRequestTimeout
 	case domain.ErrUnsupported:
 		return http.StatusUnsupportedMediaType
 	case domain.ErrInvalid:
@@ -124,7 +127,9 @@ func writeProblem(c *gin.Context, p *model.Problem) {
 	}
 	p.Type = "about:blank"
 	p.Title = http.StatusText(p.Status)
-	p.Instance = c.Request.URL.EscapedPath()
+	if p.Instance == "" {
+		p.Instance = c.Request.URL.EscapedPath()
+	}
 	p.RequestID = domain.RequestID(c.Request.Context())
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal

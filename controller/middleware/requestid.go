@@ -23,6 +23,9 @@ func RequestID() gin.HandlerFunc {
 		}
 		c.Header(requestIDHeader, id)
 		c.Set(connectionKey, c.Request.Context())
+		if conn, ok := connectionOf(c); ok {
+			conn.Serving(id)
+		}
 		c.Request = c.Request.WithContext(domain.WithRequestID(c.Request.Context(), id))
 	}
 }

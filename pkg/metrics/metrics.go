@@ -49,6 +49,7 @@ type Metrics struct {
 	shortened *prometheus.GaugeVec
 
 	streamsDropped prometheus.Counter
+	http           httpMetrics
 	byOutcome      cache[string, prometheus.Counter]
 	byTenant       cache[tenantOutcome, prometheus.Counter]
 	byRequest      cache[request, prometheus.Observer]
@@ -116,10 +117,12 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "stream_dropped_total",
 			Help: "Realtime streams that were ended because their client did not read.",
 		}),
+		http: newHTTPMetrics(),
 	}
 	m.consumers = &consumers{tenants: m.tenants}
 	m.registry.MustRegister(
-		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped, m.deaths, m.shortened,
+		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
+		m.http.connectionsEnded, m.http.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handlerCache = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})

@@ -52,6 +52,10 @@ func SplitURLs(list string) ([]string, error) {
 // dial opens one connection within two dialTimeouts, and returns what is under
 // it, too. Cancelling ctx ends the wait for the network, not the handshake.
 func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn, error) {
+	rawURL, encryption, err := secure(rawURL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
+	}
 	var socket net.Conn
 	config := amqp.Config{
 		Heartbeat:  heartbeat,
@@ -67,7 +71,11 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn,
 				return nil, err
 			}
 			socket = conn
-			return deadlineConn{conn}, nil
+			encrypted, err := encrypt(ctx, deadlineConn{conn}, encryption)
+			if err != nil {
+				return nil, err
+			}
+			return newWire(encrypted), nil
 		},
 	}
 	config.Properties.SetClientConnectionName(name)

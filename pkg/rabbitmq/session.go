@@ -1,9 +1,7 @@
 package rabbitmq
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,6 +16,11 @@ var ErrClosed = errors.New("session closed")
 // closeTimeout bounds the closing handshakes of channels and connections.
 const closeTimeout = 3 * time.Second
 
+// maxAbandoned bounds the steps of a session that were given up and that the
+// broker has not answered. Each has a channel, of which a connection has about
+// 2,000; a broker that does not answer any more ends with the heartbeat.
+const maxAbandoned = 256
+
 // Session is one live connection. When it breaks, everything that was opened
 // on it is gone for good; a new session has a higher epoch. It is safe for
 // concurrent use.
@@ -31,6 +34,12 @@ type Session struct {
 	done    chan struct{}
 	watch   sync.WaitGroup
 	err     error // written before done is closed
+	// abandoned counts the steps that nobody waits for any more.
+	abandoned atomic.Int64
+
+	mu     sync.Mutex
+	closed bool           // no more steps; guarded by mu
+	steps  sync.WaitGroup // what is asked of the broker; added to under mu
 }
 
 func newSession(conn *amqp.Connection, socket net.Conn, epoch uint64) *Session {
@@ -61,10 +70,9 @@ func (s *Session) Err() error { return s.err }
 // short of memory or disk.
 func (s *Session) Blocked() bool { return s.blocked.Load() }
 
-// Channel opens a channel within ctx.
-func (s *Session) Channel(ctx context.Context) (*amqp.Channel, error) {
-	return Call(ctx, s.conn.Channel, func(ch *amqp.Channel) { CloseChannel(ctx, ch) })
-}
+// FrameSize is the largest frame in bytes that both sides agreed on. All
+// properties of a message have to fit into one.
+func (s *Session) FrameSize() int { return s.conn.Config.FrameSize }
 
 // Close ends the session within closeTimeout and waits for its goroutines.
 func (s *Session) Close() {
@@ -73,45 +81,23 @@ func (s *Session) Close() {
 	timeout := time.AfterFunc(closeTimeout, func() { _ = s.socket.Close() })
 	defer timeout.Stop()
 	_ = s.conn.Close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.steps.Wait() // each of them ends with the connection
 	s.watch.Wait()
 }
 
-// CloseChannel closes ch and waits for the broker's answer, at most
-// closeTimeout, whether or not ctx has ended. What is not answered by then
-// ends with its session.
-func CloseChannel(ctx context.Context, ch *amqp.Channel) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	_, _ = Call(ctx, func() (struct{}, error) { return struct{}{}, ch.Close() }, nil)
-}
-
-// Call runs a blocking operation of the AMQP library, which knows no
-// contexts, and returns when it is through or ctx ends. In the latter case
-// the operation goes on until its session ends, which the heartbeat bounds,
-// and a value that it still returns is given to discard.
-func Call[T any](ctx context.Context, operation func() (T, error), discard func(T)) (T, error) {
-	type result struct {
-		value T
-		err   error
+// run runs work on a goroutine that Close waits for. It reports false, and
+// does not, when the session is closed.
+func (s *Session) run(work func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
 	}
-	results := make(chan result)
-	go func() {
-		value, err := operation()
-		select {
-		case results <- result{value, err}:
-		case <-ctx.Done():
-			if err == nil && discard != nil {
-				discard(value)
-			}
-		}
-	}()
-	select {
-	case r := <-results:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, fmt.Errorf("no answer from the broker: %w", ctx.Err())
-	}
+	s.steps.Go(work)
+	return true
 }
 
 // IsNotFound tells whether err is the broker's answer that a queue or an

@@ -44,6 +44,9 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 		return nil, err
 	}
 	p.metrics = metrics.New(metrics.Options{TenantLabels: c.Metrics.TenantLabels, MaxTenants: c.Metrics.MaxTenants})
+	p.connectionEvents = newConnectionEvents(p.metrics, log)
+	p.bodies = newBodies(c)
+	p.metrics.RegisterBodies(p.bodies.Used)
 	if err := p.assembleBroker(); err != nil {
 		return nil, err
 	}
@@ -203,6 +206,7 @@ func (p *parts) assembleAPI() error {
 			Directory: p.directory, Log: p.log,
 		}),
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
+		Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused,
 		OpenMode: p.config.OpenMode(), TrustedProxies: p.config.TrustedProxies, Log: p.log,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
+	"lanekeeper/pkg/budget"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
@@ -54,8 +55,11 @@ type parts struct {
 	capacity    *tenant.Capacity
 	// shortened asks for policies that make messages go away; nil when nobody can
 	// be asked.
-	shortened  func(context.Context) ([]domain.ShortenedQueue, error)
-	closeRedis func() error
+	shortened func(context.Context) ([]domain.ShortenedQueue, error)
+	bodies    *budget.Memory
+
+	connectionEvents *connectionEvents
+	closeRedis       func() error
 
 	// migrated is closed when the schema is up to date.
 	migrated chan struct{}

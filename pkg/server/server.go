@@ -18,17 +18,9 @@ import (
 	"lanekeeper/pkg/devstack"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	// readTimeout bounds how long a slow client may take to send a request.
-	readTimeout = 30 * time.Second
-	idleTimeout = 2 * time.Minute
-	// httpShare is how much of the shutdown timeout requests under way get.
-	httpShare = 3
-	// stackStopTimeout bounds the stopping of the private servers, which comes
-	// after everything of ours has ended.
-	stackStopTimeout = 30 * time.Second
-)
+// stackStopTimeout bounds the stopping of the private servers, which comes
+// after everything of ours has ended.
+const stackStopTimeout = 30 * time.Second
 
 // Server is one replica of the service. Make it with New and call Run once.
 type Server struct {
@@ -160,40 +152,6 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	serving.Wait()
 	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
 	return err
-}
-
-func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
-	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-	// No WriteTimeout: it would end long answers, each handler has deadlines.
-	servers := map[net.Listener]*http.Server{s.listener: {
-		Handler: p.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-		IdleTimeout: idleTimeout, ErrorLog: errorLog,
-	}}
-	if s.admin != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", p.metrics.Handler())
-		servers[s.admin] = &http.Server{
-			Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-			IdleTimeout: idleTimeout, ErrorLog: errorLog,
-		}
-	}
-	return servers
-}
-
-// shutdownHTTP lets requests under way finish within their share of the time,
-// and then cuts them off, which is no disorder: a slow client must not decide
-// how the service ends.
-func (s *Server) shutdownHTTP(ctx context.Context, servers map[net.Listener]*http.Server) error {
-	limit, cancel := context.WithTimeout(ctx, s.config.ShutdownTimeout/httpShare)
-	defer cancel()
-	var errs []error
-	for _, server := range servers {
-		if err := server.Shutdown(limit); err != nil {
-			errs = append(errs, server.Close())
-			s.log.WarnContext(ctx, "requests under way were cut off", slog.Any("cause", err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (s *Server) closeAdmin() error {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -84,7 +82,7 @@ var errNoConnection = errors.New("no connection for a change of a queue")
 
 // do runs work on a connection that nobody else uses meanwhile. When ctx ends
 // before work has, it closes the connection, which ends the work as well.
-func (c *changes) do(ctx context.Context, work func(*amqp.Channel) error) error {
+func (c *changes) do(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 	select {
 	case c.turns <- struct{}{}:
 	case <-ctx.Done():
@@ -106,26 +104,20 @@ func (c *changes) do(ctx context.Context, work func(*amqp.Channel) error) error 
 		leave()
 		return err
 	}
-	result := make(chan error, 1)
-	go func() {
-		defer leave()
-		defer p.release()
-		ch, err := session.Channel(context.WithoutCancel(ctx))
-		p.settled()
-		if err == nil {
-			err = work(ch)
-			_ = ch.Close() // it is closed in any case
-		}
-		c.giveBack(session)
-		result <- err
-	}()
-	select {
-	case err = <-result:
-		return err
-	case <-ctx.Done():
-		go session.Close() // within seconds
-		return fmt.Errorf("no answer from the broker: %w", ctx.Err())
+	defer leave()
+	defer p.release()
+	ch, err := session.Channel(ctx)
+	p.settled()
+	if err == nil {
+		err = work(ch)
+		ch.Close()
 	}
+	if ctx.Err() != nil {
+		go session.Close() // within seconds, and with it what was asked for
+		return err
+	}
+	c.giveBack(session)
+	return err
 }
 
 func (c *changes) session(ctx context.Context) (*rabbitmq.Session, error) {
@@ -169,7 +161,7 @@ func (c *changes) giveBack(s *rabbitmq.Session) {
 // change runs work that declares, purges or deletes a queue. Where the broker
 // allows no connection for that, which must keep nobody from deleting, it uses
 // the one for topology.
-func (b *Broker) change(ctx context.Context, work func(*amqp.Channel) error) error {
+func (b *Broker) change(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 	if b.control.Session() == nil {
 		return rabbitmq.ErrClosed
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/semaphore"
 
 	"lanekeeper/pkg/rabbitmq"
@@ -38,7 +37,7 @@ type topologyPool struct {
 // idleChannel is an open channel that nobody uses, its session and its place.
 type idleChannel struct {
 	session *rabbitmq.Session
-	channel *amqp.Channel
+	channel *rabbitmq.Channel
 	place   *place
 }
 
@@ -51,9 +50,8 @@ func newTopologyPool(r *room) *topologyPool {
 
 // topology runs work on a channel of the control session that nobody else
 // uses meanwhile: an error of the broker closes the channel. After success
-// the channel is kept for the next one. When ctx ends, work goes on without
-// being waited for, until the broker answers or the session ends.
-func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) error {
+// the channel is kept for the next one.
+func (b *Broker) topology(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 	session := b.control.Session()
 	if session == nil {
 		return rabbitmq.ErrClosed
@@ -63,31 +61,35 @@ func (b *Broker) topology(ctx context.Context, work func(*amqp.Channel) error) e
 	if err := p.turns.Acquire(ctx, weight); err != nil {
 		return fmt.Errorf("wait for a channel: %w", err)
 	}
-	at, fresh, err := p.take(ctx, session)
+	at, err := p.take(ctx, session)
 	if err != nil {
 		p.turns.Release(weight)
 		return err
 	}
-	return awaitResult(ctx, func() error {
-		defer p.turns.Release(weight)
-		if fresh {
-			// It is not given up: the number of the channel is taken until the
-			// broker has answered.
-			ch, err := session.Channel(context.WithoutCancel(ctx))
-			at.place.settled()
-			if err != nil {
+	if err := work(at.channel); err != nil {
+		at.channel.Close()
+		select {
+		case <-at.channel.Done():
+		default: // its number is taken until the broker has answered
+			go func() { // ends with the session at the latest
+				<-at.channel.Done()
 				at.place.release()
-				return fmt.Errorf("open channel: %w", err)
-			}
-			at.channel = ch
-		}
-		if err := work(at.channel); err != nil {
-			at.close()
+				p.turns.Release(weight)
+			}()
 			return err
 		}
-		p.keep(at)
-		return nil
-	})
+		at.place.release()
+		p.turns.Release(weight)
+		return err
+	}
+	p.turns.Release(weight)
+	select {
+	case p.idle <- at:
+	default:
+		at.channel.Close()
+		at.place.release()
+	}
+	return nil
 }
 
 // turnWeight returns how many of topologyChannels one channel counts as.
@@ -96,47 +98,34 @@ func turnWeight(channels int) int64 {
 	return int64((topologyChannels + most - 1) / most)
 }
 
-// awaitResult runs work, which may go on after ctx has ended.
-func awaitResult(ctx context.Context, work func() error) error {
-	result := make(chan error, 1)
-	go func() { result <- work() }()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("no answer from the broker: %w", ctx.Err())
-	}
-}
-
-// take takes a kept channel of this session, or a place for a fresh one. Those
-// of earlier sessions are gone with them.
-func (p *topologyPool) take(ctx context.Context, session *rabbitmq.Session) (at idleChannel, fresh bool, err error) {
+// take takes a kept channel of this session, or opens one. Those of earlier
+// sessions are gone with them.
+func (p *topologyPool) take(ctx context.Context, session *rabbitmq.Session) (idleChannel, error) {
 	for {
 		select {
 		case kept := <-p.idle:
 			if kept.session == session && !kept.channel.IsClosed() {
-				return kept, false, nil
+				return kept, nil
 			}
 			kept.place.release()
 		default:
-			place, err := p.room.take(ctx, false)
-			return idleChannel{session: session, place: place}, true, err
+			return p.open(ctx, session)
 		}
 	}
 }
 
-func (p *topologyPool) keep(at idleChannel) {
-	select {
-	case p.idle <- at:
-	default:
-		at.close()
+func (p *topologyPool) open(ctx context.Context, session *rabbitmq.Session) (idleChannel, error) {
+	at, err := p.room.take(ctx, false)
+	if err != nil {
+		return idleChannel{}, err
 	}
-}
-
-// close waits for the broker's answer, or for the end of the session.
-func (c idleChannel) close() {
-	_ = c.channel.Close() // it is closed in any case
-	c.place.release()
+	ch, err := session.Channel(ctx)
+	at.settled()
+	if err != nil {
+		at.release()
+		return idleChannel{}, fmt.Errorf("open channel: %w", err)
+	}
+	return idleChannel{session, ch, at}, nil
 }
 
 // question is one that a queue was asked and has not answered.
@@ -191,16 +180,12 @@ func (p *topologyPool) begin(queue string) (answered func()) {
 	}
 }
 
-// onChannel runs work on a channel made for it. When ctx ends, work goes on as
-// in topology.
-func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*amqp.Channel) error) error {
-	return awaitResult(ctx, func() error {
-		ch, err := s.Channel(context.WithoutCancel(ctx))
-		if err != nil {
-			return fmt.Errorf("open channel: %w", err)
-		}
-		err = work(ch)
-		_ = ch.Close() // it is closed in any case
-		return err
-	})
+// onChannel runs work on a channel made for it.
+func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*rabbitmq.Channel) error) error {
+	ch, err := s.Channel(ctx)
+	if err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	defer ch.Close()
+	return work(ch)
 }

@@ -64,7 +64,10 @@ func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.D
 	if d.MessageID == id.String() {
 		letter.MessageID = "" // it had none when it was buried
 	}
-	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID} {
+	if ms, ok := d.Headers[HeaderBuried].(int64); ok {
+		letter.BuriedAt = time.UnixMilli(ms)
+	}
+	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried} {
 		delete(letter.Headers, ours)
 	}
 	return letter, false
@@ -78,6 +81,9 @@ func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
 		TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
 		Headers: letterHeaders(d), Reason: domain.ReasonUnknown,
 		Error: "it came to the dead-letter queue from elsewhere",
+	}
+	if d.Refusal.Reason != "" {
+		letter.Reason, letter.Error = d.Refusal.Reason, d.Refusal.Error
 	}
 	if why := text(lastDeath(d.Headers[headerDeath])["reason"]); why != "" {
 		letter.Error = bounded("the broker dead-lettered it: " + why)
@@ -108,10 +114,10 @@ func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delive
 	if !d.Published.IsZero() {
 		headers[HeaderPublished] = d.Published.UnixMilli()
 	}
-	carryOver(headers, d.Headers, b.maxHeaders())
+	carryOver(headers, d.Headers)
 	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
 		MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
-		ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
+		ContentType: contentTypeJSON, ContentEncoding: d.Encoding, DeliveryMode: amqp.Persistent, Headers: headers,
 	}}
 	if p.message.MessageId == "" {
 		p.message.MessageId = uuid.NewString() // returns are matched by it
@@ -171,7 +177,7 @@ func bounded(s string) string {
 // letterHeaders returns the headers of the message, without those that count
 // its deliveries.
 func letterHeaders(d *domain.Delivery) map[string]any {
-	headers := plainTable(d.Headers)
+	headers := plainTable(domain.LetterHeaders(d))
 	delete(headers, "x-delivery-count")
 	delete(headers, "x-acquired-count")
 	return headers

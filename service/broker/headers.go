@@ -3,17 +3,19 @@ package broker
 import (
 	"maps"
 	"slices"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq"
 )
 
 const (
 	// maxForeignHeaders is how much of the headers that a message came with
-	// goes along, in bytes, and half of a frame if that is less. All properties of
-	// a message have to fit into one frame, of 128 KiB mostly, or the broker closes
-	// the connection and would do so again at every retry.
+	// goes along, in bytes. All properties of a message have to fit into one frame
+	// of 128 KiB, or the broker closes the connection and would do so again at
+	// every retry.
 	maxForeignHeaders = 64 << 10
 	// fieldOverhead is at least what a field needs besides its text: its type,
 	// and the lengths of its name and value, or a number.
@@ -22,20 +24,62 @@ const (
 
 // deadLetterHeaders returns the headers of a dead letter: ours, and those it
 // came with.
-func deadLetterHeaders(letter *domain.DeadLetter, most int) amqp.Table {
+func deadLetterHeaders(letter *domain.DeadLetter) amqp.Table {
 	headers := amqp.Table{
 		HeaderReason: string(letter.Reason), HeaderError: letter.Error,
 		HeaderAttempts: int64(letter.Attempts), HeaderDeadLetterID: letter.ID.String(),
+		HeaderBuried: time.Now().UnixMilli(),
 	}
-	carryOver(headers, letter.Headers, most)
+	carryOver(headers, letter.Headers)
 	return headers
 }
 
-// carryOver adds headers that a message came with, at most so many bytes, but for
+// otherProperties is what the properties of a message need at most besides its
+// headers: three short texts, numbers, and what surrounds them.
+const otherProperties = 3*256 + 128
+
+// fitting returns the headers, or, where those do not fit into one frame, ours
+// and as many of the others as do. The broker would end the connection, and
+// again as often as the message is tried.
+func fitting(headers amqp.Table, frameSize int) amqp.Table {
+	if frameSize == 0 { // any
+		return headers
+	}
+	left, size := frameSize-otherProperties, 0
+	for name, value := range headers {
+		size += len(name) + headerSize(value)
+	}
+	if size <= left {
+		return headers
+	}
+	fitted := make(amqp.Table)
+	for _, name := range ourHeaders() {
+		if value, there := headers[name]; there {
+			fitted[name] = value
+			left -= len(name) + headerSize(value)
+		}
+	}
+	add(fitted, headers, left)
+	return fitted
+}
+
+// ourHeaders returns the names of the headers that we add to messages.
+func ourHeaders() []string {
+	return []string{
+		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried, HeaderAttempt,
+		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
+	}
+}
+
+// carryOver adds headers that a message came with, as many as fit, but for
 // those that are set already, those that the broker adds, and those that
 // would make it route the message by them.
-func carryOver(to amqp.Table, from map[string]any, most int) {
-	left := most
+func carryOver(to amqp.Table, from map[string]any) {
+	add(to, from, maxForeignHeaders)
+}
+
+// add does so for as many bytes as are left.
+func add(to amqp.Table, from map[string]any, left int) {
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		switch name {
 		case "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason",
@@ -51,18 +95,6 @@ func carryOver(to amqp.Table, from map[string]any, most int) {
 			to[name] = value
 		}
 	}
-}
-
-// maxHeaders returns how many bytes of headers may be carried over on any of the
-// connections for publishing.
-func (b *Broker) maxHeaders() int {
-	most := maxForeignHeaders
-	for _, c := range b.publish {
-		if frame := c.Limits().FrameSize; frame > 0 {
-			most = min(most, frame/2)
-		}
-	}
-	return most
 }
 
 // headerSize returns at least as many bytes as the value needs in a frame.

@@ -6,23 +6,26 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
-
-	"lanekeeper/pkg/devstack/devtest"
 )
 
-// Headers are carried over as far as the frame that was agreed on has room.
-func TestHeadersFitIntoTheFrame(t *testing.T) {
+// Headers that do not fit into the frames of a connection leave out what is
+// not ours.
+func TestHeadersFitIntoAFrame(t *testing.T) {
 	t.Parallel()
-	from := map[string]any{"large": strings.Repeat("x", 3000), "small": "y"}
-	for most, want := range map[int]amqp.Table{
-		maxForeignHeaders: {"large": from["large"], "small": "y"},
-		4096 / 2:          {"small": "y"},
-	} {
-		to := amqp.Table{}
-		carryOver(to, from, most)
-		require.Equal(t, want, to)
+	ours := amqp.Table{HeaderReason: "invalid_payload", HeaderError: strings.Repeat("e", 500), HeaderAttempts: int64(1)}
+	all := amqp.Table{"a": "small", "b": strings.Repeat("b", 3000), "c": amqp.Table{"d": strings.Repeat("d", 20_000)}}
+	for name, value := range ours {
+		all[name] = value
 	}
-	b, _ := running(t, devtest.RabbitMQ(t))
-	require.Equal(t, 128<<10, b.publish[0].Limits().FrameSize)
-	require.Equal(t, maxForeignHeaders, b.maxHeaders())
+	for size, others := range map[int][]string{0: {"a", "b", "c"}, 128 << 10: {"a", "b", "c"}, 8192: {"a", "b"}, 4096: {"a"}} {
+		got := fitting(all, size)
+		require.Len(t, got, len(ours)+len(others), size)
+		for _, name := range others {
+			require.Equal(t, all[name], got[name], size)
+		}
+		for name, value := range ours {
+			require.Equal(t, value, got[name], size)
+		}
+	}
+	require.Nil(t, fitting(nil, 4096))
 }

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/rabbitmq"
 )
@@ -145,7 +143,7 @@ func (l *lane) run(ctx context.Context) {
 			session = l.serve(ctx, served)
 			if session == nil {
 				l.current.Store(nil)
-				served.close(ctx)
+				served.close()
 			} else {
 				retiring.Go(func() { served.retire(ctx) })
 			}
@@ -219,15 +217,15 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 		return nil, fmt.Errorf("open channel: %w", errors.Join(err, pause(ctx)))
 	}
 	s := &laneSession{
-		lane: l, session: session, channel: ch, leave: release,
+		lane: l, session: session, channel: ch, leave: release, frameSize: session.FrameSize(),
 		closed:   closing(ch),
-		returns:  ch.NotifyReturn(make(chan amqp.Return, returnBuffer)),
+		returns:  ch.NotifyReturn(returnBuffer),
 		silent:   make(chan struct{}),
 		returned: make(map[label]int),
 		tallies:  make(map[string]*tally),
 	}
-	if _, err := rabbitmq.Call(openCtx, func() (struct{}, error) { return struct{}{}, ch.Confirm(false) }, nil); err != nil {
-		s.close(ctx)
+	if err := ch.Confirm(openCtx); err != nil {
+		s.close()
 		return nil, fmt.Errorf("set confirm mode: %w", errors.Join(err, pause(ctx)))
 	}
 	return s, nil
@@ -235,7 +233,7 @@ func (l *lane) open(ctx context.Context) (*laneSession, error) {
 
 // openChannel opens a channel on the session, or where the broker allows that
 // no more, on a spare connection, and returns what gives its place back.
-func (l *lane) openChannel(ctx context.Context, session *rabbitmq.Session) (*rabbitmq.Session, *amqp.Channel, func(), error) {
+func (l *lane) openChannel(ctx context.Context, session *rabbitmq.Session) (*rabbitmq.Session, *rabbitmq.Channel, func(), error) {
 	at, err := l.room.take(ctx, false)
 	if err != nil {
 		return nil, nil, nil, err
@@ -419,7 +417,9 @@ func write(r *request, s *laneSession) (through, usable bool) {
 			return false, true
 		}
 		p := &r.parcels[r.given]
-		confirm, err := s.channel.PublishWithDeferredConfirm(p.exchange, p.key, true, false, p.message)
+		message := p.message
+		message.Headers = fitting(message.Headers, s.frameSize)
+		confirm, err := s.channel.Publish(p.exchange, p.key, &message)
 		if err != nil {
 			s.release(t)
 			r.fail(fmt.Errorf("publish: %w", err))

@@ -33,10 +33,12 @@ const (
 type laneSession struct {
 	lane    *lane
 	session *rabbitmq.Session
-	channel *amqp.Channel
+	channel *rabbitmq.Channel
 	leave   func() // gives back its place among what the broker allows
-	closed  <-chan struct{}
-	returns chan amqp.Return
+	// frameSize bounds the headers of what is published.
+	frameSize int
+	closed    <-chan struct{}
+	returns   <-chan amqp.Return
 	// silent is closed when the channel was replaced because it confirms
 	// nothing any more: nobody needs to wait for it.
 	silent chan struct{}
@@ -118,9 +120,9 @@ func (h handle) abandon(of *parcel) {
 
 // closing returns what is closed when the channel is: by the broker, by the
 // client, or with its connection.
-func closing(ch *amqp.Channel) <-chan struct{} {
+func closing(ch *rabbitmq.Channel) <-chan struct{} {
 	closed := make(chan struct{})
-	reasons := ch.NotifyClose(make(chan *amqp.Error, 1))
+	reasons := ch.NotifyClose()
 	go func() {
 		defer close(closed)
 		for range reasons { //nolint:revive // the library closes it in the end
@@ -146,12 +148,12 @@ func (s *laneSession) retire(ctx context.Context) {
 		}
 		break
 	}
-	s.close(ctx)
+	s.close()
 }
 
 // close closes the channel. Nobody may publish on it any more.
-func (s *laneSession) close(ctx context.Context) {
-	rabbitmq.CloseChannel(ctx, s.channel)
+func (s *laneSession) close() {
+	s.channel.Close()
 	s.leave()
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/pkg/rabbitmq"
 )
@@ -156,9 +155,9 @@ func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 // does not answer it within 30 s, or is just not running; the messages may be
 // gone then, or not.
 func (b *Broker) purge(ctx context.Context, name string) (int64, error) {
-	var purged int // who gave up does not read it: the answer may still come
-	err := b.change(ctx, func(ch *amqp.Channel) (err error) {
-		purged, err = ch.QueuePurge(name, false)
+	var purged int
+	err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
+		purged, err = ch.QueuePurge(ctx, name)
 		return err
 	})
 	if err != nil {

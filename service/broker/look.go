@@ -19,11 +19,21 @@ const lookTimeout = 20 * time.Second
 // consumers it has, whoever they belong to, those included that wait to become
 // the active one. A queue that is not there has none of both.
 func (b *Broker) look(ctx context.Context, name string) (q amqp.Queue, there bool, err error) {
-	return look(ctx, func(ctx context.Context, work func(*amqp.Channel) error) error {
+	return look(ctx, func(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 		return b.pool.ask(ctx, name, func(begin func() func()) error {
-			return b.topology(ctx, func(ch *amqp.Channel) error {
-				defer begin()()
-				return work(ch)
+			return b.topology(ctx, func(ch *rabbitmq.Channel) error {
+				answered := begin()
+				err := work(ch)
+				if ctx.Err() == nil {
+					answered()
+					return err
+				}
+				go func() { // ends with the session at the latest
+					<-ch.Done()
+					answered()
+				}()
+				ch.Close() // when it was answered
+				return err
 			})
 		})
 	}, name)
@@ -31,18 +41,18 @@ func (b *Broker) look(ctx context.Context, name string) (q amqp.Queue, there boo
 
 // lookOn is look on this session.
 func lookOn(ctx context.Context, s *rabbitmq.Session, name string) (q amqp.Queue, there bool, err error) {
-	run := func(ctx context.Context, work func(*amqp.Channel) error) error { return onChannel(ctx, s, work) }
+	run := func(ctx context.Context, work func(*rabbitmq.Channel) error) error { return onChannel(ctx, s, work) }
 	return look(ctx, run, name)
 }
 
 // look needs a channel from run that nobody else uses: where there is no such
 // queue, the broker closes it.
-func look(ctx context.Context, run func(context.Context, func(*amqp.Channel) error) error, name string) (amqp.Queue, bool, error) {
+func look(ctx context.Context, run func(context.Context, func(*rabbitmq.Channel) error) error, name string) (amqp.Queue, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	var found amqp.Queue // who gave up does not read it: the answer may still come
-	err := run(ctx, func(ch *amqp.Channel) (err error) {
-		found, err = ch.QueueDeclarePassive(name, true, false, false, false, nil)
+	var found amqp.Queue
+	err := run(ctx, func(ch *rabbitmq.Channel) (err error) {
+		found, err = ch.QueueDeclarePassive(ctx, name)
 		return err
 	})
 	switch {

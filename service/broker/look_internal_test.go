@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/pkg/rabbitmq"
 )
 
 // running returns a Broker that runs until the test ends, and the id of a
@@ -53,8 +54,9 @@ func TestLook(t *testing.T) {
 
 	require.NoError(t, b.DeclareQueues(ctx, id))
 	require.True(t, works(ctx, b.control.Session(), id))
-	require.NoError(t, b.topology(ctx, func(ch *amqp.Channel) error {
-		return ch.PublishWithContext(ctx, "", name, true, false, amqp.Publishing{DeliveryMode: amqp.Persistent})
+	require.NoError(t, b.topology(ctx, func(ch *rabbitmq.Channel) error {
+		_, err := ch.Publish("", name, &amqp.Publishing{DeliveryMode: amqp.Persistent})
+		return err
 	}))
 	sees := func(messages, consumers int) {
 		t.Helper()

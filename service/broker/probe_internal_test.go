@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/pkg/rabbitmq"
 )
 
 // shortProbe is far shorter than what a busy machine may take.
@@ -39,7 +40,7 @@ func TestASlowBrokerIsNotTakenForAStuckQueue(t *testing.T) {
 	defer stop()
 	require.False(t, works(slow, session, id), "it hangs")
 	server.Resume()
-	require.NoError(t, ch.Close())
+	ch.Close()
 	require.Eventually(t, func() bool { return b.prober.probe(ctx, id, probeTimeout) == nil }, 30*time.Second, 100*time.Millisecond)
 	require.True(t, works(ctx, session, id), "it works again")
 }
@@ -52,8 +53,9 @@ func TestAQueueWithMessagesIsNotDeleted(t *testing.T) {
 	require.NoError(t, b.DeclareQueues(ctx, id))
 	session := b.control.Session()
 	require.True(t, works(ctx, session, id))
-	require.NoError(t, b.topology(ctx, func(ch *amqp.Channel) error {
-		return ch.PublishWithContext(ctx, "", QueueName(id), true, false, amqp.Publishing{DeliveryMode: amqp.Persistent})
+	require.NoError(t, b.topology(ctx, func(ch *rabbitmq.Channel) error {
+		_, err := ch.Publish("", QueueName(id), &amqp.Publishing{DeliveryMode: amqp.Persistent})
+		return err
 	}))
 	require.Eventually(t, func() bool { return !works(ctx, session, id) }, 30*time.Second, 50*time.Millisecond)
 }

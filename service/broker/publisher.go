@@ -26,6 +26,8 @@ const (
 	HeaderError        = "x-error"
 	HeaderAttempts     = "x-attempts"
 	HeaderDeadLetterID = "x-dead-letter-id"
+	// HeaderBuried is when it died, in Unix milliseconds.
+	HeaderBuried = "x-buried-ms"
 	// HeaderAttempt counts the transmissions of a message that comes back
 	// from a retry tier.
 	HeaderAttempt = "x-attempt"
@@ -40,7 +42,7 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	for i, m := range batch {
 		parcels[i] = parcel{key: QueueName(m.TenantID), message: amqp.Publishing{
 			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
-			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent,
+			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
 	}
@@ -86,14 +88,26 @@ func (b *Broker) enter(batch []domain.Outgoing) (leave func(), open bool) {
 // domain.Publisher. Headers of its own that are too large are left out.
 func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 	p := parcel{exchange: DeadExchange, key: DeadLetterQueueName(letter.TenantID), message: amqp.Publishing{
-		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(),
-		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter, b.maxHeaders()),
+		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(), ContentEncoding: shortText(letter.Encoding()),
+		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
 	}}
 	if p.message.MessageId == "" {
 		p.message.MessageId = letter.ID.String() // returns are matched by it
 	}
 	return b.published(letter.TenantID, b.send(ctx, []parcel{p})[0])
 }
+
+// shortText returns what fits into a property that is a short text; the library
+// ends the connection for anything longer.
+func shortText(s string) string {
+	if len(s) > maxShortText {
+		return ""
+	}
+	return s
+}
+
+// maxShortText is in bytes.
+const maxShortText = 255
 
 // Retry publishes a delivery to the retry tier for its attempt; see
 // domain.Publisher.
@@ -103,7 +117,7 @@ func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Deliver
 	if !d.Published.IsZero() {
 		headers[HeaderPublished] = d.Published.UnixMilli()
 	}
-	carryOver(headers, d.Headers, b.maxHeaders())
+	carryOver(headers, d.Headers)
 	p := parcel{
 		exchange: tiers[max(0, min(attempt, len(tiers))-1)].name, key: QueueName(tenantID),
 		message: amqp.Publishing{

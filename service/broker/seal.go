@@ -87,8 +87,8 @@ func (s *sealer) share(ctx context.Context, work func(context.Context) error) er
 func (b *Broker) seal(ctx context.Context) error {
 	return b.sealer.share(ctx, func(ctx context.Context) error {
 		var name string
-		err := b.change(ctx, func(ch *amqp.Channel) (err error) {
-			name, err = declareSeal(ch)
+		err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
+			name, err = declareSeal(ctx, ch)
 			return err
 		})
 		if rabbitmq.IsPreconditionFailed(err) {
@@ -116,9 +116,9 @@ func (b *Broker) deleteSeals(ctx context.Context, fresh string) {
 }
 
 // declareSeal declares a quorum queue with a name that was never used.
-func declareSeal(ch *amqp.Channel) (name string, err error) {
+func declareSeal(ctx context.Context, ch *rabbitmq.Channel) (name string, err error) {
 	name = sealPrefix + uuid.NewString()
-	_, err = ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-queue-type": string(Quorum), "x-expires": int64(sealExpires)})
+	err = ch.QueueDeclare(ctx, name, amqp.Table{"x-queue-type": string(Quorum), "x-expires": int64(sealExpires)})
 	if err != nil {
 		return "", fmt.Errorf("declare queue %s: %w", name, err)
 	}
@@ -127,12 +127,12 @@ func declareSeal(ch *amqp.Channel) (name string, err error) {
 
 // sealSession is seal for a session that nobody else has yet.
 func sealSession(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *amqp.Channel) error {
-		name, err := declareSeal(ch)
+	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error {
+		name, err := declareSeal(ctx, ch)
 		if err != nil {
 			return err
 		}
-		if _, err := ch.QueueDelete(name, false, false, false); err != nil {
+		if _, err := ch.QueueDelete(ctx, name); err != nil {
 			return fmt.Errorf("delete queue %s: %w", name, err)
 		}
 		return nil
@@ -142,17 +142,17 @@ func sealSession(ctx context.Context, s *rabbitmq.Session) error {
 // control makes a quorum queue, consumes and deletes it: what a broker can do
 // whose queues work.
 func control(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *amqp.Channel) error {
-		name, err := declareSeal(ch)
+	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error {
+		name, err := declareSeal(ctx, ch)
 		if err != nil {
 			return err
 		}
-		deliveries, err := ch.Consume(name, "", true, false, false, false, nil)
+		deliveries, err := ch.Consume(ctx, name, "", true)
 		if err != nil {
 			return fmt.Errorf("consume %s: %w", name, err)
 		}
 		go discard(deliveries) // until the channel is closed, a moment later
-		if _, err = ch.QueueDelete(name, false, false, false); err != nil {
+		if _, err = ch.QueueDelete(ctx, name); err != nil {
 			return fmt.Errorf("delete queue %s: %w", name, err)
 		}
 		return nil

@@ -15,12 +15,12 @@ import (
 // session that publishes begins with it: publishing to an exchange that does
 // not exist would close the channel for everybody on it.
 func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, makeExchanges)
+	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) })
 }
 
-func makeExchanges(ch *amqp.Channel) error {
+func makeExchanges(ctx context.Context, ch *rabbitmq.Channel) error {
 	for _, e := range sharedExchanges() {
-		if err := ch.ExchangeDeclare(e.name, e.kind, true, false, false, false, e.arguments); err != nil {
+		if err := ch.ExchangeDeclare(ctx, e.name, e.kind, e.arguments); err != nil {
 			return fmt.Errorf("declare exchange %s: %w", e.name, err)
 		}
 	}
@@ -71,10 +71,7 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 			return err
 		}
 		fresh = fresh || !there
-		err = onChannel(ctx, s, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
-			return err
-		})
+		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
 		if rabbitmq.IsPreconditionFailed(err) {
 			// It exists with other arguments, or there is no room for it.
 			if _, there, lookErr := lookOn(ctx, s, name); there || lookErr != nil {
@@ -84,7 +81,7 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		if err != nil {
 			return fmt.Errorf("declare queue %s: %w", name, err)
 		}
-		err = onChannel(ctx, s, func(ch *amqp.Channel) error { return ch.QueueBind(name, "", bindings[name], false, nil) })
+		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, "", bindings[name]) })
 		if err != nil {
 			return fmt.Errorf("bind queue %s: %w", name, err)
 		}
@@ -129,12 +126,12 @@ func (b *Broker) mendShared(ctx context.Context) error {
 	if session == nil {
 		return nil // it begins with declaring everything
 	}
-	if err := b.topology(ctx, makeExchanges); err != nil {
+	if err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) }); err != nil {
 		return err
 	}
-	err := b.topology(ctx, func(ch *amqp.Channel) error {
+	err := b.topology(ctx, func(ch *rabbitmq.Channel) error {
 		for name, exchange := range sharedBindings() {
-			if err := ch.QueueBind(name, "", exchange, false, nil); err != nil {
+			if err := ch.QueueBind(ctx, name, "", exchange); err != nil {
 				return fmt.Errorf("bind queue %s: %w", name, err)
 			}
 		}

@@ -91,29 +91,31 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", err)
 	}
-	deliveries, err := rabbitmq.Call(ctx, func() (<-chan amqp.Delivery, error) {
-		if err := ch.Qos(prefetch, 0, false); err != nil {
-			return nil, fmt.Errorf("set prefetch: %w", err)
-		}
-		in, err := ch.Consume(queue, tag, false, false, false, false, nil)
-		if err != nil {
-			return nil, fmt.Errorf("consume %s: %w", queue, err)
-		}
-		return in, nil
-	}, nil)
-	if err != nil {
-		rabbitmq.CloseChannel(ctx, ch)
-		return nil, err
-	}
 	s := &subscription{
 		channel:   ch,
-		failed:    ch.NotifyClose(make(chan *amqp.Error, 1)),
-		cancelled: ch.NotifyCancel(make(chan string, 1)),
+		failed:    ch.NotifyClose(),
+		cancelled: ch.NotifyCancel(),
 		out:       make(chan domain.Delivery, prefetch),
 		closing:   make(chan struct{}), ended: make(chan struct{}),
 	}
+	deliveries, err := consume(ctx, ch, queue, tag, prefetch)
+	if err != nil {
+		ch.Close()
+		return nil, err
+	}
 	go s.pump(deliveries)
 	return s, nil
+}
+
+func consume(ctx context.Context, ch *rabbitmq.Channel, queue, tag string, prefetch int) (<-chan amqp.Delivery, error) {
+	if err := ch.Qos(ctx, prefetch); err != nil {
+		return nil, fmt.Errorf("set prefetch: %w", err)
+	}
+	deliveries, err := ch.Consume(ctx, queue, tag, false)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s: %w", queue, err)
+	}
+	return deliveries, nil
 }
 
 // subscription is one consumer on a channel of its own. Its pump goroutine
@@ -121,9 +123,9 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 // the prefetch: reading the library's channel directly makes batches of one.
 // Only the pump closes that channel.
 type subscription struct {
-	channel   *amqp.Channel
-	failed    chan *amqp.Error
-	cancelled chan string
+	channel   *rabbitmq.Channel
+	failed    <-chan *amqp.Error
+	cancelled <-chan string
 	out       chan domain.Delivery
 	closing   chan struct{}
 	ended     chan struct{}
@@ -191,7 +193,7 @@ func (s *subscription) Ack(tag uint64, multiple bool) error {
 func (s *subscription) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
-		rabbitmq.CloseChannel(context.Background(), s.channel)
+		s.channel.Close()
 		s.release()
 	})
 	select {
@@ -208,9 +210,17 @@ func delivery(d amqp.Delivery) domain.Delivery {
 		published = time.UnixMilli(ms)
 	}
 	return domain.Delivery{
-		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Headers: d.Headers,
-		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers),
+		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
+		Redelivered: d.Redelivered, Published: published, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
 	}
+}
+
+// refusal is for messages whose headers the library could not read.
+func refusal(headers amqp.Table) domain.Refusal {
+	if why := text(headers[rabbitmq.HeaderUnreadable]); why != "" {
+		return domain.Refusal{Reason: domain.ReasonInvalidHeaders, Error: bounded(why)}
+	}
+	return domain.Refusal{}
 }
 
 // attempt reads how often a message was transmitted. Whoever may publish to

@@ -94,7 +94,7 @@ func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) e
 
 // bind binds a queue by its own name.
 func (b *Broker) bind(ctx context.Context, name, exchange string) error {
-	err := b.topology(ctx, func(ch *amqp.Channel) error { return ch.QueueBind(name, name, exchange, false, nil) })
+	err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, name, exchange) })
 	if err == nil {
 		return nil
 	}
@@ -126,10 +126,7 @@ func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.T
 // there is no room, or whose arguments it does not like; only a look tells them
 // apart.
 func (b *Broker) tryDeclare(ctx context.Context, name string, arguments amqp.Table) (differs bool, err error) {
-	err = b.change(ctx, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDeclare(name, true, false, false, false, arguments)
-		return err
-	})
+	err = b.change(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
 	if !rabbitmq.IsPreconditionFailed(err) {
 		return false, err
 	}
@@ -171,9 +168,9 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 // is not found means here that the node it is on is down, and that it will come
 // back with that.
 func (b *Broker) drop(ctx context.Context, name string) (int64, error) {
-	var dropped int // who gave up does not read it: the answer may still come
-	err := b.change(ctx, func(ch *amqp.Channel) (err error) {
-		dropped, err = ch.QueueDelete(name, false, false, false)
+	var dropped int
+	err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
+		dropped, err = ch.QueueDelete(ctx, name)
 		return err
 	})
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/contentcoding"
+	"lanekeeper/pkg/jsonb"
 )
 
 const (
@@ -160,6 +162,9 @@ func (in *intake) pump() {
 	defer close(in.ended)
 	defer close(in.out)
 	for d := range in.Subscription.Deliveries() {
+		if in.takes() {
+			unpack(&d)
+		}
 		if in.take(int64(cap(d.Body)) + overhead) {
 			select {
 			case in.out <- d:
@@ -188,6 +193,27 @@ func (in *intake) take(size int64) bool {
 		close(in.full)
 	}
 	return true
+}
+
+// takes reports whether what comes is still handed on.
+func (in *intake) takes() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return !in.over
+}
+
+// unpack replaces a body that is packed by what is in it, so that it is weighed
+// as what it takes. What cannot be unpacked is refused and stays as it came.
+func unpack(d *domain.Delivery) {
+	if d.Encoding == "" || d.Refusal.Reason != "" {
+		return
+	}
+	body, err := contentcoding.Decode(d.Encoding, d.Body, jsonb.MaxSize)
+	if err != nil {
+		d.Refusal = domain.Refusal{Reason: domain.ReasonInvalidPayload, Error: err.Error()}
+		return
+	}
+	d.Body, d.Encoding = body, ""
 }
 
 // fullMean returns the mean size of what was held when it got too much.

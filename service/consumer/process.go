@@ -36,6 +36,10 @@ func (c *consumer) process(ctx context.Context, chunk []domain.Delivery, next fu
 	}
 	for i := range chunk {
 		d := &chunk[i]
+		if d.Refusal.Reason != "" {
+			bury(d, d.Refusal.Reason, d.Refusal.Error)
+			continue
+		}
 		if err := jsonb.Check(d.Body); err != nil {
 			bury(d, domain.ReasonInvalidPayload, err.Error())
 			continue
@@ -119,7 +123,7 @@ func (c *consumer) letterID(d *domain.Delivery) uuid.UUID {
 func (c *consumer) deadLetter(d *domain.Delivery, reason domain.DeadLetterReason, text string) domain.DeadLetter {
 	return domain.DeadLetter{
 		ID: c.letterID(d), TenantID: c.tenant, MessageID: d.MessageID,
-		Body: d.Body, Headers: d.Headers, Reason: reason,
+		Body: d.Body, Headers: domain.LetterHeaders(d), Reason: reason,
 		Error: strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""), Attempts: 1,
 	}
 }

@@ -216,7 +216,7 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 	batch := make([]domain.Outgoing, len(letters))
 	for i := range letters {
 		l := &letters[i]
-		batch[i] = domain.Outgoing{ID: l.ID, TenantID: r.tenantID, MessageID: l.MessageID, Body: l.Body}
+		batch[i] = domain.Outgoing{ID: l.ID, TenantID: r.tenantID, MessageID: l.MessageID, Body: l.Body, Encoding: l.Encoding()}
 	}
 	var confirmed []int64
 	var errs error

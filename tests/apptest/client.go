@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -52,6 +53,17 @@ func (c *Client) At(url string) *Client {
 	other := *c
 	other.url = new(atomic.Pointer[string])
 	other.setURL(url)
+	return &other
+}
+
+// From returns a client that calls from another address of this machine, such
+// as 127.0.0.2.
+func (c *Client) From(address string) *Client {
+	other := *c
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	transport := &http.Transport{MaxIdleConnsPerHost: 100, DialContext: dialer.DialContext}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	other.http = &http.Client{Transport: transport, Timeout: answerLimit}
 	return &other
 }
 

@@ -64,6 +64,7 @@ type Process struct {
 	t                      testing.TB
 	databaseURL, brokerURL string
 	environment            []string
+	fileLimit              int // 0 for that of the test
 	cmd                    *exec.Cmd
 	ended                  chan struct{} // closed when the process has ended
 	err                    error         // written before that
@@ -79,6 +80,12 @@ func StartProcess(t testing.TB, environment ...string) *Process {
 // StartProcessOn is StartProcess on these servers.
 func StartProcessOn(t testing.TB, databaseURL, brokerURL string, environment ...string) *Process {
 	t.Helper()
+	p := newProcess(t, databaseURL, brokerURL, environment)
+	p.Start()
+	return p
+}
+
+func newProcess(t testing.TB, databaseURL, brokerURL string, environment []string) *Process {
 	p := &Process{
 		Client: newClient(t), Backstage: newBackstage(t, databaseURL, brokerURL),
 		t: t, databaseURL: databaseURL, brokerURL: brokerURL, environment: environment,
@@ -88,6 +95,14 @@ func StartProcessOn(t testing.TB, databaseURL, brokerURL string, environment ...
 			p.Kill()
 		}
 	})
+	return p
+}
+
+// StartProcessWithFiles is StartProcess with a limit of open files.
+func StartProcessWithFiles(t testing.TB, limit int, environment ...string) *Process {
+	t.Helper()
+	p := newProcess(t, devtest.Postgres(t), devtest.RabbitMQ(t), environment)
+	p.fileLimit = limit
 	p.Start()
 	return p
 }
@@ -96,6 +111,9 @@ func StartProcessOn(t testing.TB, databaseURL, brokerURL string, environment ...
 func (p *Process) Start() {
 	p.t.Helper()
 	cmd := exec.Command(Program(p.t)) //nolint:gosec,noctx // our own program, ended by Kill
+	if p.fileLimit > 0 {
+		cmd = exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d && exec %s", p.fileLimit, Program(p.t))) //nolint:gosec,noctx // the same
+	}
 	cmd.Env = append(os.Environ(), "APP_PORT=0", "APP_HOST=127.0.0.1", "LOG_FORMAT=json", "LOG_LEVEL=info",
 		"DATABASE_URL="+p.databaseURL, "RABBITMQ_URL="+p.brokerURL)
 	cmd.Env = append(cmd.Env, p.environment...)

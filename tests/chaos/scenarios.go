@@ -4,7 +4,7 @@ import "fmt"
 
 // scenarios returns all of them, in the order in which they run.
 func scenarios(n figures) []scenario {
-	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f from POST to stored within 2x", n.others, 100*n.quantile)
+	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f of POST to 202, POST to stored and GET /messages within 2x", n.others, 100*n.quantile)
 	return []scenario{
 		{
 			name: "broker-kill", fault: fmt.Sprintf("kill -9 the broker %d times during %d publications to %d tenants", n.brokerKills, n.publications, n.tenants),
@@ -108,6 +108,22 @@ func scenarios(n figures) []scenario {
 		{
 			name: "noisy-endpoint", fault: "one tenant whose endpoint takes messages from 100 workers and never answers",
 			must: p99, run: noisyEndpoint, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+		},
+		{
+			name: "give-up-storm", fault: fmt.Sprintf("%d clients change, stop and start a tenant of their own without a pause", stormers),
+			must: p99 + ", no connection lost", run: giveUpStorm, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+		},
+		{
+			name: "unreadable-header", fault: "somebody puts messages on one tenant's queues whose headers the client library cannot read",
+			must: p99 + fmt.Sprintf(", no connection lost, all of them dead letters within %v, what is behind them stored", unreadableLimit), run: unreadableHeader,
+		},
+		{
+			name: "slow-readers", fault: fmt.Sprintf("%d clients that ask for ten messages of 1 MB and read nothing", slowReaders),
+			must: p99 + fmt.Sprintf("; the service takes at most %d MiB", slowMemory>>20), run: slowReadersScenario,
+		},
+		{
+			name: "stuck-uploads", fault: fmt.Sprintf("%d clients that send all of a batch of 16 MiB but its last bytes", stuckUploads),
+			must: p99 + fmt.Sprintf("; the service takes at most %d MiB", slowMemory>>20), run: stuckUploadsScenario,
 		},
 		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",

@@ -70,7 +70,7 @@ func streamRedisKill(ctx context.Context, st *stage) error {
 		return err
 	}
 	kills := 0
-	err = st.within(ctx, maxRedisRatio, p, st.measure, func(ctx context.Context, meanwhile func() error) error {
+	err = st.within(ctx, bounds{stored: maxRedisRatio}, p, st.measure, func(ctx context.Context, meanwhile func() error) error {
 		return whileIn(meanwhile, func(quit <-chan struct{}) error {
 			for {
 				redis.Kill()
