@@ -124,8 +124,11 @@ func TestUserWithFewChannels(t *testing.T) {
 	require.GreaterOrEqual(t, len(tenants), 8, "there is room for some")
 	requireNothingHalfMade(t, app, tenants)
 	requireServed(t, app, tenants, 1)
-	app.Delete(tenants[0])
-	tenants = tenants[1:]
+	const gone = 4 // it may have found out meanwhile that there was a little less room
+	for _, tenant := range tenants[:gone] {
+		app.Delete(tenant)
+	}
+	tenants = tenants[gone:]
 	apptest.Await(t, apptest.Long, func() error {
 		id, err := app.TryCreate(t.Context(), "in its place")
 		if err == nil {

@@ -273,8 +273,12 @@ func (r *room) awaitSettled(ctx context.Context, full bool) {
 		session.Close()
 		again = rabbitmq.IsNotAllowed(err)
 	}
+	wait := roomSettle
+	if !full { // then there is room for as many as were tried
+		wait /= 5
+	}
 	select {
-	case <-time.After(roomSettle):
+	case <-time.After(wait):
 	case <-ctx.Done():
 	}
 }
