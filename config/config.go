@@ -78,6 +78,9 @@ type Log struct {
 type RabbitMQ struct {
 	// URL may list several brokers of one cluster, separated by commas.
 	URL string
+	// ManagementURL is the broker's HTTP API, from which policies are read; ""
+	// for none. Without a user in it, that of URL is used.
+	ManagementURL string
 	// QueueType and DeadLetterQueueType are quorum or classic.
 	QueueType           string
 	DeadLetterQueueType string

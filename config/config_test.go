@@ -86,7 +86,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5, PublishRate: 6,
 		DataDir: "d", ShutdownTimeout: 5 * time.Second,
 		Log:      Log{"debug", "json"},
-		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "classic", "quorum", 13, 3},
+		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "https://m", "classic", "quorum", 13, 3},
 		Database: Database{"postgres://c/d", "postgresql:///d?host=/run", 6, false},
 		Redis:    Redis{"rediss://e/0"},
 		Metrics:  Metrics{false, 8},

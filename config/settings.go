@@ -48,6 +48,7 @@ func (c *Config) settings() []setting {
 		{key: "log.level", value: &c.Log.Level, check: oneOf(&c.Log.Level, "debug", "info", "warn", "error")},
 		{key: "log.format", value: &c.Log.Format, check: oneOf(&c.Log.Format, "text", "json")},
 		{key: "rabbitmq.url", value: &c.RabbitMQ.URL, location: true, check: c.checkBrokers},
+		{key: "rabbitmq.management_url", value: &c.RabbitMQ.ManagementURL, location: true, check: c.checkManagement},
 		{key: "rabbitmq.queue_type", value: &c.RabbitMQ.QueueType, check: oneOf(&c.RabbitMQ.QueueType, "quorum", "classic")},
 		{key: "rabbitmq.dead_letter_queue_type", value: &c.RabbitMQ.DeadLetterQueueType, check: oneOf(&c.RabbitMQ.DeadLetterQueueType, "classic", "quorum")},
 		{key: "rabbitmq.file_limit", value: &c.RabbitMQ.FileLimit, check: between(&c.RabbitMQ.FileLimit, 0, 1_000_000_000)},
@@ -142,6 +143,13 @@ func (c *Config) checkBrokers() error {
 		return nil
 	}
 	return checkBrokerURLs(c.RabbitMQ.URL)
+}
+
+func (c *Config) checkManagement() error {
+	if c.RabbitMQ.ManagementURL != "" && c.RabbitMQ.URL == "" {
+		return errors.New("needs rabbitmq.url")
+	}
+	return location(&c.RabbitMQ.ManagementURL, "http", "https")()
 }
 
 func (c *Config) checkDatabase() error {

@@ -201,3 +201,15 @@ type DeadLetterQueues interface {
 	// nil once confirmed.
 	Revive(ctx context.Context, tenantID uuid.UUID, d Delivery) error
 }
+
+// BrokerReason returns why the broker itself put the letter there, as its
+// header x-death says of the last time; "" for one that was put there otherwise.
+func (l *DeadLetter) BrokerReason() string {
+	deaths, _ := l.Headers["x-death"].([]any)
+	if len(deaths) == 0 {
+		return ""
+	}
+	death, _ := deaths[0].(map[string]any)
+	reason, _ := death["reason"].(string)
+	return reason
+}

@@ -56,6 +56,10 @@ const (
 	ErrRejected Kind = "rejected"
 )
 
+// ErrNoCapacity: a server that is there allows no more of something. It is the
+// cause of an ErrUnavailable, for those who decide whether to wait for it.
+const ErrNoCapacity Kind = "no capacity"
+
 // FieldError tells what is wrong with one field.
 type FieldError struct {
 	// Pointer is the JSON pointer of the field (RFC 6901), or the name of a
@@ -91,6 +95,17 @@ func Wrap(cause error, kind Kind, code, message string) *Error {
 // WithFields returns an ErrInvalid error that names the offending fields.
 func WithFields(fields ...FieldError) *Error {
 	return &Error{Kind: ErrInvalid, Code: "invalid_fields", Message: "Some fields are not valid.", Fields: fields}
+}
+
+// NoCapacity returns an ErrUnavailable with code "broker_capacity" that is an
+// ErrNoCapacity as well, and hides cause from the caller. It may be nil.
+func NoCapacity(cause error, message string) *Error {
+	if cause == nil {
+		cause = ErrNoCapacity
+	} else {
+		cause = fmt.Errorf("%w: %w", ErrNoCapacity, cause)
+	}
+	return Wrap(cause, ErrUnavailable, "broker_capacity", message)
 }
 
 // After sets RetryAfter and returns the error itself.

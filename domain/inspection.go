@@ -40,3 +40,23 @@ type PartitionInspector interface {
 	// (true) or not.
 	ListPartitions(ctx context.Context) (map[uuid.UUID]bool, error)
 }
+
+// ShortenedQueue is a queue whose messages go away by a policy of the broker
+// before they are stored or looked at.
+type ShortenedQueue struct {
+	// TenantID is zero for a queue that all tenants share.
+	TenantID uuid.UUID
+	Queue    string
+	// Setting and Value are what does it, such as message-ttl, and Policy names
+	// the policies that apply.
+	Setting, Value string
+	Policy         string
+}
+
+// BrokerDeaths is how many of a tenant's dead letters that are recorded, and not
+// replayed, the broker itself put there for a reason.
+type BrokerDeaths struct {
+	TenantID uuid.UUID
+	Reason   string
+	Count    int64
+}

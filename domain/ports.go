@@ -101,6 +101,9 @@ type IdempotencyRepository interface {
 	// carried out. A claim that has taken the place of an expired one of them
 	// is left alone.
 	ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []ConfirmedKey) error
+	// ReleaseKey forgets the claim that was granted this id and was not carried
+	// out, so that the key can be claimed anew.
+	ReleaseKey(ctx context.Context, scope uuid.UUID, key ConfirmedKey) error
 	// DeleteExpiredKeys deletes at most limit expired keys and returns how
 	// many there were.
 	DeleteExpiredKeys(ctx context.Context, limit int) (int, error)
@@ -155,6 +158,9 @@ type Topology interface {
 	// empty is deleted and declared again, so only one process at a time may
 	// call it for a tenant.
 	DeclareQueues(ctx context.Context, tenantID uuid.UUID) error
+	// CheckQueues returns nil when both queues are there, and binds them again
+	// if somebody has taken that away; ErrNotFound when one is missing.
+	CheckQueues(ctx context.Context, tenantID uuid.UUID) error
 	// DeleteQueues deletes the tenant's queues and returns how many messages
 	// were dropped with its main queue.
 	DeleteQueues(ctx context.Context, tenantID uuid.UUID) (discarded int64, err error)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"lanekeeper/domain"
@@ -168,6 +169,26 @@ func (s *Store) deleteDeadLetters(ctx context.Context, tenantID uuid.UUID, last 
 			return total, err
 		}
 	}
+}
+
+// brokerDeathsSQL reads what the broker wrote into messages that it put there.
+const brokerDeathsSQL = `
+SELECT tenant_id, headers #>> '{x-death,0,reason}' AS death, count(*) AS count
+FROM dead_letters
+WHERE replayed_at IS NULL AND headers #>> '{x-death,0,reason}' IN ('expired', 'maxlen')
+GROUP BY tenant_id, death
+ORDER BY tenant_id, death`
+
+// ListBrokerDeaths returns how many dead letters that are not replayed the
+// broker put there because they were too old, or because there were too many.
+// It reads all dead letters: it is for a doctor, not for a service.
+func (s *Store) ListBrokerDeaths(ctx context.Context) ([]domain.BrokerDeaths, error) {
+	rows, err := s.general.Query(ctx, brokerDeathsSQL)
+	if err != nil {
+		return nil, translate(err, "list deaths by the broker")
+	}
+	deaths, err := pgx.CollectRows(rows, pgx.RowToStructByPos[domain.BrokerDeaths])
+	return deaths, translate(err, "list deaths by the broker")
 }
 
 // storableText returns s with everything replaced that text cannot hold.

@@ -126,6 +126,18 @@ func (s *Store) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []domain.
 	return translate(err, "confirm idempotency keys")
 }
 
+const releaseKeySQL = `
+DELETE FROM idempotency WHERE scope = $1 AND key = $2 AND resource_id = $3 AND NOT confirmed`
+
+// ReleaseKey implements domain.IdempotencyRepository.
+func (s *Store) ReleaseKey(ctx context.Context, scope uuid.UUID, key domain.ConfirmedKey) error {
+	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{scope}, func(on session) error {
+		_, err := on.Exec(ctx, releaseKeySQL, scope, key.Key, key.ID)
+		return err
+	})
+	return translate(err, "release idempotency key")
+}
+
 const deleteExpiredKeysSQL = `
 DELETE FROM idempotency
 WHERE ctid = ANY (ARRAY(

@@ -61,7 +61,9 @@ func TestPackedBodies(t *testing.T) {
 		require.NoError(t, w.Close())
 		return packed.Bytes()
 	}
-	gzipped := func(body string) []byte { return pack(body, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }) }
+	gzipped := func(body string) []byte {
+		return pack(body, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
+	}
 	zlibbed := pack(`{"n":2}`, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
 	bomb := gzipped(strings.Repeat(" ", 64<<20))
 	app.PutAll(apptest.QueueName(tenant), []amqp.Publishing{

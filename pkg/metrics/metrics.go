@@ -45,6 +45,9 @@ type Metrics struct {
 	endToEnd    prometheus.Histogram
 	requests    *prometheus.HistogramVec
 	// streamsDropped counts streams whose clients did not read.
+	deaths    *prometheus.CounterVec
+	shortened *prometheus.GaugeVec
+
 	streamsDropped prometheus.Counter
 	http           httpMetrics
 	byOutcome      cache[string, prometheus.Counter]
@@ -102,6 +105,14 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "http_request_seconds", Buckets: seconds(),
 			Help: "Time HTTP requests take, by route.",
 		}, []string{"route", "method", "status"}),
+		deaths: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "broker_deaths_total",
+			Help: "Dead letters collected that the broker itself put there, by its reason.",
+		}, []string{"reason"}),
+		shortened: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "shortened_queues",
+			Help: "Queues whose messages go away by a policy of the broker, by its setting; only with rabbitmq.management_url.",
+		}, []string{"setting"}),
 		streamsDropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "stream_dropped_total",
 			Help: "Realtime streams that were ended because their client did not read.",
@@ -111,7 +122,7 @@ func New(o Options) *Metrics {
 	m.consumers = &consumers{tenants: m.tenants}
 	m.registry.MustRegister(
 		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
-		m.http.connectionsEnded, m.http.bodiesRefused,
+		m.http.connectionsEnded, m.http.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handlerCache = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
@@ -174,6 +185,25 @@ func (m *Metrics) ObserveRequest(route, method string, status int, seconds float
 	m.byRequest.get(key, func() prometheus.Observer {
 		return m.requests.WithLabelValues(key.route, key.method, strconv.Itoa(key.status))
 	}).Observe(seconds)
+}
+
+// AddBrokerDeath counts a dead letter that the broker itself put there.
+func (m *Metrics) AddBrokerDeath(reason string) {
+	switch reason { // anybody who may publish may have written it
+	case "expired", "maxlen", "rejected", "delivery_limit":
+	default:
+		reason = "other"
+	}
+	m.deaths.WithLabelValues(reason).Inc()
+}
+
+// SetShortenedQueues takes how many queues have a policy with a setting by
+// which messages go away, by setting; nil when that is not known.
+func (m *Metrics) SetShortenedQueues(bySetting map[string]int) {
+	m.shortened.Reset()
+	for setting, n := range bySetting {
+		m.shortened.WithLabelValues(setting).Set(float64(n))
+	}
 }
 
 // RegisterConsumers sets the function that tells how the consumers are doing.

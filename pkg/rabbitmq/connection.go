@@ -2,16 +2,16 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-)
 
-// reportEvery is how often the log tells that a broker is still tried for.
-const reportEvery = time.Minute
+	"lanekeeper/pkg/logger"
+)
 
 // Options configure a Connection.
 type Options struct {
@@ -23,6 +23,9 @@ type Options struct {
 	// Setup runs on every new session before anybody gets it, for instance to
 	// declare exchanges. An error drops the session. It may be nil.
 	Setup func(ctx context.Context, s *Session) error
+	// Lost is told why a session ended that was live. It must not block, and
+	// may be nil.
+	Lost func(err error)
 }
 
 // Connection keeps one session to the broker alive while Run runs:
@@ -36,7 +39,11 @@ type Connection struct {
 
 	mu      sync.Mutex
 	session *Session
-	changed chan struct{} // closed and replaced with every change of session
+	// failure is why the last try to connect failed; nil while there is a
+	// session, and before the first.
+	failure error
+	limits  Limits        // of the last session; zero before the first
+	changed chan struct{} // closed and replaced with every change of these
 }
 
 // NewConnection returns a Connection that is away until Run runs.
@@ -70,6 +77,36 @@ func (c *Connection) Await(ctx context.Context) (*Session, error) {
 	}
 }
 
+// AwaitAllowed is Await for who wants to know at once when the broker is there
+// and refuses the connection, for instance because its virtual host may have no
+// more: then the error is the broker's.
+func (c *Connection) AwaitAllowed(ctx context.Context) (*Session, error) {
+	for {
+		c.mu.Lock()
+		session, failure, changed := c.session, c.failure, c.changed
+		c.mu.Unlock()
+		switch {
+		case session != nil:
+			return session, nil
+		case refused(failure):
+			return nil, fmt.Errorf("connect: %w", failure)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the broker: %w", ctx.Err())
+		}
+	}
+}
+
+// Limits returns those of the last session; zero before the first. It is safe
+// for concurrent use.
+func (c *Connection) Limits() Limits {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limits
+}
+
 // Run dials, and redials with jittered backoff from 200 ms to 5 s, until ctx
 // ends; then it closes the session and returns. Call it once.
 func (c *Connection) Run(ctx context.Context) {
@@ -79,14 +116,12 @@ func (c *Connection) Run(ctx context.Context) {
 	}
 	wait.Reset()
 	log := c.options.Log.With(slog.String("connection", c.options.Name))
-	var reported time.Time
-	last := ""
+	var failures logger.Recurring
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		session, err := c.open(ctx, attempt)
 		if err != nil {
-			reason := Explain(err)
-			if ctx.Err() == nil && (reason != last || time.Since(reported) > reportEvery) {
-				reported, last = time.Now(), reason
+			c.set(nil, err)
+			if reason := Explain(err); ctx.Err() == nil && failures.Due(reason+Reason(err), time.Now()) {
 				reportFailure(ctx, log, reason, err)
 			}
 			select {
@@ -95,15 +130,17 @@ func (c *Connection) Run(ctx context.Context) {
 			}
 			continue
 		}
-		c.set(session)
+		c.set(session, nil)
 		log.InfoContext(ctx, "broker connected", slog.Uint64("epoch", session.Epoch))
-		reported, last = time.Time{}, ""
 		select {
 		case <-session.Done():
 			log.WarnContext(ctx, "broker connection lost", slog.Uint64("epoch", session.Epoch), slog.Any("error", session.Err()))
+			if c.options.Lost != nil {
+				c.options.Lost(session.Err())
+			}
 		case <-ctx.Done():
 		}
-		c.set(nil)
+		c.set(nil, nil)
 		session.Close()
 		// A broker that accepts and drops must not be dialled in a hot loop.
 		select {
@@ -132,22 +169,47 @@ func (c *Connection) open(ctx context.Context, attempt int) (*Session, error) {
 		return nil, err
 	}
 	session := newSession(conn, socket, uint64(attempt)+1) //nolint:gosec // counts attempts from 0
-	if c.options.Setup == nil {
-		return session, nil
-	}
-	setupCtx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
-	defer cancel()
-	if err := c.options.Setup(setupCtx, session); err != nil {
+	if err := c.setUp(ctx, session); err != nil {
 		session.Close()
 		return nil, fmt.Errorf("set up session: %w", err)
 	}
 	return session, nil
 }
 
-func (c *Connection) set(s *Session) {
+func (c *Connection) setUp(ctx context.Context, s *Session) error {
+	if err := s.Limits().check(); err != nil {
+		return err
+	}
+	if c.options.Setup == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
+	defer cancel()
+	return c.options.Setup(ctx, s)
+}
+
+func (c *Connection) set(s *Session, failure error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session = s
+	c.session, c.failure = s, failure
+	if s != nil {
+		c.limits = s.Limits()
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
+}
+
+// Open opens one session, on the first of the options' brokers that takes it.
+// It ends with Close, or when it breaks; nothing opens it again.
+func Open(ctx context.Context, o Options) (*Session, error) {
+	c := NewConnection(o)
+	var failures []error
+	for attempt := range o.URLs {
+		session, err := c.open(ctx, attempt)
+		if err == nil {
+			return session, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, errors.Join(failures...)
 }

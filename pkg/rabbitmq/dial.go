@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,11 +79,29 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn,
 		},
 	}
 	config.Properties.SetClientConnectionName(name)
-	conn, err := amqp.DialConfig(rawURL, config)
+	conn, err := amqp.DialConfig(boundHeartbeat(rawURL), config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
 	}
 	return conn, socket, nil
+}
+
+// boundHeartbeat returns the URL without a heartbeat that is longer than ours,
+// or none at all, which the library would prefer to the configured one. Then
+// nobody would notice for as long that the broker is gone.
+func boundHeartbeat(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL // the library says what is wrong with it
+	}
+	query := u.Query()
+	seconds, err := strconv.Atoi(query.Get("heartbeat"))
+	if err != nil || seconds > 0 && time.Duration(seconds)*time.Second <= heartbeat {
+		return rawURL
+	}
+	query.Del("heartbeat")
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // host returns the part of an AMQP URL that may be logged.

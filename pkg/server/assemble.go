@@ -62,7 +62,7 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
 	p.readiness = &readiness{
-		broker: p.broker.State, files: p.capacity.Use,
+		broker: p.broker.State, files: p.capacity.Use, consumers: p.refusedConsumers,
 		pings: map[string]func(context.Context) error{"database": p.store.Ping},
 	}
 	p.watchRedis(redis)
@@ -75,9 +75,10 @@ func (p *parts) assembleBroker() error {
 	if o.URLs, err = rabbitmq.SplitURLs(p.config.RabbitMQ.URL); err != nil {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
-	o.Replica, o.Log = p.replica, p.log
+	o.Replica, o.Log, o.QueueMissing = p.replica, p.log, p.kick
 	p.broker = broker.New(o)
-	return nil
+	p.shortened, err = shortenedQueues(p.config)
+	return err
 }
 
 // brokerOptions returns what the configuration says of queues and channels.
@@ -109,7 +110,7 @@ func (p *parts) assembleFleet(address string) {
 		Reaches:     func() bool { return p.broker.State() != broker.Away },
 		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
 	})
-	p.capacity = newCapacity(p.config, p.store.CountTenants, p.fleet.Size)
+	p.capacity = newCapacity(p.config, p.store.CountTenants, p.fleet.Size, p.broker.Admit)
 }
 
 // assembleConsumers builds what takes messages from the queues to where they
@@ -139,7 +140,7 @@ func (p *parts) collector() *consumer.Collector {
 		return nil
 	}
 	return consumer.NewCollector(consumer.CollectorOptions{
-		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
+		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick, Died: p.metrics.AddBrokerDeath,
 	})
 }
 

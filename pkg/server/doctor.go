@@ -52,8 +52,13 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 	if err := b.AwaitReady(patient); err != nil {
 		return err //nolint:wrapcheck // says what is wrong
 	}
+	shortened, err := shortenedQueues(c)
+	if err != nil {
+		return err
+	}
 	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{
-		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil),
+		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil, nil),
+		Shortened: shortened, Deaths: store.ListBrokerDeaths,
 	}), *fix, out)
 }
 

@@ -60,7 +60,10 @@ type parts struct {
 	fleet       *fleet.Fleet
 	follower    *tenant.Follower
 	capacity    *tenant.Capacity
-	bodies      *budget.Memory
+	// shortened asks for policies that make messages go away; nil when nobody can
+	// be asked.
+	shortened func(context.Context) ([]domain.ShortenedQueue, error)
+	bodies    *budget.Memory
 
 	connectionEvents *connectionEvents
 	closeRedis       func() error
@@ -104,6 +107,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letters.RunJanitor(ctx) })
+		wg.Go(func() { p.watchPolicies(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}
@@ -192,6 +196,18 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 		}
 	}
 	return stats
+}
+
+// refusedConsumers returns how many of the consumers of this process the
+// broker's limits keep from subscribing, and how many there are.
+func (p *parts) refusedConsumers() (refused, all int) {
+	statuses := p.manager.Snapshot()
+	for i := range statuses {
+		if statuses[i].Refused {
+			refused++
+		}
+	}
+	return refused, len(statuses)
 }
 
 // consumerStatuses tells in the words of the domain what the manager says of

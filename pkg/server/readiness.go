@@ -30,6 +30,9 @@ type readiness struct {
 	// files tells how many open files the broker needs; nil when nobody knows
 	// how many it may have.
 	files func(context.Context) (domain.FileUse, error)
+	// consumers returns how many tenants are to be consumed here, and how many of
+	// those the broker's limits keep from it; nil when nobody knows.
+	consumers func() (refused, all int)
 }
 
 // check returns a word for the state, whether requests should come, and how
@@ -38,7 +41,7 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 	state := r.broker()
 	details = map[string]string{"broker": string(state)}
 	status = "ready"
-	if r.ask(ctx, details) {
+	if r.ask(ctx, details) || r.noteConsumers(details) {
 		status = "degraded"
 	}
 	switch {
@@ -89,4 +92,18 @@ func (r *readiness) askFiles(ctx context.Context, note func(name, word string, b
 		return // that the database is away is told already
 	}
 	note("broker_files", fmt.Sprintf("%d of %d", use.Need, use.Limit), use.NearlyFull())
+}
+
+// noteConsumers adds what is known of consumers that the broker refuses. What
+// is published to their tenants is accepted and kept, so requests should go on
+// coming, but nobody stores it.
+func (r *readiness) noteConsumers(details map[string]string) (degraded bool) {
+	if r.consumers == nil {
+		return false
+	}
+	refused, all := r.consumers()
+	if refused > 0 {
+		details["consumers"] = fmt.Sprintf("%d of %d refused by the limits of the broker", refused, all)
+	}
+	return refused > 0
 }

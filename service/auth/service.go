@@ -53,7 +53,7 @@ type Options struct {
 	// Clock tells the time that tokens speak of, which is the same for all who
 	// issue and verify them; nil is Now.
 	Clock func() time.Time
-	Log *slog.Logger
+	Log   *slog.Logger
 }
 
 // Fixed returns a source of secrets that are known from the start.

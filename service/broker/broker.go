@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"lanekeeper/domain"
 	"lanekeeper/pkg/rabbitmq"
 )
@@ -27,17 +29,24 @@ type Options struct {
 	// PublishChannels is the number of channels to publish on.
 	PublishChannels int
 	Log             *slog.Logger
+	// QueueMissing is told of tenants whose queue was published to and is not
+	// there; it must not block. It may be nil.
+	QueueMissing func(tenantID uuid.UUID)
 }
 
 // Broker implements domain.Publisher, domain.Topology and domain.Subscriber.
 // It owns one connection for topology, one for trying queues out, two for
-// publishing, and as many for consuming as 500 channels each ask for. It is safe for
-// concurrent use.
+// publishing, and as many for consuming as 500 channels each ask for, or as the
+// broker allows on one; besides, a few for a moment where one may break. It is
+// safe for concurrent use.
 type Broker struct {
 	options     Options
 	control     *rabbitmq.Connection
-	idle        chan idleChannel // of the control connection
+	pool        *topologyPool // of the control connection
+	changes     *changes
+	room        *room
 	publish     []*rabbitmq.Connection
+	spare       *subscribers // for publishing channels that find no room on those
 	lanes       []*lane
 	quarantine  *quarantine
 	isolation   []*lane
@@ -62,32 +71,47 @@ const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), quarantine: newQuarantine(), idle: make(chan idleChannel, idleChannels)}
+	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), quarantine: newQuarantine()}
+	b.room = newRoom(func(ctx context.Context) (*rabbitmq.Session, error) { return b.open(ctx, "room") }, o.Log)
+	b.pool = newTopologyPool(b.room)
+	b.changes = newChanges(func(ctx context.Context) (*rabbitmq.Session, error) { return b.open(ctx, "change") }, b.room, o.Log)
 	b.control = b.connection("control", b.declareShared)
 	for i := range min(publishConnections, o.PublishChannels) {
 		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
 	}
+	b.spare = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
+		return b.connection(fmt.Sprintf("publish-spare-%d", n), declareExchanges)
+	})
 	for i := range o.PublishChannels {
-		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], o.Log, b.quarantine))
+		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], b.spare, b.room, o.Log, b.quarantine))
 	}
-	b.isolation = b.quarantine.lanes(b.publish, o.Log)
-	b.subscribers = newSubscribers(func(n int) *rabbitmq.Connection {
+	b.isolation = b.quarantine.lanes(b.publish, b.spare, b.room, o.Log)
+	b.subscribers = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("consume-%d", n), nil)
 	})
-	b.letters = newSubscribers(func(n int) *rabbitmq.Connection {
+	b.letters = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("letters-%d", n), nil)
 	})
-	b.prober = newProber(newSubscribers(func(n int) *rabbitmq.Connection {
+	b.prober = newProber(newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
 		return b.connection(fmt.Sprintf("probe-%d", n), nil)
-	}))
+	}), b.room)
 	return b
 }
 
 func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.Session) error) *rabbitmq.Connection {
-	return rabbitmq.NewConnection(rabbitmq.Options{
-		URLs: b.options.URLs, Log: b.options.Log, Setup: setup,
+	return rabbitmq.NewConnection(b.connectionOptions(role, setup))
+}
+
+func (b *Broker) connectionOptions(role string, setup func(context.Context, *rabbitmq.Session) error) rabbitmq.Options {
+	return rabbitmq.Options{
+		URLs: b.options.URLs, Log: b.options.Log, Setup: setup, Lost: b.room.lost,
 		Name: "lanekeeper " + b.options.Replica + " " + role,
-	})
+	}
+}
+
+// open opens a session that nothing opens again.
+func (b *Broker) open(ctx context.Context, role string) (*rabbitmq.Session, error) {
+	return rabbitmq.Open(ctx, b.connectionOptions(role, nil)) //nolint:wrapcheck // says what failed
 }
 
 // Run keeps the connections alive until ctx ends, and returns when all of
@@ -98,6 +122,7 @@ func (b *Broker) Run(ctx context.Context) {
 	wg.Go(func() { b.control.Run(ctx) })
 	wg.Go(func() { b.keepShared(ctx) })
 	wg.Go(func() { b.prober.pool.run(ctx) })
+	wg.Go(func() { b.changes.run(ctx) })
 	for _, c := range b.publish {
 		wg.Go(func() { c.Run(ctx) })
 	}
@@ -109,6 +134,7 @@ func (b *Broker) Run(ctx context.Context) {
 	}
 	wg.Go(func() { b.subscribers.run(ctx) })
 	wg.Go(func() { b.letters.run(ctx) })
+	wg.Go(func() { b.spare.run(ctx) })
 	wg.Wait()
 }
 
@@ -156,9 +182,4 @@ func (b *Broker) AwaitReady(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func unavailable(cause error) *domain.Error {
-	return domain.Wrap(cause, domain.ErrUnavailable, "broker_unavailable",
-		"The message broker cannot be reached; try again shortly.").After(retryAfter)
 }

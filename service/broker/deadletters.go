@@ -42,16 +42,10 @@ func (b *Broker) DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64
 func (b *Broker) SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, letterSubscribeTimeout)
 	defer cancel()
-	c, err := b.letters.acquire(ctx, false)
+	sub, err := b.subscribeOn(ctx, b.letters, channelUse{queue: DeadLetterQueueName(tenantID), tag: tag, prefetch: prefetch})
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("get connection: %w", err))
-	}
-	sub, err := subscribe(ctx, c.connection, DeadLetterQueueName(tenantID), tag, prefetch)
-	if err != nil {
-		b.letters.release(c)
 		return nil, subscribeError(err)
 	}
-	sub.release = func() { b.letters.release(c) }
 	return sub, nil
 }
 
@@ -131,7 +125,7 @@ func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delive
 	if p.message.MessageId == "" {
 		p.message.MessageId = uuid.NewString() // returns are matched by it
 	}
-	return publishError(b.send(ctx, []parcel{p})[0])
+	return b.published(tenantID, b.send(ctx, []parcel{p})[0])
 }
 
 // diedByLimit tells whether the broker put a message there because it came

@@ -6,9 +6,10 @@ import "lanekeeper/domain"
 // open files, its tenants' queues included.
 func (o Options) Footprint() domain.Footprint {
 	// One for topology, one for trying queues out, those for publishing, and
-	// one for dead letters.
+	// one for dead letters; for a moment those for changes of queues, and one to
+	// try for more channels.
 	f := domain.Footprint{
-		ConnectionsPerReplica: 3 + min(publishConnections, o.PublishChannels), TenantsPerConnection: channelsPerConnection,
+		ConnectionsPerReplica: 3 + changesAtATime + 1 + min(publishConnections, o.PublishChannels), TenantsPerConnection: channelsPerConnection,
 	}
 	if o.QueueType == Quorum {
 		f.QuorumPerTenant++

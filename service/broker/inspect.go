@@ -9,7 +9,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/domain"
-	"lanekeeper/pkg/rabbitmq"
 )
 
 var _ domain.QueueInspector = (*Broker)(nil)
@@ -44,12 +43,14 @@ func (b *Broker) inspect(ctx context.Context, name string, arguments amqp.Table)
 	case !there:
 		return domain.QueueMissing, nil
 	}
-	err = b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
+	differs, err := b.tryDeclare(ctx, name, arguments)
 	switch {
-	case rabbitmq.IsPreconditionFailed(err):
-		return domain.QueueDiffers, nil
+	case errors.Is(err, errNoRoom):
+		return domain.QueueMissing, nil // it went meanwhile
 	case err != nil:
 		return "", unavailable(fmt.Errorf("inspect queue %s: %w", name, err))
+	case differs:
+		return domain.QueueDiffers, nil
 	}
 	return domain.QueueReady, nil
 }
@@ -68,7 +69,7 @@ func (b *Broker) ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error {
 	case q.Consumers > 0:
 		return unavailable(errConsumed)
 	}
-	if _, err := b.drop(ctx, name); err != nil && !rabbitmq.IsNotFound(err) {
+	if _, err := b.drop(ctx, name); err != nil {
 		return unavailable(err)
 	}
 	return b.declareMain(ctx, tenantID)

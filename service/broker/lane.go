@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -62,6 +62,9 @@ const (
 // channel only once it is needed.
 type lane struct {
 	connection *rabbitmq.Connection
+	spare      *subscribers // connections for when that has no number for a channel
+	room       *room
+	failures   logger.Recurring // of opening; one opens at a time
 	log        *slog.Logger
 	quarantine *quarantine
 	isolation  bool
@@ -72,9 +75,9 @@ type lane struct {
 	waiting    atomic.Int64 // number of parked requests
 }
 
-func newLane(c *rabbitmq.Connection, log *slog.Logger, q *quarantine) *lane {
+func newLane(c *rabbitmq.Connection, spare *subscribers, r *room, log *slog.Logger, q *quarantine) *lane {
 	return &lane{
-		connection: c, log: log, quarantine: q,
+		connection: c, spare: spare, room: r, log: log, quarantine: q,
 		requests: make(chan *request, laneQueue),
 		wake:     make(chan struct{}, 1),
 		parked:   parking{requests: make(map[string][]*request)},
@@ -139,7 +142,7 @@ func (l *lane) run(ctx context.Context) {
 			session = l.serve(ctx, served)
 			if session == nil {
 				l.current.Store(nil)
-				served.channel.Close()
+				served.close()
 			} else {
 				retiring.Go(func() { served.retire(ctx) })
 			}
@@ -160,7 +163,7 @@ func (l *lane) opening(ctx context.Context) <-chan *laneSession {
 		defer close(opened)
 		if s, err := l.open(ctx); err == nil {
 			opened <- s
-		} else if ctx.Err() == nil {
+		} else if ctx.Err() == nil && l.failures.Due(rabbitmq.Reason(err), time.Now()) {
 			l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
 		}
 	}()
@@ -199,32 +202,6 @@ func (l *lane) refuseQueued() {
 			return
 		}
 	}
-}
-
-func (l *lane) open(ctx context.Context) (*laneSession, error) {
-	session, err := l.connection.Await(ctx)
-	if err != nil {
-		return nil, err
-	}
-	openCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	ch, err := session.Channel(openCtx)
-	if err != nil {
-		return nil, fmt.Errorf("open channel: %w", errors.Join(err, pause(ctx)))
-	}
-	s := &laneSession{
-		lane: l, session: session, channel: ch, frameSize: session.FrameSize(),
-		closed:   closing(ch),
-		returns:  ch.NotifyReturn(returnBuffer),
-		silent:   make(chan struct{}),
-		returned: make(map[label]int),
-		tallies:  make(map[string]*tally),
-	}
-	if err := ch.Confirm(openCtx); err != nil {
-		ch.Close()
-		return nil, fmt.Errorf("set confirm mode: %w", errors.Join(err, pause(ctx)))
-	}
-	return s, nil
 }
 
 // pause keeps a failing opening from being tried again in a hot loop.

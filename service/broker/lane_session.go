@@ -34,6 +34,7 @@ type laneSession struct {
 	lane    *lane
 	session *rabbitmq.Session
 	channel *rabbitmq.Channel
+	leave   func() // gives back its place among what the broker allows
 	// frameSize bounds the headers of what is published.
 	frameSize int
 	closed    <-chan struct{}
@@ -147,7 +148,13 @@ func (s *laneSession) retire(ctx context.Context) {
 		}
 		break
 	}
+	s.close()
+}
+
+// close closes the channel. Nobody may publish on it any more.
+func (s *laneSession) close() {
 	s.channel.Close()
+	s.leave()
 }
 
 func (s *laneSession) awaited() bool {

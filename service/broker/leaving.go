@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -122,29 +123,45 @@ func (b *Broker) empty(ctx context.Context, tenantID uuid.UUID) (int64, error) {
 		if err != nil || !there {
 			return purged, err
 		}
-		found := 0
-		err = b.topology(ctx, func(ch *rabbitmq.Channel) error {
-			n, err := ch.QueuePurge(ctx, QueueName(tenantID))
-			found = n
-			return err
-		})
-		if err != nil {
-			return purged, fmt.Errorf("purge queue: %w", err)
+		found, err := b.purge(ctx, QueueName(tenantID))
+		failed := rabbitmq.IsInternalError(err)
+		if err != nil && !failed && ctx.Err() == nil {
+			return purged, err
 		}
-		purged += int64(found)
-		if found == 0 && !busy && (q.Consumers == 0 || time.Since(begun) > returnTimeout) {
+		purged += found
+		if err == nil && found == 0 && !busy && (q.Consumers == 0 || time.Since(begun) > returnTimeout) {
 			return purged, nil
 		}
 		wait := settleEvery
-		if found > 0 && !first {
-			wait = quietTime // somebody still publishes
+		if found > 0 && !first || failed {
+			wait = quietTime // somebody still publishes, or the queue does not answer
 		}
 		first = false
 		again.Reset(wait)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
+			if err != nil {
+				b.options.Log.WarnContext(ctx, "queue cannot be emptied, deleting it as it is: the number of messages that are discarded with it may not be exact",
+					slog.String("queue", QueueName(tenantID)), slog.Any("error", err))
+			}
 			return purged, nil // what is still to come is left to the delete
 		}
 	}
+}
+
+// purge removes all messages that are ready and returns how many there were.
+// RabbitMQ ends the connection with 541 INTERNAL_ERROR when the queue's leader
+// does not answer it within 30 s, or is just not running; the messages may be
+// gone then, or not.
+func (b *Broker) purge(ctx context.Context, name string) (int64, error) {
+	var purged int
+	err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
+		purged, err = ch.QueuePurge(ctx, name)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("purge queue %s: %w", name, err)
+	}
+	return int64(purged), nil
 }

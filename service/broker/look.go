@@ -19,7 +19,24 @@ const lookTimeout = 20 * time.Second
 // consumers it has, whoever they belong to, those included that wait to become
 // the active one. A queue that is not there has none of both.
 func (b *Broker) look(ctx context.Context, name string) (q amqp.Queue, there bool, err error) {
-	return look(ctx, b.topology, name)
+	return look(ctx, func(ctx context.Context, work func(*rabbitmq.Channel) error) error {
+		return b.pool.ask(ctx, name, func(begin func() func()) error {
+			return b.topology(ctx, func(ch *rabbitmq.Channel) error {
+				answered := begin()
+				err := work(ch)
+				if ctx.Err() == nil {
+					answered()
+					return err
+				}
+				go func() { // ends with the session at the latest
+					<-ch.Done()
+					answered()
+				}()
+				ch.Close() // when it was answered
+				return err
+			})
+		})
+	}, name)
 }
 
 // lookOn is look on this session.

@@ -57,6 +57,7 @@ var (
 // prober knows which queues were consumed since their last failure.
 type prober struct {
 	pool *subscribers // runs the connections
+	room *room
 
 	mu     sync.Mutex
 	line   *probeLine              // for new probes; nil until the next one
@@ -85,9 +86,9 @@ type probeLine struct {
 	retired    bool // guarded by prober.mu
 }
 
-func newProber(pool *subscribers) *prober {
+func newProber(pool *subscribers, r *room) *prober {
 	return &prober{
-		pool: pool, proven: make(map[uuid.UUID]time.Time), past: make(map[uuid.UUID]past), strikes: make(map[uuid.UUID]int),
+		pool: pool, room: r, proven: make(map[uuid.UUID]time.Time), past: make(map[uuid.UUID]past), strikes: make(map[uuid.UUID]int),
 		memory: newMemory(),
 	}
 }
@@ -223,12 +224,22 @@ func (p *prober) take(ctx context.Context) (*probeLine, error) {
 func (p *prober) join() (line *probeLine, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.line != nil && p.line.users >= p.most(p.line) {
+		p.line.retired, p.line = true, nil
+	}
 	if p.line == nil {
 		c, _ := p.pool.pick(true)
 		p.line, fresh = &probeLine{connection: c}, true
 	}
 	p.line.users++
 	return p.line, fresh
+}
+
+// channelsPerProbe is how many channels a probe may have open at a time.
+const channelsPerProbe = 3
+
+func (p *prober) most(line *probeLine) int {
+	return max(1, p.pool.most(line.connection)/channelsPerProbe)
 }
 
 func (p *prober) give(line *probeLine, retire bool) {
@@ -248,11 +259,17 @@ func (p *prober) give(line *probeLine, retire bool) {
 
 // try is one probe on a connection.
 func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, limit time.Duration) error {
-	session, err := c.Await(ctx)
+	session, err := c.AwaitAllowed(ctx)
 	if err != nil {
 		return err
 	}
+	at, err := p.room.take(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer at.release()
 	ch, err := session.Channel(ctx)
+	at.settled()
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}

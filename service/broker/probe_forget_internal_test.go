@@ -12,7 +12,7 @@ import (
 // and changes nothing that would be decided by it.
 func TestAProberForgetsQueuesOfOthers(t *testing.T) {
 	t.Parallel()
-	p := newProber(nil)
+	p := newProber(nil, nil)
 	here, gone, unsealedOne := uuid.New(), uuid.New(), uuid.New()
 	for _, id := range []uuid.UUID{here, gone} {
 		p.prove(id)

@@ -102,7 +102,7 @@ func TestWhatMayHoldMessages(t *testing.T) {
 		"one that works and is sealed once more":    {young, func(p *prober, id uuid.UUID) { p.prove(id); p.sealed(id) }, false, true},
 		"one of which nothing is left but the name": {young, func(p *prober, id uuid.UUID) { p.prove(id); p.forget(id) }, false, false},
 	} {
-		p := newProber(nil)
+		p := newProber(nil, nil)
 		tt.seen(p, tt.id)
 		require.Equal(t, tt.want, p.mayHold(tt.id, tt.finished), name)
 	}

@@ -57,7 +57,7 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	defer leave()
 	errs := b.send(ctx, parcels)
 	for i, err := range errs {
-		errs[i] = publishError(err)
+		errs[i] = b.published(batch[i].TenantID, err)
 	}
 	return errs
 }
@@ -94,7 +94,7 @@ func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
 	if p.message.MessageId == "" {
 		p.message.MessageId = letter.ID.String() // returns are matched by it
 	}
-	return publishError(b.send(ctx, []parcel{p})[0])
+	return b.published(letter.TenantID, b.send(ctx, []parcel{p})[0])
 }
 
 // shortText returns what fits into a property that is a short text; the library
@@ -125,7 +125,17 @@ func (b *Broker) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Deliver
 			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
 		},
 	}
-	return publishError(b.send(ctx, []parcel{p})[0])
+	return publishError(b.send(ctx, []parcel{p})[0]) // keepShared looks after the tiers
+}
+
+// published says in the domain's words what became of a publication, and has a
+// queue that is not there made again: a tenant whose consumer is stopped has
+// nobody else who would notice.
+func (b *Broker) published(tenantID uuid.UUID, err error) error {
+	if errors.Is(err, errReturned) && b.options.QueueMissing != nil {
+		b.options.QueueMissing(tenantID)
+	}
+	return publishError(err)
 }
 
 // maxRounds bounds how often a message is published that a channel did not

@@ -59,10 +59,10 @@ func newQuarantine() *quarantine {
 }
 
 // lanes makes the isolation lanes on the given connections. Call it once.
-func (q *quarantine) lanes(connections []*rabbitmq.Connection, log *slog.Logger) []*lane {
+func (q *quarantine) lanes(connections []*rabbitmq.Connection, spare *subscribers, r *room, log *slog.Logger) []*lane {
 	var lanes []*lane
 	for i := range isolationLanes {
-		l := newLane(connections[i%len(connections)], log, q)
+		l := newLane(connections[i%len(connections)], spare, r, log, q)
 		l.isolation = true
 		lanes = append(lanes, l)
 		q.idle <- l

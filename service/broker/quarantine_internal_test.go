@@ -15,7 +15,7 @@ import (
 
 func newTestQuarantine() *quarantine {
 	q := newQuarantine()
-	q.lanes([]*rabbitmq.Connection{nil}, slog.New(slog.DiscardHandler))
+	q.lanes([]*rabbitmq.Connection{nil}, nil, nil, slog.New(slog.DiscardHandler))
 	return q
 }
 

@@ -87,10 +87,13 @@ func (s *sealer) share(ctx context.Context, work func(context.Context) error) er
 func (b *Broker) seal(ctx context.Context) error {
 	return b.sealer.share(ctx, func(ctx context.Context) error {
 		var name string
-		err := b.topology(ctx, func(ch *rabbitmq.Channel) (err error) {
+		err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
 			name, err = declareSeal(ctx, ch)
 			return err
 		})
+		if rabbitmq.IsPreconditionFailed(err) {
+			err = noRoom(err) // nobody has declared it before
+		}
 		if err != nil {
 			return fmt.Errorf("seal queues: %w", err)
 		}

@@ -15,14 +15,16 @@ import (
 // session that publishes begins with it: publishing to an exchange that does
 // not exist would close the channel for everybody on it.
 func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error {
-		for _, e := range sharedExchanges() {
-			if err := ch.ExchangeDeclare(ctx, e.name, e.kind, e.arguments); err != nil {
-				return fmt.Errorf("declare exchange %s: %w", e.name, err)
-			}
+	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) })
+}
+
+func makeExchanges(ctx context.Context, ch *rabbitmq.Channel) error {
+	for _, e := range sharedExchanges() {
+		if err := ch.ExchangeDeclare(ctx, e.name, e.kind, e.arguments); err != nil {
+			return fmt.Errorf("declare exchange %s: %w", e.name, err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 type exchange struct {
@@ -70,7 +72,13 @@ func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
 		}
 		fresh = fresh || !there
 		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
-		if err != nil && !rabbitmq.IsPreconditionFailed(err) {
+		if rabbitmq.IsPreconditionFailed(err) {
+			// It exists with other arguments, or there is no room for it.
+			if _, there, lookErr := lookOn(ctx, s, name); there || lookErr != nil {
+				err = lookErr
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("declare queue %s: %w", name, err)
 		}
 		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, "", bindings[name]) })
@@ -118,7 +126,7 @@ func (b *Broker) mendShared(ctx context.Context) error {
 	if session == nil {
 		return nil // it begins with declaring everything
 	}
-	if err := declareExchanges(ctx, session); err != nil {
+	if err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) }); err != nil {
 		return err
 	}
 	err := b.topology(ctx, func(ch *rabbitmq.Channel) error {

@@ -28,6 +28,9 @@ const (
 func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
+	if err := b.room.refuses(); err != nil {
+		return nil, subscribeError(err)
+	}
 	alone := b.prober.suspect(tenantID)
 	if !alone {
 		b.trust(ctx, tenantID)
@@ -35,19 +38,15 @@ func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, 
 			return nil, subscribeError(err)
 		}
 	}
-	c, err := b.subscribers.acquire(ctx, alone)
+	sub, err := b.subscribeOn(ctx, b.subscribers, channelUse{queue: QueueName(tenantID), tag: tag, prefetch: prefetch, alone: alone, lasting: true})
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("get connection: %w", err))
-	}
-	sub, err := subscribe(ctx, c.connection, QueueName(tenantID), tag, prefetch)
-	if err != nil {
-		b.subscribers.release(c)
-		b.prober.doubt(tenantID)
+		if !errors.Is(err, errNoRoom) {
+			b.prober.doubt(tenantID)
+		}
 		return nil, subscribeError(err)
 	}
 	began := time.Now()
 	b.prober.subscribed(tenantID)
-	sub.release = func() { b.subscribers.release(c) }
 	go func() {
 		<-sub.ended
 		if sub.err != nil {
@@ -84,12 +83,13 @@ func subscribeError(err error) error {
 	return unavailable(err)
 }
 
-func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, prefetch int) (*subscription, error) {
-	session, err := c.Await(ctx)
+func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, prefetch int, p *place) (*subscription, error) {
+	session, err := c.AwaitAllowed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ch, err := session.Channel(ctx)
+	p.settled()
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", err)
 	}

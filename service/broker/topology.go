@@ -41,6 +41,19 @@ func (b *Broker) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 	return b.bind(ctx, name, DeadExchange)
 }
 
+// CheckQueues implements domain.Topology. Binding once more what is bound
+// changes nothing, and fails where the queue is not there.
+func (b *Broker) CheckQueues(ctx context.Context, tenantID uuid.UUID) error {
+	for _, bound := range []struct{ queue, exchange string }{
+		{QueueName(tenantID), ReturnExchange}, {DeadLetterQueueName(tenantID), DeadExchange},
+	} {
+		if err := b.bind(ctx, bound.queue, bound.exchange); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // declareMain declares the tenant's main queue and binds it to where messages
 // come home from the retry tiers.
 func (b *Broker) declareMain(ctx context.Context, tenantID uuid.UUID) error {
@@ -82,22 +95,48 @@ func (b *Broker) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) e
 // bind binds a queue by its own name.
 func (b *Broker) bind(ctx context.Context, name, exchange string) error {
 	err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, name, exchange) })
+	if err == nil {
+		return nil
+	}
+	cause := fmt.Errorf("bind queue %s: %w", name, err)
+	if rabbitmq.IsNotFound(err) { // the queue, or what all tenants share
+		switch _, there, lookErr := b.look(ctx, name); {
+		case lookErr != nil:
+			cause = lookErr
+		case !there:
+			return domain.Wrap(cause, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
+		}
+	}
+	return unavailable(cause)
+}
+
+func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.Table) error {
+	differs, err := b.tryDeclare(ctx, name, arguments)
 	if err != nil {
-		return unavailable(fmt.Errorf("bind queue %s: %w", name, err))
+		return unavailable(fmt.Errorf("declare queue %s: %w", name, err))
+	}
+	if differs {
+		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", slog.String("queue", name))
 	}
 	return nil
 }
 
-func (b *Broker) declareQueue(ctx context.Context, name string, arguments amqp.Table) error {
-	err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
-	if rabbitmq.IsPreconditionFailed(err) {
-		b.options.Log.WarnContext(ctx, "queue exists with other arguments, using it as it is", slog.String("queue", name))
-		return nil
+// tryDeclare declares a queue, and reports whether it exists with other
+// arguments. The broker gives the same answer to that and to a queue for which
+// there is no room, or whose arguments it does not like; only a look tells them
+// apart.
+func (b *Broker) tryDeclare(ctx context.Context, name string, arguments amqp.Table) (differs bool, err error) {
+	err = b.change(ctx, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
+	if !rabbitmq.IsPreconditionFailed(err) {
+		return false, err
 	}
-	if err != nil {
-		return unavailable(fmt.Errorf("declare queue %s: %w", name, err))
+	switch _, there, lookErr := b.look(ctx, name); {
+	case lookErr != nil:
+		return false, lookErr
+	case !there:
+		return false, noRoom(err)
 	}
-	return nil
+	return true, nil
 }
 
 // DeleteQueues deletes the tenant's queues and returns how many messages were
@@ -109,12 +148,12 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 	open := b.traffic.close(tenantID)
 	defer open()
 	discarded, err := b.empty(ctx, tenantID)
-	if err != nil && !rabbitmq.IsNotFound(err) {
+	if err != nil && !rabbitmq.IsNotFound(err) { // somebody else deleted it meanwhile
 		return discarded, unavailable(err)
 	}
 	for _, name := range []string{QueueName(tenantID), DeadLetterQueueName(tenantID)} {
 		n, err := b.drop(ctx, name)
-		if err != nil && !rabbitmq.IsNotFound(err) {
+		if err != nil {
 			return discarded, unavailable(err)
 		}
 		if name == QueueName(tenantID) {
@@ -125,10 +164,12 @@ func (b *Broker) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 }
 
 // drop deletes a queue and returns how many ready messages the broker says
-// went with it.
+// went with it. A queue that does not exist is no error for the broker: that it
+// is not found means here that the node it is on is down, and that it will come
+// back with that.
 func (b *Broker) drop(ctx context.Context, name string) (int64, error) {
 	var dropped int
-	err := b.topology(ctx, func(ch *rabbitmq.Channel) (err error) {
+	err := b.change(ctx, func(ch *rabbitmq.Channel) (err error) {
 		dropped, err = ch.QueueDelete(ctx, name)
 		return err
 	})
@@ -153,62 +194,4 @@ func (b *Broker) depth(ctx context.Context, name string) (int64, error) {
 		return 0, domain.New(domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
 	}
 	return int64(q.Messages), nil
-}
-
-// idleChannels is how many channels are kept for topology work.
-const idleChannels = 8
-
-// idleChannel is an open channel that nobody uses, and its session.
-type idleChannel struct {
-	session *rabbitmq.Session
-	channel *rabbitmq.Channel
-}
-
-// topology runs work on a channel of the control session that nobody else
-// uses meanwhile: an error of the broker closes the channel. After success
-// the channel is kept for the next one.
-func (b *Broker) topology(ctx context.Context, work func(*rabbitmq.Channel) error) error {
-	session := b.control.Session()
-	if session == nil {
-		return rabbitmq.ErrClosed
-	}
-	ch, err := b.topologyChannel(ctx, session)
-	if err != nil {
-		return fmt.Errorf("open channel: %w", err)
-	}
-	if err := work(ch); err != nil {
-		ch.Close()
-		return err
-	}
-	select {
-	case b.idle <- idleChannel{session, ch}:
-	default:
-		ch.Close()
-	}
-	return nil
-}
-
-// topologyChannel takes a kept channel of this session, or opens one. Those
-// of earlier sessions are gone with them.
-func (b *Broker) topologyChannel(ctx context.Context, session *rabbitmq.Session) (*rabbitmq.Channel, error) {
-	for {
-		select {
-		case kept := <-b.idle:
-			if kept.session == session && !kept.channel.IsClosed() {
-				return kept.channel, nil
-			}
-		default:
-			return session.Channel(ctx)
-		}
-	}
-}
-
-// onChannel runs work on a channel made for it.
-func onChannel(ctx context.Context, s *rabbitmq.Session, work func(*rabbitmq.Channel) error) error {
-	ch, err := s.Channel(ctx)
-	if err != nil {
-		return fmt.Errorf("open channel: %w", err)
-	}
-	defer ch.Close()
-	return work(ch)
 }

@@ -44,6 +44,9 @@ type CollectorOptions struct {
 	// QueueMissing is told of tenants whose dead-letter queue does not exist;
 	// it must not block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
+	// Died is told why the broker itself put a letter there, for each that was
+	// recorded; it must not block. It may be nil.
+	Died func(reason string)
 }
 
 // DeadLetterStore records dead letters; see domain.DeadLetterRepository.
@@ -289,6 +292,7 @@ func (l *collection) record(ctx context.Context, letters []domain.DeadLetter, ta
 	switch {
 	case err == nil:
 		c.options.Log.DebugContext(ctx, "dead letters recorded", slog.Int("letters", len(letters)))
+		c.countDeaths(letters)
 		return tags, nil
 	case ctx.Err() != nil, errors.Is(err, domain.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		c.paused.Store(new(time.Now().Add(storePause)))
@@ -307,6 +311,18 @@ func (l *collection) record(ctx context.Context, letters []domain.DeadLetter, ta
 		}
 	}
 	return recorded, nil
+}
+
+// countDeaths tells of those that the broker itself put there.
+func (c *Collector) countDeaths(letters []domain.DeadLetter) {
+	if c.options.Died == nil {
+		return
+	}
+	for i := range letters {
+		if reason := letters[i].BrokerReason(); reason != "" {
+			c.options.Died(reason)
+		}
+	}
 }
 
 func (l *collection) revive(ctx context.Context, d *domain.Delivery, acks *acker) error {

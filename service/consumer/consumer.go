@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/logger"
 )
 
 const (
@@ -66,6 +67,9 @@ type Status struct {
 	Tag         string
 	Since       time.Time
 	LastError   string
+	// Refused tells that the broker is there and does not allow the
+	// subscription.
+	Refused bool
 }
 
 // command is a message on a consumer's control channel; done is closed when
@@ -97,6 +101,9 @@ type consumer struct {
 	patience time.Duration
 	// letters collects the tenant's dead letters; set before the first shift.
 	letters *collection
+	// failures and failed are those of subscribing since it last succeeded.
+	failures logger.Recurring
+	failed   int
 
 	// ---
 	first    chan struct{} // closed after the first attempt to subscribe
@@ -113,6 +120,7 @@ type consumer struct {
 	tag       string
 	since     time.Time
 	lastError string
+	refused   bool // the last error was an ErrNoCapacity
 }
 
 // shared is what all consumers of a manager use.
@@ -226,7 +234,7 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 			_ = sub.Close()
 			continue
 		}
-		c.subscribed(tag, err)
+		c.subscribed(ctx, tag, err)
 		return sub, ctx.Err() == nil || sub != nil
 	}
 }
@@ -265,7 +273,8 @@ func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, er
 	}
 }
 
-func (c *consumer) subscribed(tag string, err error) {
+func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
+	c.logFailure(ctx, err)
 	switch {
 	case err == nil:
 		c.mu.Lock()
@@ -357,42 +366,4 @@ func (c *consumer) sleep(ctx context.Context, d time.Duration) bool {
 			return false
 		}
 	}
-}
-
-// enter moves to another state and notes the error that led there.
-func (c *consumer) enter(s State, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != s {
-		c.state, c.since = s, time.Now()
-	}
-	if err != nil {
-		c.lastError = err.Error()
-	} else if s == Running {
-		c.lastError = ""
-	}
-}
-
-// startError tells a caller of Start how things stand after the first
-// attempt.
-func (c *consumer) startError() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state == Running {
-		return nil
-	}
-	return c.firstErr
-}
-
-// status returns a snapshot.
-func (c *consumer) status() Status {
-	c.mu.Lock()
-	s := Status{TenantID: c.tenant, State: c.state, Tag: c.tag, Since: c.since, LastError: c.lastError}
-	c.mu.Unlock()
-	s.Workers = int(c.workers.Load())
-	if pool := c.pool.Load(); pool != nil {
-		s.Busy = (*pool).Busy()
-	}
-	s.Held, s.Ready = c.held.Load(), c.ready.Load()
-	return s
 }

@@ -109,6 +109,8 @@ func (k *keys) ConfirmKeys(ctx context.Context, scope uuid.UUID, confirmed []dom
 	return nil
 }
 
+func (k *keys) ReleaseKey(context.Context, uuid.UUID, domain.ConfirmedKey) error { return nil }
+
 func (k *keys) DeleteExpiredKeys(context.Context, int) (int, error) { return 0, nil }
 
 // observer remembers what it was told.

@@ -27,6 +27,9 @@ type CapacityOptions struct {
 	Count func(ctx context.Context) (int, error)
 	// Replicas returns how many processes share the broker; nil means one.
 	Replicas func() int
+	// Room returns an ErrNoCapacity when the broker is known to allow no
+	// connection or channel for another consumer; nil asks nobody.
+	Room func(ctx context.Context) error
 }
 
 // Capacity tells whether the broker has room for more tenants. It is safe for
@@ -59,12 +62,17 @@ func (c *Capacity) Admit(ctx context.Context) error {
 	if c == nil {
 		return nil
 	}
+	if c.o.Room != nil {
+		if err := c.o.Room(ctx); err != nil {
+			return err
+		}
+	}
 	use, err := c.use(ctx, 1)
 	if err != nil {
 		return err
 	}
 	if use.Full() {
-		return domain.New(domain.ErrUnavailable, "broker_capacity",
+		return domain.NoCapacity(nil,
 			fmt.Sprintf("The message broker has no room for the queues of another tenant: with it, %d of its %d open files would be needed.", use.Need, use.Limit)).
 			After(capacityRetryAfter)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -42,11 +43,16 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 	if err := s.admit(ctx, t.ID, key.Key != ""); err != nil {
 		return domain.Tenant{}, false, err
 	}
-	if err := s.o.Tenants.InsertTenant(ctx, t); err != nil {
+	if err = s.o.Tenants.InsertTenant(ctx, t); err != nil {
 		return domain.Tenant{}, false, fmt.Errorf("insert tenant: %w", err)
 	}
 	s.o.Directory.Put(t)
-	t = s.provision(ctx, t)
+	reached, err := s.provision(ctx, t)
+	if errors.Is(err, domain.ErrNoCapacity) && sameAttempt(&t, &reached) {
+		s.undo(ctx, p, t.ID, key.Key)
+		return domain.Tenant{}, false, err
+	}
+	t = reached
 	if key.Key != "" {
 		s.confirm(ctx, p, key.Key, t.ID)
 	}
@@ -70,18 +76,52 @@ func (s *Service) admit(ctx context.Context, id uuid.UUID, again bool) error {
 }
 
 // provision waits for the new tenant to be usable and returns it as it is
-// when the time is up.
-func (s *Service) provision(ctx context.Context, t domain.Tenant) domain.Tenant {
+// when the time is up. An ErrNoCapacity says that the broker does not allow it;
+// anything else is left to the reconciler.
+func (s *Service) provision(ctx context.Context, t domain.Tenant) (domain.Tenant, error) {
 	limited, cancel := context.WithTimeout(ctx, createWait)
 	defer cancel()
-	reached, err := s.o.Provisioner.Converge(limited, t.ID)
-	if err != nil {
+	reached, err := s.o.Provisioner.ConvergeNew(limited, t.ID)
+	if reached.ID != t.ID { // it could not even be read
+		reached = t
+	}
+	switch {
+	case errors.Is(err, domain.ErrNoCapacity):
+		s.o.Log.WarnContext(domain.WithTenantID(ctx, t.ID), "the broker has no room for a new tenant", slog.Any("error", err))
+		return reached, err
+	case err != nil:
 		s.leaveToReconciler(ctx, t.ID, err)
 	}
-	if reached.ID != t.ID { // it could not even be read
-		return t
+	return reached, nil
+}
+
+// sameAttempt reports whether the tenant that was reached is the one that this
+// call made, and not one that an earlier call with the same key left, which may
+// hold messages by now.
+func sameAttempt(made, reached *domain.Tenant) bool {
+	return reached.CreatedAt.Sub(made.CreatedAt).Abs() < time.Millisecond
+}
+
+// undo removes a tenant that nobody was told of, and lets its key be used anew.
+// What does not succeed in time is finished by the reconciler.
+func (s *Service) undo(ctx context.Context, p domain.Principal, id uuid.UUID, key string) {
+	ctx, cancel := context.WithTimeout(domain.WithTenantID(context.WithoutCancel(ctx), id), undoWait)
+	defer cancel()
+	t, err := s.o.Tenants.ChangeTenant(ctx, id, func(t *domain.Tenant) error { return t.Transition(domain.TenantDeleting) })
+	if err != nil {
+		// It goes on being provisioned, and works once there is room.
+		s.leaveToReconciler(ctx, id, err)
+		return
 	}
-	return reached
+	s.o.Directory.Put(t)
+	if key != "" {
+		if err := s.o.Keys.ReleaseKey(ctx, p.UserID, domain.ConfirmedKey{Key: key, ID: id}); err != nil {
+			s.o.Log.WarnContext(ctx, "idempotency key of a tenant that was refused could not be released", slog.Any("error", err))
+		}
+	}
+	if _, err := s.o.Reconciler.Await(ctx, id); err != nil {
+		s.leaveToReconciler(ctx, id, err)
+	}
 }
 
 func (s *Service) claim(ctx context.Context, p domain.Principal, key domain.IdempotencyKey, id uuid.UUID) (domain.IdempotencyGrant, error) {

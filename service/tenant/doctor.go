@@ -23,6 +23,12 @@ type DoctorOptions struct {
 	}
 	// Capacity tells how full the broker is; nil says nothing.
 	Capacity *Capacity
+	// Shortened returns the queues whose messages go away by a policy; nil where
+	// that cannot be asked.
+	Shortened func(ctx context.Context) ([]domain.ShortenedQueue, error)
+	// Deaths returns what the broker itself has put to the dead letters for their
+	// age or their number; nil says nothing.
+	Deaths func(ctx context.Context) ([]domain.BrokerDeaths, error)
 }
 
 // Doctor compares what the tenants' rows say with the partitions and queues
@@ -51,6 +57,9 @@ type Finding struct {
 // seems empty is replaced. The error is about examining.
 func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) error {
 	if err := d.examineCapacity(ctx, report); err != nil {
+		return err
+	}
+	if err := d.examinePolicies(ctx, report); err != nil {
 		return err
 	}
 	partitions, err := d.o.Partitions.ListPartitions(ctx)

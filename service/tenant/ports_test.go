@@ -153,6 +153,16 @@ func (p *process) DeclareQueues(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
+func (p *process) CheckQueues(_ context.Context, id uuid.UUID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checks++ // it is no step: nothing crashes there
+	if _, there := p.queues[id]; !there {
+		return domain.New(domain.ErrNotFound, "queue_not_found", "No queue.")
+	}
+	return nil
+}
+
 func (p *process) DeleteQueues(ctx context.Context, id uuid.UUID) (n int64, err error) {
 	err = p.step(ctx, &p.brokerAway, func() error {
 		p.must(p.locked[id] && p.consumed(id) == 0 && p.rows[id].Status == domain.TenantDeleting, "queue deleted at the wrong time")
@@ -331,6 +341,15 @@ func (p *process) ConfirmKeys(ctx context.Context, scope uuid.UUID, keys []domai
 			if name := scope.String() + key.Key; p.keys[name].ID == key.ID {
 				p.confirmed[name] = true
 			}
+		}
+		return nil
+	})
+}
+
+func (p *process) ReleaseKey(ctx context.Context, scope uuid.UUID, key domain.ConfirmedKey) error {
+	return p.step(ctx, &p.databaseAway, func() error {
+		if name := scope.String() + key.Key; p.keys[name].ID == key.ID && !p.confirmed[name] {
+			delete(p.keys, name)
 		}
 		return nil
 	})

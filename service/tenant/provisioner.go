@@ -28,6 +28,10 @@ const (
 	// which is long where an endpoint hangs.
 	readingAtATime  = 16
 	startingAtATime = 16
+	// checkingAtATime is how many tenants' queues are checked at a time, and
+	// checkTimeout is for one of them.
+	checkingAtATime = 4
+	checkTimeout    = 5 * time.Second
 )
 
 // owner tells which tenants have their consumer in this process.
@@ -61,6 +65,7 @@ type Provisioner struct {
 	// These hand out their turns first come, first served.
 	changing, erasing, leaving *semaphore.Weighted
 	reading, starting          *semaphore.Weighted
+	checking                   *semaphore.Weighted
 }
 
 // NewProvisioner returns a Provisioner.
@@ -69,6 +74,7 @@ func NewProvisioner(o ProvisionerOptions) *Provisioner {
 		o: o, changing: semaphore.NewWeighted(changesAtATime), erasing: semaphore.NewWeighted(1),
 		leaving: semaphore.NewWeighted(leavingAtATime),
 		reading: semaphore.NewWeighted(readingAtATime), starting: semaphore.NewWeighted(startingAtATime),
+		checking: semaphore.NewWeighted(checkingAtATime),
 	}
 }
 
@@ -78,6 +84,31 @@ func NewProvisioner(o ProvisionerOptions) *Provisioner {
 // ErrNotFound for an id without a row, ErrUnavailable, and ErrContended when
 // others keep the partition from being erased.
 func (p *Provisioner) Converge(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
+	t, err := p.converge(ctx, id)
+	return t, unlessRefused(err)
+}
+
+// ConvergeNew is Converge for a tenant that somebody has just asked for. That
+// the broker allows no queues for it, or no consumer here, is an ErrNoCapacity:
+// then nobody would store what is published to it.
+func (p *Provisioner) ConvergeNew(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
+	return p.converge(ctx, id)
+}
+
+// unlessRefused drops the error of a consumer that the broker does not allow:
+// it goes on trying by itself, and says so.
+func unlessRefused(err error) error {
+	if errors.Is(err, errNoConsumer) {
+		return nil
+	}
+	return err
+}
+
+// errNoConsumer: the consumer is there and the broker does not let it
+// subscribe.
+var errNoConsumer = errors.New("the consumer cannot subscribe")
+
+func (p *Provisioner) converge(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
 	unlock, err := p.local.lock(ctx, id)
 	if err != nil {
 		return domain.Tenant{}, err
@@ -116,7 +147,7 @@ func (p *Provisioner) Settle(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	return p.settle(ctx, t)
+	return unlessRefused(p.settle(ctx, t))
 }
 
 // settleInTurn is Settle for many tenants at once. It waits for its turns, and
@@ -142,7 +173,27 @@ func (p *Provisioner) settleInTurn(ctx context.Context, id uuid.UUID) error {
 		}
 		defer p.starting.Release(1)
 	}
-	return p.settle(ctx, t)
+	return unlessRefused(p.settle(ctx, t))
+}
+
+// checkInTurn makes sure that the queues of an active tenant are there and
+// bound. ErrNotFound means that it needs Converge; that the broker does not
+// answer says nothing about them.
+func (p *Provisioner) checkInTurn(ctx context.Context, id uuid.UUID) error {
+	if err := p.checking.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a turn: %w", err)
+	}
+	defer p.checking.Release(1)
+	ctx, cancel := context.WithTimeout(domain.WithTenantID(ctx, id), checkTimeout)
+	defer cancel()
+	err := p.o.Topology.CheckQueues(ctx, id)
+	if errors.Is(err, domain.ErrNotFound) {
+		return fmt.Errorf("check queues: %w", err)
+	}
+	if err != nil {
+		p.o.Log.DebugContext(ctx, "queues of the tenant cannot be checked", slog.Any("error", err))
+	}
+	return nil
 }
 
 // owns tells whether the tenant's consumer, if it has one, is to run here.
@@ -206,6 +257,8 @@ func (p *Provisioner) settle(ctx context.Context, t domain.Tenant) error {
 		return nil
 	case ctx.Err() != nil, errors.Is(err, domain.ErrNotFound):
 		return fmt.Errorf("start consumer: %w", err)
+	case errors.Is(err, domain.ErrNoCapacity):
+		return fmt.Errorf("%w: %w", errNoConsumer, err)
 	}
 	p.o.Log.DebugContext(ctx, "consumer is not subscribed yet", slog.Any("error", err))
 	return nil // it goes on trying

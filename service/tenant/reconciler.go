@@ -61,7 +61,10 @@ type Reconciler struct {
 	finished chan finished
 	listed   chan listing
 	work     map[uuid.UUID]*work
-	failing  int // how many of these have pauses
+	// checked is when the queues of tenants were last wanted to be checked. It
+	// belongs to the listing.
+	checked map[uuid.UUID]time.Time
+	failing int // how many of these have pauses
 }
 
 // task is what is to be done for a tenant; a greater one includes the lesser.
@@ -69,6 +72,7 @@ type task uint8
 
 const (
 	nothing task = iota
+	check
 	settle
 	converge
 )
@@ -113,6 +117,7 @@ func NewReconciler(o ReconcilerOptions) *Reconciler {
 		o: o, kicks: make(chan uuid.UUID, kicksKept), notices: make(chan uuid.UUID, kicksKept),
 		surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
 		finished: make(chan finished), listed: make(chan listing), work: make(map[uuid.UUID]*work),
+		checked: make(map[uuid.UUID]time.Time),
 	}
 }
 
@@ -267,9 +272,13 @@ func (r *Reconciler) begin(ctx context.Context, id uuid.UUID, w *work) {
 }
 
 func (r *Reconciler) do(ctx context.Context, id uuid.UUID, t task) outcome {
-	if t == converge {
+	switch t {
+	case converge:
 		reached, err := r.o.Provisioner.Converge(ctx, id)
 		return outcome{reached, err}
+	case check:
+		return outcome{err: r.o.Provisioner.checkInTurn(ctx, id)}
+	case settle, nothing:
 	}
 	return outcome{err: r.o.Provisioner.settleInTurn(ctx, id)}
 }

@@ -42,7 +42,26 @@ func TestStartRestoresEveryConsumer(t *testing.T) {
 		second.set(func() {
 			require.Equal(t, 1080, second.starts, "later rounds leave alone what is right")
 			require.LessOrEqual(t, second.steps-before, 300/8*3, "and cost the listing only")
+			require.Positive(t, second.checks)
+			require.LessOrEqual(t, second.checks, 2*1080, "and a look at the queues every now and then")
 		})
+	})
+}
+
+// The queue of a tenant whose consumer is stopped is missed by nobody but the
+// rounds.
+func TestRoundsRepairQueuesOfStoppedTenants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(newWorld())
+		defer p.run(t)()
+		id := create(t, p, admin(), domain.NewTenant{}).ID
+		_, err := p.StopConsumer(t.Context(), admin(), id)
+		require.NoError(t, err)
+		p.set(func() { delete(p.queues, id) })
+		pass(2 * time.Minute)
+		synctest.Wait()
+		p.set(func() { require.Contains(t, p.queues, id) })
 	})
 }
 

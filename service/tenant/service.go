@@ -19,6 +19,9 @@ const (
 	createWait = 5 * time.Second
 	deleteWait = 5 * time.Second
 	settleWait = 3 * time.Second
+	// undoWait is how long a caller who is refused waits for what was begun to be
+	// undone.
+	undoWait = 800 * time.Millisecond
 	// confirmTimeout is for recording that a key was used.
 	confirmTimeout = time.Second
 	// reportTimeout is how long the reports of other replicas are waited for.

@@ -111,6 +111,7 @@ type process struct {
 	// crashAt is the step to crash at, or 0; half tells whether the step
 	// takes effect before. Guarded by world.mu.
 	steps, crashAt int
+	checks         int // of queues
 	half, crashed  bool
 	// before, when set, is called before some steps, with their names.
 	before func(call string)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -33,9 +32,10 @@ type App struct {
 	// Config is what it was started with.
 	Config config.Config
 
-	t    testing.TB
-	log  *slog.Logger
-	stop func() error // nil while it does not run
+	t      testing.TB
+	log    *slog.Logger
+	warned *warnings
+	stop   func() error // nil while it does not run
 }
 
 // Option changes how the service is started.
@@ -89,8 +89,9 @@ func New(t testing.TB, options ...Option) *App {
 	require.NoError(t, c.Validate())
 	a := &App{
 		Config: c, Client: newClient(t), Backstage: newBackstage(t, c.Database.URL, c.RabbitMQ.URL),
-		t: t, log: newLog(t),
+		t: t, warned: &warnings{},
 	}
+	a.log = newLog(t, a.warned)
 	t.Cleanup(a.Stop)
 	return a
 }
@@ -149,43 +150,4 @@ func (a *App) Restart() {
 	a.t.Helper()
 	a.Stop()
 	a.Start()
-}
-
-// newLog returns a logger that writes to the test's output. Errors, which the
-// service logs for panics and answers of status 500, fail the test.
-func newLog(t testing.TB) *slog.Logger {
-	var out io.Writer = io.Discard
-	if testing.Verbose() || os.Getenv("CI") != "" {
-		out = t.Output()
-	}
-	return slog.New(strictHandler{
-		Handler: slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo}), t: t,
-	})
-}
-
-// strictHandler fails its test when an error is logged.
-type strictHandler struct {
-	slog.Handler
-
-	t testing.TB
-}
-
-// Handle implements slog.Handler.
-func (h strictHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelError {
-		text := r.Message
-		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
-		h.t.Errorf("the service logged an error: %s", text)
-	}
-	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // passes on
-}
-
-// WithAttrs implements slog.Handler.
-func (h strictHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return strictHandler{h.Handler.WithAttrs(attrs), h.t}
-}
-
-// WithGroup implements slog.Handler.
-func (h strictHandler) WithGroup(name string) slog.Handler {
-	return strictHandler{h.Handler.WithGroup(name), h.t}
 }

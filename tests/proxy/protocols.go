@@ -105,6 +105,19 @@ func Method(frame []byte) (id uint32, arguments []byte) {
 	return binary.BigEndian.Uint32(frame[frameHeader:]), frame[frameHeader+methodID : len(frame)-frameEnd]
 }
 
+// ConnectionClose returns the frame with which a broker ends a connection.
+func ConnectionClose(code uint16, text string) []byte {
+	const connectionClose = 10<<16 | 50
+	payload := binary.BigEndian.AppendUint32(nil, connectionClose)
+	payload = binary.BigEndian.AppendUint16(payload, code)
+	payload = append(payload, byte(len(text))) //nolint:gosec // texts of tests are short
+	payload = append(payload, text...)
+	payload = append(payload, 0, 0, 0, 0) // the class and the method that failed
+	frame := []byte{methodFrame, 0, 0}
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(payload))) //nolint:gosec // as above
+	return append(append(frame, payload...), 0xCE)
+}
+
 // ShortString splits arguments after a string.
 func ShortString(arguments []byte) (text string, rest []byte) {
 	n := int(arguments[0])

@@ -41,11 +41,16 @@ const (
 // safe for concurrent use.
 type Judge func(message []byte, to Side) Verdict
 
+// Answerer may answer a message in the place of the server, which does not get
+// it then; nil passes it to the judge. It must be safe for concurrent use.
+type Answerer func(message []byte) (answer []byte)
+
 // Proxy passes connections on to a server. Methods are safe for concurrent
 // use.
 type Proxy struct {
 	protocol Protocol
 	judge    Judge
+	answer   Answerer
 	address  url.URL // of the proxy
 	target   string
 	listener net.Listener
@@ -62,6 +67,11 @@ type Proxy struct {
 // New returns a Proxy in front of the server that has this URL. Close ends it;
 // the end of ctx does not.
 func New(ctx context.Context, server string, p Protocol, judge Judge) (*Proxy, error) {
+	return NewAnswering(ctx, server, p, judge, nil)
+}
+
+// NewAnswering is New for a proxy that answers some messages itself.
+func NewAnswering(ctx context.Context, server string, p Protocol, judge Judge, answer Answerer) (*Proxy, error) {
 	u, err := url.Parse(server)
 	if err != nil {
 		return nil, fmt.Errorf("read the server's address: %w", err)
@@ -70,7 +80,7 @@ func New(ctx context.Context, server string, p Protocol, judge Judge) (*Proxy, e
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	x := &Proxy{protocol: p, judge: judge, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{}),
+	x := &Proxy{protocol: p, judge: judge, answer: answer, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{}),
 		silence: make(chan struct{}), cut: make(chan struct{})}
 	x.address.Host = listener.Addr().String()
 	x.work.Go(func() { x.accept(context.WithoutCancel(ctx)) })
@@ -128,8 +138,9 @@ func (p *Proxy) accept(ctx context.Context) {
 		if !ok {
 			return
 		}
-		p.work.Go(func() { defer p.remove(client, server); p.pass(server, client, ToServer, q) })
-		p.work.Go(func() { defer p.remove(client, server); p.pass(client, server, ToClient, q) })
+		toServer, toClient := newMessageWriter(server), newMessageWriter(client)
+		p.work.Go(func() { defer p.remove(client, server); p.pass(toServer, toClient, client, ToServer, q) })
+		p.work.Go(func() { defer p.remove(client, server); p.pass(toClient, nil, server, ToClient, q) })
 	}
 }
 
@@ -170,28 +181,55 @@ func (p *Proxy) remove(conns ...net.Conn) {
 // pass copies messages until one side is gone or the judge cuts. They are
 // flushed when no more are waiting, so that the proxy is not slower than need
 // be.
-func (p *Proxy) pass(to io.Writer, from io.Reader, way Side, q quiet) {
-	in, out := bufio.NewReaderSize(from, 64<<10), bufio.NewWriterSize(to, 64<<10)
+func (p *Proxy) pass(out, back *messageWriter, from io.Reader, way Side, q quiet) {
+	in := bufio.NewReaderSize(from, 64<<10)
 	message, err := p.protocol.greet(in, way)
 	for err == nil {
 		q.wait()
 		verdict := Pass
-		if len(message) > 0 && p.judge != nil {
+		if way == ToServer && p.answer != nil && len(message) > 0 {
+			if answer := p.answer(message); answer != nil {
+				verdict, err = Drop, back.write(answer, true)
+			}
+		}
+		if verdict == Pass && len(message) > 0 && p.judge != nil {
 			verdict = p.judge(message, way)
 		}
 		if verdict == Cut {
 			break
 		}
-		if verdict == Pass {
-			_, err = out.Write(message)
+		if err == nil && verdict == Pass {
+			err = out.write(message, false)
 		}
 		if err == nil && in.Buffered() == 0 {
-			err = out.Flush()
+			err = out.write(nil, true)
 		}
 		if err == nil {
 			message, err = p.protocol.next(in, message)
 		}
 	}
-	q.wait()        // the end is not handed on either
-	_ = out.Flush() // what came before is passed on
+	q.wait()                 // the end is not handed on either
+	_ = out.write(nil, true) // what came before is passed on
+}
+
+// messageWriter writes whole messages of more than one goroutine.
+type messageWriter struct {
+	mu  sync.Mutex
+	out *bufio.Writer // guarded by mu
+}
+
+func newMessageWriter(to io.Writer) *messageWriter {
+	return &messageWriter{out: bufio.NewWriterSize(to, 64<<10)}
+}
+
+func (w *messageWriter) write(message []byte, flush bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.out.Write(message); err != nil {
+		return err //nolint:wrapcheck // ends the connection, whatever it is
+	}
+	if flush {
+		return w.out.Flush() //nolint:wrapcheck // as above
+	}
+	return nil
 }

@@ -1,0 +1,103 @@
+package devtest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/pkg/devstack/testservers"
+)
+
+// VirtualHost is a virtual host of a test's own, with a user of its own, whose
+// limits and policies the test may set. It needs the broker's HTTP API. The
+// methods end the test when they fail, so call them from the test's own
+// goroutine.
+type VirtualHost struct {
+	// URL is the virtual host for its user, ManagementURL the HTTP API for the
+	// same user, who may read everything there and set policies.
+	URL, ManagementURL string
+
+	t          testing.TB
+	api        *url.URL
+	name, user string
+}
+
+// NewVirtualHost makes a virtual host and a user, who administers it. Both are
+// deleted, with queues and connections, when the test ends.
+func NewVirtualHost(t testing.TB) *VirtualHost {
+	t.Helper()
+	server := sharedServer(t, testservers.RabbitMQ)
+	require.NotEmpty(t, server.ManagementURL, "%s has to be set for limits of the broker", testservers.ManagementVariable)
+	api, err := url.Parse(server.ManagementURL)
+	require.NoError(t, err)
+	v := &VirtualHost{t: t, api: api, name: freshName()}
+	v.user = v.name
+	manage(t, http.MethodPut, api.JoinPath("api/vhosts", v.name), "")
+	t.Cleanup(func() { manage(t, http.MethodDelete, api.JoinPath("api/vhosts", v.name), "") })
+	manage(t, http.MethodPut, api.JoinPath("api/users", v.user), `{"password":"`+v.user+`","tags":"policymaker,monitoring"}`)
+	t.Cleanup(func() { manage(t, http.MethodDelete, api.JoinPath("api/users", v.user), "") })
+	for _, user := range []string{v.user, api.User.Username()} {
+		manage(t, http.MethodPut, api.JoinPath("api/permissions", v.name, user), `{"configure":".*","write":".*","read":".*"}`)
+	}
+	v.URL, v.ManagementURL = v.as(withPath(t, server.URL, v.name)), v.as(server.ManagementURL)
+	return v
+}
+
+func (v *VirtualHost) as(base string) string {
+	v.t.Helper()
+	u, err := url.Parse(base)
+	require.NoError(v.t, err)
+	u.User = url.UserPassword(v.user, v.user)
+	return u.String()
+}
+
+// LimitUser sets max-connections or max-channels of the user; -1 for none.
+func (v *VirtualHost) LimitUser(limit string, n int) {
+	v.t.Helper()
+	v.put(v.api.JoinPath("api/user-limits", v.user, limit), map[string]any{"value": n})
+}
+
+// Limit sets max-connections or max-queues of the virtual host; -1 for none.
+func (v *VirtualHost) Limit(limit string, n int) {
+	v.t.Helper()
+	v.put(v.api.JoinPath("api/vhost-limits", v.name, limit), map[string]any{"value": n})
+}
+
+// SetPolicy sets a policy, or an operator's, for the queues whose names match.
+func (v *VirtualHost) SetPolicy(name, pattern string, definition map[string]any) {
+	v.t.Helper()
+	v.put(v.api.JoinPath("api/policies", v.name, name), policy(pattern, definition))
+}
+
+// SetOperatorPolicy is SetPolicy for an operator's.
+func (v *VirtualHost) SetOperatorPolicy(name, pattern string, definition map[string]any) {
+	v.t.Helper()
+	v.put(v.api.JoinPath("api/operator-policies", v.name, name), policy(pattern, definition))
+}
+
+// ClearPolicy removes what SetPolicy set.
+func (v *VirtualHost) ClearPolicy(name string) {
+	v.t.Helper()
+	manage(v.t, http.MethodDelete, v.api.JoinPath("api/policies", v.name, name), "")
+}
+
+func policy(pattern string, definition map[string]any) map[string]any {
+	return map[string]any{"pattern": pattern, "definition": definition, "apply-to": "queues"}
+}
+
+func (v *VirtualHost) put(u *url.URL, body any) {
+	v.t.Helper()
+	text, err := json.Marshal(body)
+	require.NoError(v.t, err)
+	manage(v.t, http.MethodPut, u, string(text))
+}
+
+// Admin is the virtual host for a user whom its limits do not hold.
+func (v *VirtualHost) Admin() string {
+	v.t.Helper()
+	server := sharedServer(v.t, testservers.RabbitMQ)
+	return withPath(v.t, server.URL, v.name)
+}
