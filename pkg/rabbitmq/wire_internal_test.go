@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -68,8 +69,8 @@ func deliver(t *testing.T, payload []byte, through func(net.Conn) net.Conn) (amq
 	t.Helper()
 	client, server := net.Pipe()
 	t.Cleanup(func() { _ = server.Close() })
-	go func() { _, _ = io.Copy(io.Discard, server) }()
-	opened, received := make(chan struct{}), make(chan struct{})
+	asked := methodsOf(server)
+	received := make(chan struct{})
 	go func() {
 		start := append([]byte{0, 9}, longText("")...)
 		start = append(append(start, longText("PLAIN")...), longText("en_US")...)
@@ -80,9 +81,11 @@ func deliver(t *testing.T, payload []byte, through func(net.Conn) net.Conn) (amq
 		} {
 			_, _ = server.Write(f)
 		}
-		<-opened
+		// The library takes no answer for a channel that it has not opened yet.
+		await(asked, 20, 10)
+		_, _ = server.Write(frame(1, 1, method(20, 11, longText("")...)))
+		await(asked, 60, 20)
 		for _, f := range [][]byte{
-			frame(1, 1, method(20, 11, longText("")...)),
 			frame(1, 1, method(60, 21, 1, 't')),
 			frame(1, 1, method(60, 60, 1, 't', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 'q')),
 			frame(2, 1, payload), frame(3, 1, []byte("{}")),
@@ -95,7 +98,6 @@ func deliver(t *testing.T, payload []byte, through func(net.Conn) net.Conn) (amq
 	conn, err := amqp.Open(through(client), amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{}}, Heartbeat: time.Minute, Locale: "en_US"})
 	require.NoError(t, err)
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
-	close(opened)
 	ch, err := conn.Channel()
 	require.NoError(t, err)
 	ended := ch.NotifyClose(make(chan *amqp.Error, 1))
@@ -113,6 +115,42 @@ func deliver(t *testing.T, payload []byte, through func(net.Conn) net.Conn) (amq
 		return d, nil
 	case err := <-closed:
 		return amqp.Delivery{}, err
+	}
+}
+
+// methodsOf returns the classes and methods that the other side sends, until it
+// is gone.
+func methodsOf(server net.Conn) <-chan [2]uint16 {
+	methods := make(chan [2]uint16, 64)
+	go func() {
+		defer close(methods)
+		in := bufio.NewReader(server)
+		if _, err := in.Discard(len("AMQP\x00\x00\x09\x01")); err != nil {
+			return
+		}
+		for {
+			head := make([]byte, frameHead)
+			if _, err := io.ReadFull(in, head); err != nil {
+				return
+			}
+			rest := make([]byte, binary.BigEndian.Uint32(head[3:])+1)
+			if _, err := io.ReadFull(in, rest); err != nil {
+				return
+			}
+			if head[0] == methodFrame {
+				methods <- [2]uint16{binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])}
+			}
+		}
+	}()
+	return methods
+}
+
+// await returns when the method has been sent, or nothing more is.
+func await(methods <-chan [2]uint16, class, method uint16) {
+	for m := range methods {
+		if m == [2]uint16{class, method} {
+			return
+		}
 	}
 }
 
