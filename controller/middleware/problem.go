@@ -120,7 +120,7 @@ func statusOf(kind domain.Kind) int {
 		return http.StatusTooManyRequests
 	case domain.ErrUnavailable, domain.ErrContended:
 		return http.StatusServiceUnavailable
-	case domain.ErrPartitionMissing, domain.ErrRejected:
+	case domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity:
 	}
 	return http.StatusInternalServerError
 }

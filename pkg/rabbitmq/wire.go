@@ -141,11 +141,11 @@ func readable(frame []byte, largest int) []byte {
 	var before, after []byte
 	if len(h.encoding) > 0 {
 		flags |= flagEncoding
-		before = append(append(before, byte(len(h.encoding))), h.encoding...)
+		before = appendShort(before, h.encoding)
 	}
 	if len(h.messageID) > 0 {
 		flags |= flagMessageID
-		after = append(append(after, byte(len(h.messageID))), h.messageID...)
+		after = appendShort(after, h.messageID)
 	}
 	if len(h.timestamp) > 0 {
 		flags |= flagTimestamp
@@ -176,7 +176,13 @@ func headersInstead(why string, headers []byte, room int) []byte {
 
 // appendField appends a field of a table whose value has a length.
 func appendField(table []byte, name string, kind byte, value []byte) []byte {
-	table = append(append(table, byte(len(name))), name...)
+	table = appendShort(table, []byte(name))
 	table = binary.BigEndian.AppendUint32(append(table, kind), uint32(len(value))) //nolint:gosec // bounded
 	return append(table, value...)
+}
+
+// appendShort appends a value with its length in one byte. It takes what was
+// read as such, or the name of a header: 255 bytes at most.
+func appendShort(out, value []byte) []byte {
+	return append(append(out, byte(len(value))), value...) //nolint:gosec // bounded
 }

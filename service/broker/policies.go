@@ -146,7 +146,7 @@ func shortens(o Options, kind queueKind, setting string, value any) bool {
 	case "overflow":
 		// A quorum queue has said so itself, except for one of dead letters; to
 		// refuse what is new loses nothing that was accepted.
-		return value != "reject-publish" && !(kind != letterQueue && o.QueueType == Quorum)
+		return value != "reject-publish" && (kind == letterQueue || o.QueueType != Quorum)
 	case "delivery-limit":
 		return lowersDeliveryLimit(o, kind, value)
 	case "dead-letter-exchange", "dead-letter-routing-key":

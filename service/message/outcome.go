@@ -55,7 +55,7 @@ func outcomeOf(r *domain.Receipt) outcome {
 	case domain.ErrInvalid, domain.ErrTooLarge, domain.ErrNotFound, domain.ErrConflict:
 		return outcomeRefused
 	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported, domain.ErrGone,
-		domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected:
+		domain.ErrTooSlow, domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity:
 	}
 	return outcomeFailed
 }
