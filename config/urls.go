@@ -175,7 +175,7 @@ func checkFile(query url.Values, name string) error {
 	if path == "" {
 		return nil
 	}
-	file, err := os.Open(path) //nolint:gosec // the file that whoever runs the service names
+	file, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("names a file with the parameter %s that is not there", name)

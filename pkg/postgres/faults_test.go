@@ -97,7 +97,7 @@ func TestLostConnectionsAreAnOutage(t *testing.T) {
 			_ = c.Close()
 		},
 	} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // listening does not wait
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = listener.Close() })
 		go func() {

@@ -60,7 +60,7 @@ func CheckPooling(ctx context.Context, url string) error {
 		case Code(err) == codeProtocolViolation:
 			return ErrPooled // no transactions: statement mode
 		case err != nil:
-			return nil //nolint:nilerr // a pooler that has no room for rivals tells nothing
+			return nil // a pooler that has no room for rivals tells nothing
 		case rival.process == process:
 			return ErrPooled
 		}
@@ -70,7 +70,7 @@ func CheckPooling(ctx context.Context, url string) error {
 			case err == nil && now != process:
 				return ErrPooled
 			case err != nil:
-				return nil //nolint:nilerr // it waits for its turn, or the server is away again
+				return nil // it waits for its turn, or the server is away again
 			}
 		}
 	}

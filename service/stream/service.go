@@ -167,7 +167,7 @@ func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (do
 		err = c.place(bounds, from)
 	}
 	if err != nil {
-		c.Close()
+		c.Close() //nolint:contextcheck // others read in its room, for as long as their streams live
 		return nil, err
 	}
 	s.begin(c, bounds) //nolint:contextcheck // the feed outlives the call

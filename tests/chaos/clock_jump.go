@@ -19,7 +19,7 @@ const (
 	// firstEvent is how long a stream may take to begin.
 	firstEvent = 10 * time.Second
 	// chaosPassword is that of the admin whose tokens a run uses.
-	chaosPassword = "correct horse battery staple" //nolint:gosec // guards nothing
+	chaosPassword = "correct horse battery staple"
 	chaosEmail    = "chaos@example.org"
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ const (
 	createEvery = 3 * time.Second
 	// runSecret has the service ask for tokens: open mode is for the loopback
 	// address.
-	runSecret = "the secret of a run that ends with it" //nolint:gosec // guards nothing
+	runSecret = "the secret of a run that ends with it"
 )
 
 // site is a fleet on a network: hosts with a broker and a replica each, and one
@@ -47,8 +48,8 @@ func (st *stage) onSite(ctx context.Context, environment ...string) (s *site, le
 		for _, r := range st.replicas() {
 			r.kill()
 		}
-		for i := len(closers) - 1; i >= 0; i-- {
-			closers[i]()
+		for _, closer := range slices.Backward(closers) {
+			closer()
 		}
 		st.servers, st.databaseURL, st.brokerURL = shared, databaseURL, brokerURL
 	}
