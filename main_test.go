@@ -53,8 +53,11 @@ func TestCommandsSayWhatIsWrong(t *testing.T) {
 	url := devtest.Postgres(t)
 	pooled := devtest.PgBouncer(t, url, "transaction")
 	for _, c := range []struct{ url, says string }{
-		{url + "&schema=hunter2", "search_path"}, {url + "&nonsense=hunter2", `"nonsense"`}, {"postgres://a:hunt#er2@h/d", "%23"},
-		{pooled, "pool_mode = session"}, {url[:len(url)-len("?sslmode=disable")] + "?sslmode=require", "takes no TLS"},
+		{url + "&schema=hunter2", "search_path"},
+		{url + "&nonsense=hunter2", `"nonsense"`},
+		{"postgres://a:hunt#er2@h/d", "%23"},
+		{pooled, "pool_mode = session"},
+		{url[:len(url)-len("?sslmode=disable")] + "?sslmode=require", "takes no TLS"},
 	} {
 		for _, args := range [][]string{{"migrate", "up"}, {"user", "add", "-email", "a@example.com"}, {"token", "-email", "a@example.com"}} {
 			t.Setenv("DATABASE_URL", c.url)

@@ -26,6 +26,13 @@ type rawCall struct {
 	in   *bufio.Reader
 }
 
+// rawReply is the answer to one.
+type rawReply struct {
+	reply
+
+	last bool // on its connection
+}
+
 // dial connects to the server.
 func (a *api) dial(t *testing.T) *rawCall {
 	t.Helper()
@@ -52,25 +59,25 @@ func (r *rawCall) send(text string) {
 }
 
 // problem reads the answer and requires it to be a problem document.
-func (r *rawCall) problem(status int, code string) *http.Response {
+func (r *rawCall) problem(status int, code string) rawReply {
 	r.t.Helper()
-	response, content := r.answer()
-	require.Equal(r.t, status, response.StatusCode, content)
-	require.Equal(r.t, model.ProblemContentType, response.Header.Get("Content-Type"), content)
+	got := r.answer()
+	require.Equal(r.t, status, got.status, got.body)
+	require.Equal(r.t, model.ProblemContentType, got.header.Get("Content-Type"), got.body)
 	var p model.Problem
-	require.NoError(r.t, json.Unmarshal([]byte(content), &p))
+	require.NoError(r.t, json.Unmarshal([]byte(got.body), &p))
 	require.Equal(r.t, code, p.Code)
-	return response
+	return got
 }
 
-func (r *rawCall) answer() (*http.Response, string) {
+func (r *rawCall) answer() rawReply {
 	r.t.Helper()
 	response, err := http.ReadResponse(r.in, nil)
 	require.NoError(r.t, err)
 	content, err := io.ReadAll(response.Body)
 	require.NoError(r.t, err)
 	require.NoError(r.t, response.Body.Close())
-	return response, string(content)
+	return rawReply{reply{response.StatusCode, response.Header, string(content)}, response.Close}
 }
 
 // A body that does not come is not waited for.
@@ -109,8 +116,8 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 			begun := time.Now()
 			r := a.dial(t)
 			tc(r)
-			response := r.problem(http.StatusRequestTimeout, "body_too_slow")
-			require.True(t, response.Close, "the connection is of no use any more")
+			got := r.problem(http.StatusRequestTimeout, "body_too_slow")
+			require.True(t, got.last, "the connection is of no use any more")
 			require.Less(t, time.Since(begun), patience)
 		})
 	}
@@ -154,13 +161,13 @@ func TestSlowBodiesThatCome(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 	require.Greater(t, time.Since(begun), timeout)
-	response, content := r.answer()
-	require.Equal(t, http.StatusAccepted, response.StatusCode, content)
+	got := r.answer()
+	require.Equal(t, http.StatusAccepted, got.status, got.body)
 	require.Greater(t, <-left, timeout/2)
 	// The deadlines are not those of the next request.
 	r.begin("GET", "/tenants")
-	response, content = r.answer()
-	require.Equal(t, http.StatusOK, response.StatusCode, content)
+	got = r.answer()
+	require.Equal(t, http.StatusOK, got.status, got.body)
 }
 
 func pieces(text string, size int) func(func(string) bool) {
@@ -200,8 +207,8 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 			r := a.dial(t)
 			begun := time.Now()
 			r.begin(tc.method, tc.path, tc.header)
-			response, content := r.answer()
-			require.Equal(t, tc.status, response.StatusCode, content)
+			got := r.answer()
+			require.Equal(t, tc.status, got.status, got.body)
 			require.Less(t, time.Since(begun), 6*time.Second)
 		})
 	}
@@ -222,8 +229,8 @@ func TestBodiesShareMemory(t *testing.T) {
 
 	r := a.dial(t)
 	r.begin("POST", "/messages/batch", "Content-Length: 16000000", "Expect: 100-continue")
-	response := r.problem(http.StatusServiceUnavailable, "body_budget") // and was not asked to go on
-	require.NotEmpty(t, response.Header.Get("Retry-After"))
+	got := r.problem(http.StatusServiceUnavailable, "body_budget") // and was not asked to go on
+	require.NotEmpty(t, got.header.Get("Retry-After"))
 	require.Len(t, refused, 1)
 	require.EqualValues(t, 10*megabyte, memory.Used())
 
@@ -271,8 +278,8 @@ func TestLargestBodyFitsAShare(t *testing.T) {
 	r := a.dial(t)
 	r.begin("POST", "/messages/batch", "Transfer-Encoding: chunked")
 	r.send(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body))
-	response, content := r.answer()
-	require.Equal(t, http.StatusAccepted, response.StatusCode, content)
+	got := r.answer()
+	require.Equal(t, http.StatusAccepted, got.status, got.body)
 	require.Eventually(t, func() bool { return memory.Used() == 0 }, patience, time.Millisecond)
 }
 

@@ -121,12 +121,12 @@ func TestClaimTicket(t *testing.T) {
 			got, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, tc.use, lease)
 			if tc.err != nil {
 				require.ErrorIs(t, err, tc.err)
-				require.ErrorIs(t, d.renew(t, ticket.Hash, claim, lease), domain.ErrNotFound)
+				require.ErrorIs(t, d.renew(t, ticket.Hash, claim), domain.ErrNotFound)
 				return
 			}
 			require.NoError(t, err)
 			require.Equal(t, ticket.Holder, got.Holder)
-			require.NoError(t, d.renew(t, ticket.Hash, claim, lease))
+			require.NoError(t, d.renew(t, ticket.Hash, claim))
 		})
 	}
 }
@@ -143,8 +143,8 @@ func (d *database) use(t testing.TB, hash []byte, release bool) uuid.UUID {
 	return claim
 }
 
-// renew prolongs a claim.
-func (d *database) renew(t testing.TB, hash []byte, claim uuid.UUID, lease time.Duration) error {
+// renew prolongs a claim by a lease.
+func (d *database) renew(t testing.TB, hash []byte, claim uuid.UUID) error {
 	t.Helper()
 	_, err := d.store.RenewTicket(t.Context(), hash, claim, lease)
 	return err
@@ -183,7 +183,7 @@ func TestAskingForTickets(t *testing.T) {
 	claim := newID(t)
 	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, claim, domain.TicketTakeover, lease)
 	require.NoError(t, err)
-	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs), domain.ErrNotFound)
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, theirs))
 	require.False(t, wanted(ticket.Hash, claim), "it stays who has it")
 	d.pass(t, lifetime)
@@ -196,15 +196,15 @@ func TestClaimsOnTickets(t *testing.T) {
 	ticket, other := d.newTicket(t), d.newTicket(t)
 	mine := d.use(t, ticket.Hash, false)
 	d.pass(t, lease-time.Second)
-	require.NoError(t, d.renew(t, ticket.Hash, mine, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, mine))
 	d.pass(t, lease-time.Second)
 	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketResumed, lease)
 	require.ErrorIs(t, err, domain.ErrConflict, "it was prolonged")
 
 	// Nobody but its owner prolongs or ends a claim.
 	stranger := newID(t)
-	require.ErrorIs(t, d.renew(t, ticket.Hash, stranger, lease), domain.ErrNotFound)
-	require.ErrorIs(t, d.renew(t, other.Hash, mine, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, stranger), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, other.Hash, mine), domain.ErrNotFound)
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, stranger))
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), []byte("unknown"), stranger))
 	_, err = d.store.ClaimTicket(t.Context(), ticket.Hash, stranger, domain.TicketResumed, lease)
@@ -212,15 +212,15 @@ func TestClaimsOnTickets(t *testing.T) {
 
 	// Who was away for long goes on, unless somebody else has come.
 	d.pass(t, 2*lease)
-	require.NoError(t, d.renew(t, ticket.Hash, mine, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, mine))
 	d.pass(t, 2*lease)
 	theirs := d.use(t, ticket.Hash, false)
-	require.ErrorIs(t, d.renew(t, ticket.Hash, mine, lease), domain.ErrNotFound)
+	require.ErrorIs(t, d.renew(t, ticket.Hash, mine), domain.ErrNotFound)
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, mine))
-	require.NoError(t, d.renew(t, ticket.Hash, theirs, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, theirs))
 
 	d.pass(t, lifetime)
-	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs, lease), domain.ErrNotFound, "a claim ends with the ticket")
+	require.ErrorIs(t, d.renew(t, ticket.Hash, theirs), domain.ErrNotFound, "a claim ends with the ticket")
 }
 
 // A claim with which no stream was opened leaves the ticket as it was, and
@@ -251,7 +251,7 @@ func TestReturnTicket(t *testing.T) {
 	d.pass(t, lease)
 	theirs := d.use(t, ticket.Hash, false)
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
-	require.NoError(t, d.renew(t, ticket.Hash, theirs, lease))
+	require.NoError(t, d.renew(t, ticket.Hash, theirs))
 	require.NoError(t, d.store.ReleaseTicket(t.Context(), ticket.Hash, theirs))
 	require.NoError(t, d.store.ReturnTicket(t.Context(), claimed, late))
 	_, err := d.store.ClaimTicket(t.Context(), ticket.Hash, newID(t), domain.TicketFirst, lease)

@@ -29,7 +29,7 @@ func TestFewChannelsOnAConnection(t *testing.T) {
 	for _, tenant := range tenants {
 		app.Stored(tenant, 1)
 	}
-	requireReady(t, app, http.StatusOK, `"status":"ready"`)
+	requireReady(t, app, `"status":"ready"`)
 	app.Restart()
 	for _, tenant := range tenants {
 		app.Publish(tenant, `"again"`)
@@ -91,13 +91,13 @@ func requireServed(t *testing.T, app *apptest.App, tenants []string, stored int)
 	}
 }
 
-func requireReady(t *testing.T, app *apptest.App, status int, texts ...string) {
+func requireReady(t *testing.T, app *apptest.App, texts ...string) {
 	t.Helper()
 	apptest.Await(t, apptest.Long, func() error {
 		answer := app.Call("GET", "/readyz", nil)
 		for _, text := range texts {
-			if answer.Status != status || !strings.Contains(string(answer.Body), text) {
-				return apptest.NotYet("%d %s: %d %s", status, text, answer.Status, answer.Body)
+			if answer.Status != http.StatusOK || !strings.Contains(string(answer.Body), text) {
+				return apptest.NotYet("%s: %d %s", text, answer.Status, answer.Body)
 			}
 		}
 		return nil
@@ -142,14 +142,14 @@ func TestUserWithFewChannels(t *testing.T) {
 	app.Stop()
 	v.LimitUser("max-channels", 14)
 	app.Start()
-	requireReady(t, app, http.StatusOK, `"status":"degraded"`, `"consumers":"`)
+	requireReady(t, app, `"status":"degraded"`, `"consumers":"`)
 	app.Refused(http.StatusServiceUnavailable, "broker_capacity", "POST", "/tenants", `{"name":"one more"}`)
 	require.Empty(t, app.Warned(lostConnection))
 	for _, tenant := range tenants {
 		app.Publish(tenant, `"accepted"`)
 	}
 	v.LimitUser("max-channels", -1)
-	requireReady(t, app, http.StatusOK, `"status":"ready"`)
+	requireReady(t, app, `"status":"ready"`)
 	for _, tenant := range tenants[:len(tenants)-1] {
 		app.Stored(tenant, 2)
 	}
@@ -174,7 +174,7 @@ func TestFewConnections(t *testing.T) {
 
 			limit(v, 4)
 			app.Start()
-			requireReady(t, app, http.StatusOK, `"status":"degraded"`, `"consumers":"2 of 2`)
+			requireReady(t, app, `"status":"degraded"`, `"consumers":"2 of 2`)
 			require.Empty(t, createUntilRefused(t, app, 1))
 			requireNothingHalfMade(t, app, there)
 			for _, tenant := range there {
@@ -184,7 +184,7 @@ func TestFewConnections(t *testing.T) {
 			require.Empty(t, app.Warned(lostConnection))
 
 			limit(v, -1)
-			requireReady(t, app, http.StatusOK, `"status":"ready"`)
+			requireReady(t, app, `"status":"ready"`)
 			for _, tenant := range there {
 				app.Stored(tenant, 1)
 			}

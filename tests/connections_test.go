@@ -53,8 +53,9 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 		require.NoError(t, err)
 	}
 	steady := make(chan int64, 1)
+	conn := connect(t, app.Client, "127.0.0.1")
 	go func() { // 400 KB a second, which is enough
-		conn, total := connect(t, app.Client, "127.0.0.1"), int64(0)
+		total := int64(0)
 		_, _ = fmt.Fprintf(conn, "GET /messages?limit=1000 HTTP/1.1\r\nHost: localhost\r\nX-Tenant-ID: %s\r\nConnection: close\r\n\r\n", tenant)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()

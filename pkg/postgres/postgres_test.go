@@ -161,7 +161,9 @@ func TestSilentServersAreNoticed(t *testing.T) {
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
-	raw, err := dialed.(*net.TCPConn).SyscallConn()
+	tcp, ok := dialed.(*net.TCPConn)
+	require.True(t, ok)
+	raw, err := tcp.SyscallConn()
 	require.NoError(t, err)
 	read := func(option int) (value int) {
 		require.NoError(t, raw.Control(func(fd uintptr) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -14,9 +15,7 @@ func TestHeadersFitIntoAFrame(t *testing.T) {
 	t.Parallel()
 	ours := amqp.Table{HeaderReason: "invalid_payload", HeaderError: strings.Repeat("e", 500), HeaderAttempts: int64(1)}
 	all := amqp.Table{"a": "small", "b": strings.Repeat("b", 3000), "c": amqp.Table{"d": strings.Repeat("d", 20_000)}}
-	for name, value := range ours {
-		all[name] = value
-	}
+	maps.Copy(all, ours)
 	for size, others := range map[int][]string{0: {"a", "b", "c"}, 128 << 10: {"a", "b", "c"}, 8192: {"a", "b"}, 4096: {"a"}} {
 		got := fitting(all, size)
 		require.Len(t, got, len(ours)+len(others), size)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func faultsOf(seed uint64, n int) []netFault { return netFaults(rand.New(rand.NewPCG(seed, 7)), n) }
+func faultsOf(seed uint64) []netFault { return netFaults(rand.New(rand.NewPCG(seed, 7)), 20) }
 
 // sees tells whether hosts reach each other in both directions.
 func (f netFault) sees(a, b int) bool {
@@ -20,12 +20,13 @@ func (f netFault) sees(a, b int) bool {
 
 func TestNetFaults(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, faultsOf(1, 20), faultsOf(1, 20), "the seed decides")
-	require.NotEqual(t, faultsOf(1, 20), faultsOf(2, 20))
+	first, again := faultsOf(1), faultsOf(1)
+	require.Equal(t, first, again, "the seed decides")
+	require.NotEqual(t, first, faultsOf(2))
 	seen := make(map[string]bool)
 	for seed := range uint64(50) {
 		count := make(map[string]int)
-		for _, f := range faultsOf(seed, 20) {
+		for _, f := range faultsOf(seed) {
 			count[f.family]++
 			seen[f.String()] = true
 			for _, l := range f.drops {

@@ -80,8 +80,10 @@ func NewAnswering(ctx context.Context, server string, p Protocol, judge Judge, a
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	x := &Proxy{protocol: p, judge: judge, answer: answer, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{}),
-		silence: make(chan struct{}), cut: make(chan struct{})}
+	x := &Proxy{
+		protocol: p, judge: judge, answer: answer, address: *u, target: u.Host, listener: listener, conns: make(map[net.Conn]struct{}),
+		silence: make(chan struct{}), cut: make(chan struct{}),
+	}
 	x.address.Host = listener.Addr().String()
 	x.work.Go(func() { x.accept(context.WithoutCancel(ctx)) })
 	return x, nil

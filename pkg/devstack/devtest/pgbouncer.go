@@ -67,8 +67,11 @@ max_client_conn = 500
 	command.Stdout, command.Stderr = t.Output(), t.Output()
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: postgresUser(t)}
 	require.NoError(t, command.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait() // a signal ends it
+	}()
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
