@@ -3,7 +3,7 @@ package rabbitmq
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -108,9 +108,8 @@ func deliver(t *testing.T, payload []byte, through func(net.Conn) net.Conn) (amq
 	select {
 	case d := <-deliveries:
 		close(received)
-		<-ended
-		if conn.IsClosed() {
-			return d, errors.New("connection closed")
+		if why := <-ended; conn.IsClosed() {
+			return d, fmt.Errorf("connection closed: %w", why)
 		}
 		return d, nil
 	case err := <-closed:
