@@ -160,24 +160,49 @@ func (st *stage) allConsumed(ctx context.Context) error {
 	if !rest(ctx, lookEvery) {
 		return ctx.Err()
 	}
-	r := st.client.call(ctx, http.MethodGet, "/api/consumers?limit=1000", "", "", nil)
-	if r.err != nil || r.status != http.StatusOK {
-		return errors.Join(fmt.Errorf("%w: list consumers: %s", errUnexpected, r.text()), r.err)
+	if err := st.allRun(ctx); err != nil {
+		return err
 	}
-	var page struct{ Data []struct{ State string } }
-	if err := json.Unmarshal(r.body, &page); err != nil {
-		return fmt.Errorf("read consumers: %w", err)
-	}
-	running := 0
-	for _, c := range page.Data {
-		if c.State == "running" {
-			running++
+	return st.eachConsumed(st.tenants)
+}
+
+// allRun returns nil when the service says that as many consumers run as there
+// are tenants.
+func (st *stage) allRun(ctx context.Context) error {
+	running, cursor := 0, ""
+	for more := true; more; more = cursor != "" {
+		path := "/api/consumers?limit=1000"
+		if cursor != "" {
+			path += "&cursor=" + url.QueryEscape(cursor)
 		}
+		r := st.client.call(ctx, http.MethodGet, path, "", "", nil)
+		if r.err != nil || r.status != http.StatusOK {
+			return errors.Join(fmt.Errorf("%w: list consumers: %s", errUnexpected, r.text()), r.err)
+		}
+		var page struct {
+			Data       []struct{ State string }
+			NextCursor string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(r.body, &page); err != nil {
+			return fmt.Errorf("read consumers: %w", err)
+		}
+		for _, c := range page.Data {
+			if c.State == "running" {
+				running++
+			}
+		}
+		cursor = page.NextCursor
 	}
 	if running != len(st.tenants) {
 		return fmt.Errorf("%w: %d of %d consumers run", errNotReady, running, len(st.tenants))
 	}
-	return st.eachQueue(queuesOf(st.tenants), func(q amqp.Queue) error {
+	return nil
+}
+
+// eachConsumed returns nil when the broker says that the queue of each tenant
+// has one consumer.
+func (st *stage) eachConsumed(tenants []string) error {
+	return st.eachQueue(queuesOf(tenants), func(q amqp.Queue) error {
 		if q.Consumers != 1 {
 			return fmt.Errorf("%w: %d consumers of %s", errNotReady, q.Consumers, q.Name)
 		}

@@ -34,6 +34,8 @@ type figures struct {
 	crowd                                         int           // tenants that lose the broker at once
 	crowdLimit                                    time.Duration // for their consumers to be back
 
+	many int // tenants of one process that is started again
+
 	leaderKills int           // of the one of three brokers that leads the most
 	clusterLoad int           // publications meanwhile
 	minority    time.Duration // for how long two of three are away
@@ -66,7 +68,7 @@ func figuresFor(short bool) figures {
 			commitCuts: 10, confirmCuts: 10,
 			pause: 8 * time.Second, alarmBacklog: 500, resizeDrops: 8, races: 60, terminations: 3,
 			createRounds: 1, newTenants: 15, crashes: 3, stepCrashes: 2, stepsAtOnce: 6, fleetTenants: 24, fleetKills: 2, streamMessages: 4000, streamClients: 12, streamRestless: 3,
-			crowd: 50, crowdLimit: 10 * time.Second,
+			crowd: 50, crowdLimit: 10 * time.Second, many: 300,
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
 			cuts: 2, cutFor: 10 * time.Second,
 			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
@@ -78,7 +80,7 @@ func figuresFor(short bool) figures {
 		commitCuts: 100, confirmCuts: 100,
 		pause: 30 * time.Second, alarmBacklog: 5000, resizeDrops: 100, races: 2000, terminations: 10,
 		createRounds: 5, newTenants: 50, crashes: 20, stepsAtOnce: 1, fleetTenants: 60, fleetKills: 10, streamMessages: 100_000, streamClients: 50, streamRestless: 10,
-		crowd: 1000, crowdLimit: 30 * time.Second,
+		crowd: 1000, crowdLimit: 30 * time.Second, many: 3000,
 		leaderKills: 5, clusterLoad: 50_000, minority: 45 * time.Second,
 		cuts: 20, cutFor: 30 * time.Second,
 		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99, slack: 1,

@@ -155,6 +155,10 @@ func scenarios(n figures) []scenario {
 			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
 		},
 		{
+			name: "crowd", fault: fmt.Sprintf("SIGTERM and start one process with %d tenants %d times, all but the first time while others keep the broker busy", n.many, crowdStarts),
+			must: fmt.Sprintf("all consumers run %v after the start, no connection lost, no request over 6 s, 0 lost", crowdStartLimit), run: crowd, long: true,
+		},
+		{
 			name: "planted-early-ack", planted: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
