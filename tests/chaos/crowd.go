@@ -65,11 +65,27 @@ func crowd(ctx context.Context, st *stage) error {
 // gather makes the tenants and waits until all are consumed.
 func (st *stage) gather(ctx context.Context) error {
 	begun := time.Now()
-	var err error
-	if st.tenants, err = st.createTenants(ctx, "tenant", st.many); err != nil {
+	st.tenants = make([]string, st.many)
+	var late atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(loadClients)
+	for i := range st.tenants {
+		group.Go(func() error {
+			id, r := st.client.createTenant(ctx, fmt.Sprintf("tenant %d", i), "")
+			if id == "" {
+				return errors.Join(fmt.Errorf("%w: create a tenant: %s", errUnexpected, r.text()), r.err)
+			}
+			if r.status == http.StatusAccepted { // it is there, and not yet ready
+				late.Add(1)
+			}
+			st.tenants[i] = id
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	st.show("created", "%d tenants in %.0f s", st.many, time.Since(begun).Seconds())
+	st.show("created", "%d tenants in %.0f s, %d of them not ready when that was answered", st.many, time.Since(begun).Seconds(), late.Load())
 	return await(ctx, settleLimit, "all consumers run", func() error { return st.allConsumed(ctx) })
 }
 
