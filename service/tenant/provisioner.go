@@ -23,11 +23,13 @@ const (
 	// trying without being waited for.
 	startWait = 2 * time.Second
 	// readingAtATime and startingAtATime are how many tenants are read, and
-	// how many consumers started, at a time in the background. Any number may
-	// stop: a consumer that drains needs nothing of this process but time,
-	// which is long where an endpoint hangs.
+	// how many consumers started, at a time in the background. Starting one is
+	// some ten questions to the broker, one after the other, so this is what
+	// decides how long thousands take on a broker that others keep busy. Any
+	// number may stop: a consumer that drains needs nothing of this process but
+	// time, which is long where an endpoint hangs.
 	readingAtATime  = 16
-	startingAtATime = 16
+	startingAtATime = 64
 	// checkingAtATime is how many tenants' queues are checked at a time, and
 	// checkTimeout is for one of them.
 	checkingAtATime = 4

@@ -48,6 +48,26 @@ func TestStartRestoresEveryConsumer(t *testing.T) {
 	})
 }
 
+// Thousands of consumers are there within half a minute, also where each of them
+// takes as long to start as on a broker that others keep busy.
+func TestStartOnABusyBroker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const tenants = 3000
+		first := newProcess(newWorld())
+		for range tenants {
+			create(t, first, admin(), domain.NewTenant{})
+		}
+		first.set(func() { first.starting = 400 * time.Millisecond })
+		second := restart(first)
+		defer second.run(t)()
+		pass(30 * time.Second)
+		synctest.Wait()
+		running := len(second.Running())
+		require.Equal(t, tenants, running)
+	})
+}
+
 // The queue of a tenant whose consumer is stopped is missed by nobody but the
 // rounds.
 func TestRoundsRepairQueuesOfStoppedTenants(t *testing.T) {
