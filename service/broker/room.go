@@ -30,6 +30,8 @@ const (
 	roomMargin = 2
 	// roomStep is the least for which room is tried; it grows with what is used.
 	roomStep = 32
+	// trialsAtOnce is how many of them are opened at a time.
+	trialsAtOnce = 64
 	// roomTimeout bounds one trial, roomSettle is how long the broker has to
 	// notice its end, for it counts channels after the fact, and roomAgain is how
 	// long nothing is tried after the limit was met.
@@ -41,8 +43,8 @@ const (
 // room hands out channels within what the broker was seen to allow. It is safe
 // for concurrent use.
 type room struct {
-	open func(ctx context.Context) (*rabbitmq.Session, error)
-	log  *slog.Logger
+	connect func(ctx context.Context) (*rabbitmq.Session, error)
+	log     *slog.Logger
 	// trial holds a token while nobody tries.
 	trial chan struct{}
 	// opening is held for reading by those who open a channel, and for writing by
@@ -61,8 +63,8 @@ type room struct {
 	freed   chan struct{} // closed and replaced when used falls
 }
 
-func newRoom(open func(context.Context) (*rabbitmq.Session, error), log *slog.Logger) *room {
-	r := &room{open: open, log: log, allowed: roomAtFirst, trial: make(chan struct{}, 1), freed: make(chan struct{})}
+func newRoom(connect func(context.Context) (*rabbitmq.Session, error), log *slog.Logger) *room {
+	r := &room{connect: connect, log: log, allowed: roomAtFirst, trial: make(chan struct{}, 1), freed: make(chan struct{})}
 	r.trial <- struct{}{}
 	r.opening.init()
 	return r
@@ -230,58 +232,6 @@ func (r *room) try(ctx context.Context, lasting bool) error {
 // errNoTrial: there is no connection for a trial, because connections are
 // limited, too.
 var errNoTrial = errors.New("no connection for a trial")
-
-// count opens channels on connections of its own, closes all of them, and
-// returns how many there were. Fewer than asked for have an error.
-func (r *room) count(ctx context.Context, n int) (found int, err error) {
-	var sessions []*rabbitmq.Session
-	defer func() {
-		for _, s := range sessions {
-			s.Close() // and the channels with it
-		}
-		r.awaitSettled(ctx, rabbitmq.IsNotAllowed(err))
-	}()
-	for free := 0; found < n; free-- {
-		if free == 0 { // at first, or where the broker allows a connection few
-			session, err := r.open(ctx)
-			switch {
-			case rabbitmq.IsNotAllowed(err):
-				return found, fmt.Errorf("%w: %v", errNoTrial, err) //nolint:errorlint // it is about connections, not about channels
-			case err != nil:
-				return found, err
-			}
-			sessions = append(sessions, session)
-			free = session.Limits().Channels - 1
-		}
-		if _, err := sessions[len(sessions)-1].Channel(ctx); err != nil {
-			return found, fmt.Errorf("open channel: %w", err)
-		}
-		found++
-	}
-	return found, nil
-}
-
-// awaitSettled waits until the broker has noticed that the channels of a trial
-// are closed. Where they met the limit, another one can be opened then.
-func (r *room) awaitSettled(ctx context.Context, full bool) {
-	for again := full; again && ctx.Err() == nil; {
-		session, err := r.open(ctx)
-		if err != nil {
-			return
-		}
-		_, err = session.Channel(ctx)
-		session.Close()
-		again = rabbitmq.IsNotAllowed(err)
-	}
-	wait := roomSettle
-	if !full { // then there is room for as many as were tried
-		wait /= 5
-	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
-}
 
 // gate is a lock for reading and writing whose waiting ends with a context.
 type gate struct {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -21,11 +22,22 @@ func newTestRoom(t *testing.T, url string) *room {
 }
 
 // Many who want channels at once get as many as the user may have, but for
-// those that are kept, and none is opened that ends a connection.
+// those that are kept, and none is opened that ends a connection: neither where
+// the limit is met by few that are opened one by one, nor by many at once.
 func TestRoomFindsTheLimitOfAUser(t *testing.T) {
 	t.Parallel()
+	for _, limit := range []int{70, 230} {
+		t.Run(strconv.Itoa(limit), func(t *testing.T) {
+			t.Parallel()
+			testRoomLimit(t, limit)
+		})
+	}
+}
+
+func testRoomLimit(t *testing.T, limit int) {
+	t.Helper()
 	v := devtest.NewVirtualHost(t)
-	v.LimitUser("max-channels", 70)
+	v.LimitUser("max-channels", limit)
 	r := newTestRoom(t, v.URL)
 	shared, err := rabbitmq.Open(t.Context(), rabbitmq.Options{URLs: []string{v.URL}, Name: "shared"})
 	require.NoError(t, err)
@@ -33,7 +45,7 @@ func TestRoomFindsTheLimitOfAUser(t *testing.T) {
 	var mu sync.Mutex
 	var places []*place
 	var wg sync.WaitGroup
-	for range 100 {
+	for range limit + 30 {
 		wg.Go(func() {
 			p, err := r.take(t.Context(), true)
 			if err != nil {
@@ -50,7 +62,7 @@ func TestRoomFindsTheLimitOfAUser(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Len(t, places, 70-roomKept-roomMargin)
+	require.Len(t, places, limit-roomKept-roomMargin)
 	require.Error(t, r.refuses())
 	for range roomKept { // for those that come and go
 		p, err := r.take(t.Context(), false)
