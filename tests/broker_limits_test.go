@@ -171,6 +171,7 @@ func TestFewConnections(t *testing.T) {
 			app.Start()
 			there := createTenants(app.Client, 2)
 			app.Stop()
+			app.ExpectError("the broker refuses the connection, trying on until that is mended")
 
 			limit(v, 4)
 			app.Start()

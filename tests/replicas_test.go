@@ -126,7 +126,11 @@ func TestTwoInstancesStartAtOnce(t *testing.T) {
 	creating.Wait()
 	for i, id := range ids {
 		require.NotEmpty(t, id, i)
-		[]*apptest.App{other, one}[i%2].Publish(id, `1`)
+		app := []*apptest.App{other, one}[i%2]
+		apptest.Await(t, apptest.Long, func() error { // it may be on its way still
+			_, err := app.TryPublish(t.Context(), id, `1`, apptest.WithKey("first"))
+			return err
+		})
 		one.Stored(id, 1)
 	}
 }

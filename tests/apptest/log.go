@@ -37,7 +37,7 @@ func (h strictHandler) Handle(ctx context.Context, r slog.Record) error {
 		text := r.Message
 		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
 		h.warned.add(text)
-		if r.Level >= slog.LevelError {
+		if r.Level >= slog.LevelError && !h.warned.expects(r.Message) {
 			h.t.Errorf("the service logged an error: %s", text)
 		}
 	}
@@ -56,8 +56,23 @@ func (h strictHandler) WithGroup(name string) slog.Handler {
 
 // warnings are what was logged that somebody should look at.
 type warnings struct {
-	mu    sync.Mutex
-	lines []string // guarded by mu
+	mu       sync.Mutex
+	lines    []string // guarded by mu
+	expected []string // messages of errors that fail no test; guarded by mu
+}
+
+func (w *warnings) expects(message string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.expected, message)
+}
+
+// ExpectError lets the service log errors with this message, which fail the test
+// otherwise.
+func (a *App) ExpectError(message string) {
+	a.warned.mu.Lock()
+	defer a.warned.mu.Unlock()
+	a.warned.expected = append(a.warned.expected, message)
 }
 
 func (w *warnings) add(line string) {
