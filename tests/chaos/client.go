@@ -69,8 +69,10 @@ func (r reply) text() string {
 	if r.err != nil {
 		return "no answer"
 	}
-	if code := r.problem().Code; code != "" {
-		return strconv.Itoa(r.status) + " " + code
+	if r.status >= http.StatusBadRequest { // others may be large
+		if code := r.problem().Code; code != "" {
+			return strconv.Itoa(r.status) + " " + code
+		}
 	}
 	return strconv.Itoa(r.status)
 }
@@ -113,13 +115,14 @@ func (c *client) read(request *http.Request) reply {
 }
 
 func (c *client) note(r reply) {
+	text := r.text()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slowest = max(c.slowest, r.took)
 	if r.took > requestLimit {
 		c.over++
 	}
-	c.answers[r.text()]++
+	c.answers[text]++
 }
 
 // timing returns the longest call so far, and how many took longer than
