@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	neturl "net/url"
 	"strconv"
 	"testing"
 
@@ -161,6 +162,10 @@ func TestExplain(t *testing.T) {
 	t.Cleanup(func() { _ = admin.Close(context.WithoutCancel(t.Context())) })
 	const canary = "hunter2"
 	at := "@" + net.JoinHostPort(config.Host, portOf(config)) + "/"
+	user, unknownRole := config.User, "no such role"
+	if config.Password != "" { // then the server does not say which of both is wrong
+		user, unknownRole = neturl.UserPassword(config.User, config.Password).String(), "refuses the user's password"
+	}
 	for name, c := range map[string]struct {
 		url, says     string
 		misconfigured bool
@@ -171,9 +176,9 @@ func TestExplain(t *testing.T) {
 		"not in a session":  {url + "&max_connections=7", `"max_connections"`, true},
 		"secret as a name":  {url + "&" + canary + "%40h/db=1", "a parameter of the database URL", true},
 		"options":           {url + "&options=-c%20" + canary + "%3D1", "options", true},
-		"no such database":  {"postgres://" + config.User + at + "nowhere?sslmode=disable", "no such database", false},
-		"no such role":      {"postgres://nobody-" + canary + ":" + canary + at + config.Database + "?sslmode=disable", "no such role", false},
-		"no TLS":            {"postgres://" + config.User + at + config.Database + "?sslmode=require", "takes no TLS", false},
+		"no such database":  {"postgres://" + user + at + "nowhere?sslmode=disable", "no such database", false},
+		"no such role":      {"postgres://nobody-" + canary + ":" + canary + at + config.Database + "?sslmode=disable", unknownRole, false},
+		"no TLS":            {"postgres://" + user + at + config.Database + "?sslmode=require", "takes no TLS", false},
 		"away":              {"postgres://a:" + canary + "@127.0.0.1:1/db?sslmode=disable", "", false},
 		"away, TLS":         {"postgres://a:" + canary + "@127.0.0.1:1/db?sslmode=require", "", false},
 	} {
