@@ -148,11 +148,11 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "heavy-pages", fault: fmt.Sprintf("%d at a time read pages of 1,000 from a history of %d messages of 1 MiB of one tenant, which take 12 KB each in the store", heavyReaders, n.heavyRows),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages,
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages, long: true,
 		},
 		{
 			name: "heavy-pages-owner", fault: fmt.Sprintf("the same from %d tenants of one owner", heavyOwner),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages, long: true,
 		},
 		{
 			name: "crowd", fault: fmt.Sprintf("SIGTERM and start one process with %d tenants %d times, all but the first time while others keep the broker busy", n.many, crowdStarts),
