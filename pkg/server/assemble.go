@@ -32,6 +32,11 @@ import (
 	"lanekeeper/service/transmit"
 )
 
+// cancelLag is how long the broker has to tell a consumer that its queue is gone.
+// A queue of the same name that is made before that is left without a consumer,
+// for the broker forgets the old one in silence (seen with 3.10.8).
+const cancelLag = 2 * time.Second
+
 // writerLinger is how long the writer waits for more rows while many come.
 const writerLinger = time.Millisecond
 
@@ -75,7 +80,8 @@ func (p *parts) assembleBroker() error {
 	if o.URLs, err = rabbitmq.SplitURLs(p.config.RabbitMQ.URL); err != nil {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
-	o.Replica, o.Log, o.QueueMissing = p.replica, p.log, p.kick
+	o.Replica, o.Log = p.replica, p.log
+	o.QueueMissing = func(id uuid.UUID) { time.AfterFunc(cancelLag, func() { p.kick(id) }) }
 	p.broker = broker.New(o)
 	p.shortened, err = shortenedQueues(p.config)
 	return err
