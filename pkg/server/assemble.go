@@ -81,7 +81,13 @@ func (p *parts) assembleBroker() error {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
 	o.Replica, o.Log = p.replica, p.log
-	o.QueueMissing = func(id uuid.UUID) { time.AfterFunc(cancelLag, func() { p.kick(id) }) }
+	o.QueueMissing = func(id uuid.UUID) {
+		time.AfterFunc(cancelLag, func() {
+			if _, consumed := p.manager.Running()[id]; !consumed { // else its consumer asks for it
+				p.kick(id)
+			}
+		})
+	}
 	p.broker = broker.New(o)
 	p.shortened, err = shortenedQueues(p.config)
 	return err

@@ -95,7 +95,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "noisy-flood", fault: "one tenant flooding",
-			must: p99, run: noisyFlood,
+			must: p99, run: noisyFlood, long: true,
 		},
 		{
 			name: "noisy-backlog", fault: fmt.Sprintf("one tenant with a backlog of %d", n.backlog),
