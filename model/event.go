@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/binary"
 	"strconv"
 	"time"
 
@@ -77,6 +78,11 @@ func appendCompact(b, value []byte) []byte {
 	kept := 0 // what is before it is in b, or is white space
 	inString := false
 	for i := 0; i < len(value); i++ {
+		if inString {
+			if i += plainText(value[i:]); i == len(value) {
+				break
+			}
+		}
 		switch c := value[i]; {
 		case inString && c == '\\' && i+1 < len(value) && value[i+1] > ' ':
 			i++
@@ -89,4 +95,27 @@ func appendCompact(b, value []byte) []byte {
 		}
 	}
 	return append(b, value[min(kept, len(value)):]...)
+}
+
+// plainText returns how many bytes of a string come before a multiple of eight
+// that has its end, an escape or a control character among them, or before the
+// last few: eight bytes are looked at a time, as in "Determine if a word has a
+// byte less than n" of the Bit Twiddling Hacks.
+func plainText(value []byte) int {
+	const (
+		ones  = 0x0101010101010101
+		tops  = ones << 7
+		quote = ones * '"'
+		slash = ones * '\\'
+		space = ones * ' '
+	)
+	n := 0
+	for ; n+8 <= len(value); n += 8 {
+		word := binary.LittleEndian.Uint64(value[n:])
+		q, s := word^quote, word^slash
+		if ((word-space)&^word|(q-ones)&^q|(s-ones)&^s)&tops != 0 {
+			break
+		}
+	}
+	return n
 }

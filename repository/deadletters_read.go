@@ -54,7 +54,12 @@ func (s *Store) DeadLetterPage(ctx context.Context, q domain.DeadLetterQuery) (d
 	if maxBytes <= 0 {
 		maxBytes = maxPageBytes
 	}
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
+	done, err := s.turn(ctx, q.TenantID, maxBytes)
+	if err != nil {
+		return domain.DeadLetterPage{}, err
+	}
+	defer done()
+	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
 		read := func() error {
 			var batch pgx.Batch
 			batch.Queue(lastDeadLetterSQL, q.TenantID)
@@ -103,6 +108,11 @@ func (s *Store) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []
 }
 
 func (s *Store) pickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, maxBytes int) (letters []domain.DeadLetter, next int, err error) {
+	done, err := s.turn(ctx, tenantID, maxBytes)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
 	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
 		rows, err := on.Query(ctx, pickDeadLettersSQL, tenantID, maxBytes, seqs)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +29,23 @@ const (
 	// calls of a tenant may do so at a time.
 	shareWait  = 2 * time.Second
 	shareQueue = 1000
+	// smallRead is how many bytes are read without a turn, and processorsPerTurn
+	// how many processors one large read at a time may keep busy, here and in the
+	// database: the others are for what is small.
+	smallRead         = domain.SmallAnswer
+	processorsPerTurn = 2
+	// turnAtMost is how long a large read keeps others from theirs. One that takes
+	// longer waits for a lock or a disk, and not for a processor.
+	turnAtMost = 100 * time.Millisecond
 )
+
+// newTurns returns the turns of large reads. A part of a page keeps a processor
+// of the database busy for as long as it is unpacked, and one of ours after
+// that; nothing else of what a connection does takes long.
+func newTurns() *shares.Shares {
+	n := int64(max(1, runtime.GOMAXPROCS(0)/processorsPerTurn))
+	return shares.New(shares.Options{Total: n, PerOwner: n, PerUser: n, Wait: shareWait, Queue: shareQueue})
+}
 
 // newShares returns the shares of a pool with so many connections. They keep
 // one tenant, and one owner with many of them, from holding all: when a
@@ -43,15 +60,30 @@ func newShares(conns int) *shares.Shares {
 	})
 }
 
-// enter waits for a place in the general pool and returns what gives it back.
-// Errors are those of ctx, and an ErrUnavailable that says whose fault it is.
-// The tenant is zero for what is about none.
-func (s *Store) enter(ctx context.Context, tenantID uuid.UUID) (leave func(), err error) {
+// turn waits until a read of so many bytes may begin, and returns what lets the
+// next begin; a small one does not wait. Owners take turns, and so do the tenants
+// of each. Errors are those of enter.
+func (s *Store) turn(ctx context.Context, tenantID uuid.UUID, bytes int) (done func(), err error) {
+	if bytes <= smallRead {
+		return func() {}, nil
+	}
+	leave, err := enter(ctx, s.turns, tenantID)
+	if err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(turnAtMost, leave)
+	return func() { late.Stop(); leave() }, nil
+}
+
+// enter waits for a place and returns what gives it back. Errors are those of
+// ctx, and an ErrUnavailable that says whose fault it is. The tenant is zero for
+// what is about none.
+func enter(ctx context.Context, places *shares.Shares, tenantID uuid.UUID) (leave func(), err error) {
 	by := shares.User{Owner: domain.Owner(ctx), Name: tenantID.String()}
 	if by.Owner == "" {
 		by.Owner = by.Name // nobody asked for it: it is the service that works on the tenant
 	}
-	place, err := s.shares.Take(ctx, by, 1)
+	place, err := places.Take(ctx, by, 1)
 	switch {
 	case errors.Is(err, shares.ErrAll):
 		return nil, domain.Wrap(err, domain.ErrUnavailable, "database_busy",
@@ -71,7 +103,7 @@ func (s *Store) enter(ctx context.Context, tenantID uuid.UUID) (leave func(), er
 // shared runs fn with a connection of the general pool that counts towards the
 // share of the tenant, or, when that is zero, of the caller.
 func (s *Store) shared(ctx context.Context, tenantID uuid.UUID, fn func(*pgxpool.Conn) error) error {
-	leave, err := s.enter(ctx, tenantID)
+	leave, err := enter(ctx, s.shares, tenantID)
 	if err != nil {
 		return err
 	}

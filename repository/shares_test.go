@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +27,7 @@ func TestSharesOfAPool(t *testing.T) {
 		var calls sync.WaitGroup
 		for range 30 {
 			calls.Go(func() {
-				leave, err := s.enter(t.Context(), slow)
+				leave, err := enter(t.Context(), s.shares, slow)
 				if err != nil {
 					refused.Add(1)
 					if domain.CodeOf(err) != "tenant_busy" {
@@ -43,7 +44,7 @@ func TestSharesOfAPool(t *testing.T) {
 		require.EqualValues(t, 5, held.Load())
 		begun := time.Now()
 		for range 100 {
-			leave, err := s.enter(t.Context(), other)
+			leave, err := enter(t.Context(), s.shares, other)
 			require.NoError(t, err)
 			leave()
 		}
@@ -51,7 +52,7 @@ func TestSharesOfAPool(t *testing.T) {
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := s.enter(gone, slow)
+		_, err := enter(gone, s.shares, slow)
 		require.ErrorIs(t, err, context.Canceled)
 		<-time.After(shareWait)
 		synctest.Wait()
@@ -59,6 +60,55 @@ func TestSharesOfAPool(t *testing.T) {
 		close(release)
 		calls.Wait()
 		require.Zero(t, s.shares.Used())
+	})
+}
+
+// However many large reads one owner has waiting, that of another is the next
+// but one, and what is small waits for none of them.
+func TestLargeReadsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Store{turns: newTurns()}
+		heavy, other := uuid.New(), uuid.New()
+		const each = 10 * time.Millisecond
+		var most, reading atomic.Int64
+		read := func(tenant uuid.UUID, bytes int) {
+			done, err := s.turn(t.Context(), tenant, bytes)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := reading.Add(1); n > most.Load() {
+				most.Store(n) // with synctest nothing comes in between
+			}
+			<-time.After(each)
+			reading.Add(-1)
+			done()
+		}
+		var calls sync.WaitGroup
+		for range 100 {
+			calls.Go(func() { read(heavy, smallRead+1) })
+		}
+		defer calls.Wait()
+		synctest.Wait()
+		begun := time.Now()
+		read(other, smallRead+1)
+		require.LessOrEqual(t, time.Since(begun), 3*each)
+		require.EqualValues(t, max(1, runtime.GOMAXPROCS(0)/processorsPerTurn), most.Load())
+		begun = time.Now()
+		read(other, smallRead)
+		require.Equal(t, each, time.Since(begun))
+		calls.Wait()
+		require.Zero(t, s.turns.Used())
+
+		// One that waits for a lock is not what turns are for.
+		stuck, err := s.turn(t.Context(), heavy, smallRead+1)
+		require.NoError(t, err)
+		begun = time.Now()
+		read(other, smallRead+1)
+		require.LessOrEqual(t, time.Since(begun), turnAtMost+each)
+		stuck()
+		require.Zero(t, s.turns.Used())
 	})
 }
 
@@ -93,7 +143,7 @@ func TestOwnerOfManyTenantsLeavesConnectionsToOthers(t *testing.T) {
 	require.Eventually(t, func() bool { return store.general.Stat().AcquiredConns() >= 4 }, 10*time.Second, time.Millisecond)
 	reads, begun := 0, time.Now()
 	for time.Since(begun) < 3*time.Second {
-		_, err := store.History(domain.WithOwner(t.Context(), "other"), domain.HistoryQuery{TenantID: other, Limit: 10})
+		_, err := store.History(domain.WithOwner(t.Context(), "other"), domain.HistoryQuery{TenantID: other, Limit: 10, MaxBytes: smallRead})
 		require.NoError(t, err)
 		_, err = store.FindUserByEmail(t.Context(), "nobody@example.com")
 		require.ErrorIs(t, err, domain.ErrNotFound)
@@ -116,17 +166,17 @@ func TestLockedTenantLeavesConnectionsToOthers(t *testing.T) {
 	holder := d.connect(t)
 	_, err = holder.Exec(t.Context(), `BEGIN; LOCK TABLE `+partitionOf(ids[0]).table+` IN ACCESS EXCLUSIVE MODE`)
 	require.NoError(t, err)
-	read := func(ctx context.Context, id uuid.UUID) error {
-		_, err := store.History(ctx, domain.HistoryQuery{TenantID: id, Limit: 10})
+	read := func(ctx context.Context, id uuid.UUID, bytes int) error {
+		_, err := store.History(ctx, domain.HistoryQuery{TenantID: id, Limit: 10, MaxBytes: bytes})
 		return err
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	var busy atomic.Int32
-	for range 40 {
+	for i := range 40 {
 		readers.Go(func() {
 			for {
-				err := read(ctx, ids[0])
+				err := read(ctx, ids[0], smallRead+i%2)
 				switch code := domain.CodeOf(err); {
 				case ctx.Err() != nil:
 					return
@@ -145,10 +195,13 @@ func TestLockedTenantLeavesConnectionsToOthers(t *testing.T) {
 	begun := time.Now()
 	reads := 0
 	for time.Since(begun) < 3*time.Second {
-		require.NoError(t, read(t.Context(), ids[1]))
+		require.NoError(t, read(t.Context(), ids[1], smallRead))
 		reads++
 	}
 	require.Greater(t, reads, 100, "three seconds of reading, one after the other")
+	begun = time.Now()
+	require.NoError(t, read(t.Context(), ids[1], 2*smallRead))
+	require.Less(t, time.Since(begun), time.Second, "nor do large reads wait for as long as that is locked")
 	_, err = store.ClaimKeys(t.Context(), []domain.IdempotencyClaim{claim(t, ids[1], "k", 1)})
 	require.NoError(t, err)
 	require.Positive(t, busy.Load())

@@ -100,6 +100,7 @@ type Store struct {
 	callers *pgxpool.Pool // for who calls and for which tenant, which must not wait for reads
 
 	shares    *shares.Shares // of the general pool
+	turns     *shares.Shares // of large reads in it
 	eraseWait time.Duration
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
@@ -129,7 +130,7 @@ var (
 // Open returns a Store. It does not connect, so it fails only on an invalid
 // URL; errors never contain the URL.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{shares: newShares(cmp.Or(o.MaxConns, defaultMaxConns)), eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
+	s := &Store{shares: newShares(cmp.Or(o.MaxConns, defaultMaxConns)), turns: newTurns(), eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
 	s.erasing <- struct{}{}
 	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
 	s.cut = cut

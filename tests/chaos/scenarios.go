@@ -95,7 +95,7 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "noisy-flood", fault: "one tenant flooding",
-			must: p99, run: noisyFlood, long: true,
+			must: p99, run: noisyFlood,
 		},
 		{
 			name: "noisy-backlog", fault: fmt.Sprintf("one tenant with a backlog of %d", n.backlog),
@@ -148,11 +148,11 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "heavy-pages", fault: fmt.Sprintf("%d at a time read pages of 1,000 from a history of %d messages of 1 MiB of one tenant, which take 12 KB each in the store", heavyReaders, n.heavyRows),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages, long: true,
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages,
 		},
 		{
 			name: "heavy-pages-owner", fault: fmt.Sprintf("the same from %d tenants of one owner", heavyOwner),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages, long: true,
+			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
 		},
 		{
 			name: "crowd", fault: fmt.Sprintf("SIGTERM and start one process with %d tenants %d times, all but the first time while others keep the broker busy", n.many, crowdStarts),
