@@ -19,6 +19,14 @@ const (
 	QueueStuck QueueState = "stuck"
 )
 
+// QueueCounts is what a queue holds at a moment: how many messages are ready, and
+// how many consumers it has. A broker that cannot ask the queue's leader may say
+// 0 for both.
+type QueueCounts struct {
+	Ready     int64
+	Consumers int
+}
+
 // QueueReport is what was found of a tenant's queues.
 type QueueReport struct {
 	Main       QueueState

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/tests/apptest"
@@ -31,6 +32,32 @@ func TestQueueDeletedByHand(t *testing.T) {
 	apptest.Await(t, apptest.Long, func() error { return converged(app, tenant) })
 	app.Publish(other, `"not disturbed"`)
 	app.Stored(other, 1)
+}
+
+// A queue that is deleted and declared again in the same breath: where the broker
+// forgets its consumer without a word, that finds out by itself.
+func TestQueueDeletedAndMadeAgainByHand(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	var tenants []string
+	for n := range 8 {
+		tenants = append(tenants, app.CreateTenant(fmt.Sprintf("robbed %d", n), 1).ID)
+	}
+	ch := app.Channel()
+	for _, tenant := range tenants {
+		_, err := ch.QueueDelete(apptest.QueueName(tenant), false, false, true)
+		require.NoError(t, err)
+		_, err = ch.QueueDeclare(apptest.QueueName(tenant), true, false, false, false, amqp.Table{
+			"x-queue-type": "quorum", "x-single-active-consumer": true,
+		})
+		require.NoError(t, err)
+	}
+	for _, tenant := range tenants {
+		app.Publish(tenant, `"after"`)
+	}
+	for _, tenant := range tenants {
+		app.Stored(tenant, 1)
+	}
 }
 
 func TestDeadLetterQueueDeletedByHand(t *testing.T) {

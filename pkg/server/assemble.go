@@ -32,11 +32,6 @@ import (
 	"lanekeeper/service/transmit"
 )
 
-// cancelLag is how long the broker has to tell a consumer that its queue is gone.
-// A queue of the same name that is made before that is left without a consumer,
-// for the broker forgets the old one in silence (seen with 3.10.8).
-const cancelLag = 2 * time.Second
-
 // writerLinger is how long the writer waits for more rows while many come.
 const writerLinger = time.Millisecond
 
@@ -81,13 +76,8 @@ func (p *parts) assembleBroker() error {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
 	o.Replica, o.Log = p.replica, p.log
-	o.QueueMissing = func(id uuid.UUID) {
-		time.AfterFunc(cancelLag, func() {
-			if _, consumed := p.manager.Running()[id]; !consumed { // else its consumer asks for it
-				p.kick(id)
-			}
-		})
-	}
+	o.QueueMissing = func(id uuid.UUID) { p.reconciler.KickUnlessConsumed(id) }
+	o.Confirmed = func(id uuid.UUID) { p.manager.Expect(id) }
 	p.broker = broker.New(o)
 	p.shortened, err = shortenedQueues(p.config)
 	return err
@@ -137,7 +127,7 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion, Now: p.clock.Now,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
-		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Depths: p.broker, Writer: p.writer,
+		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer,
 		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: p.config.Retry.MaxAttempts,
 		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
 		Collector: p.collector(),

@@ -32,6 +32,9 @@ type Options struct {
 	// QueueMissing is told of tenants whose queue was published to and is not
 	// there; it must not block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
+	// Confirmed is told of each message that the broker confirmed to be in its
+	// tenant's queue; it must not block. It may be nil.
+	Confirmed func(tenantID uuid.UUID)
 }
 
 // Broker implements domain.Publisher, domain.Topology and domain.Subscriber.

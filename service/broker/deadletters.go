@@ -35,7 +35,8 @@ const (
 
 // DeadLetterDepth implements domain.DeadLetterQueues.
 func (b *Broker) DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
-	return b.depth(ctx, DeadLetterQueueName(tenantID))
+	q, err := b.counts(ctx, DeadLetterQueueName(tenantID))
+	return q.Ready, err
 }
 
 // SubscribeDeadLetters implements domain.DeadLetterQueues.

@@ -58,6 +58,9 @@ func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 	errs := b.send(ctx, parcels)
 	for i, err := range errs {
 		errs[i] = b.published(batch[i].TenantID, err)
+		if err == nil && b.options.Confirmed != nil {
+			b.options.Confirmed(batch[i].TenantID)
+		}
 	}
 	return errs
 }

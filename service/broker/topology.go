@@ -182,16 +182,23 @@ func (b *Broker) drop(ctx context.Context, name string) (int64, error) {
 // QueueDepth returns the number of ready messages in the tenant's main queue.
 // A queue that does not exist is an ErrNotFound.
 func (b *Broker) QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
-	return b.depth(ctx, QueueName(tenantID))
+	q, err := b.counts(ctx, QueueName(tenantID))
+	return q.Ready, err
 }
 
-func (b *Broker) depth(ctx context.Context, name string) (int64, error) {
+// QueueCounts counts the ready messages and the consumers of a tenant's main
+// queue. Errors are ErrNotFound and ErrUnavailable.
+func (b *Broker) QueueCounts(ctx context.Context, tenantID uuid.UUID) (domain.QueueCounts, error) {
+	return b.counts(ctx, QueueName(tenantID))
+}
+
+func (b *Broker) counts(ctx context.Context, name string) (domain.QueueCounts, error) {
 	q, there, err := b.look(ctx, name)
 	switch {
 	case err != nil:
-		return 0, unavailable(err)
+		return domain.QueueCounts{}, unavailable(err)
 	case !there:
-		return 0, domain.New(domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
+		return domain.QueueCounts{}, domain.New(domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist.")
 	}
-	return int64(q.Messages), nil
+	return domain.QueueCounts{Ready: int64(q.Messages), Consumers: q.Consumers}, nil
 }

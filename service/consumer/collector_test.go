@@ -310,7 +310,7 @@ func TestBuriedMessagesAreCollectedAtOnce(t *testing.T) {
 	c := l.collector(l.store)
 	c.every = 24 * time.Hour
 	m := NewTenantManager(Options{
-		Subscriber: l.broker, Publisher: l.broker, Depths: l.broker, Collector: c,
+		Subscriber: l.broker, Publisher: l.broker, Queues: l.broker, Collector: c,
 		Writer:  startWriter(t, WriterOptions{Repository: l.store}),
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test",
 	})

@@ -114,10 +114,18 @@ type consumer struct {
 	version  atomic.Int64 // of the endpoint; 0 for none
 	held     atomic.Int64
 	ready    atomic.Int64
+	taken    atomic.Int64 // deliveries, ever
+	expected atomic.Int64 // messages that were confirmed to be in the queue, ever
+	// forgotten gets the tag of a subscription that the broker does not know any
+	// more.
+	forgotten chan string
+	// vigil belongs to readDepths, of which only one call runs at a time.
+	vigil vigil
 
 	mu        sync.Mutex
 	state     State
 	tag       string
+	begun     tally // when the subscription began
 	since     time.Time
 	lastError string
 	refused   bool // the last error was an ErrNoCapacity
@@ -135,7 +143,7 @@ func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
 		shared: s, tenant: t.ID, created: t.CreatedAt, endpoint: t.Endpoint, patience: s.patience,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
-		state: Starting, since: time.Now(),
+		state: Starting, since: time.Now(), forgotten: make(chan string, 1),
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
 	c.version.Store(endpointVersion(t.Endpoint))
@@ -278,7 +286,7 @@ func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
 	switch {
 	case err == nil:
 		c.mu.Lock()
-		c.tag = tag
+		c.tag, c.begun = tag, c.tally()
 		c.mu.Unlock()
 		c.enter(Running, nil)
 	case errors.Is(err, domain.ErrNotFound):

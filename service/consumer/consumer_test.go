@@ -26,12 +26,12 @@ func (l heldLane) Subscribe(ctx context.Context, id uuid.UUID, tag string, prefe
 
 // managerOf returns a manager that consumes the lane through a subscriber, and
 // is closed when the test ends.
-func (l *lane) managerOf(subscriber domain.Subscriber, depths DepthReader) *TenantManager {
+func (l *lane) managerOf(subscriber domain.Subscriber, queues QueueCounter) *TenantManager {
 	l.t.Helper()
 	m := NewTenantManager(Options{
-		Subscriber: subscriber, Publisher: l, Depths: depths, Writer: startWriter(l.t, WriterOptions{Repository: l.store}),
+		Subscriber: subscriber, Publisher: l, Queues: queues, Writer: startWriter(l.t, WriterOptions{Repository: l.store}),
 		Transmitter: l, Endpoints: l, MaxAttempts: 5,
-		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test",
+		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test", LookEvery: time.Hour,
 	})
 	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })
 	return m
@@ -87,12 +87,12 @@ func TestAnEndpointMayBeSetAtAnyMoment(t *testing.T) {
 // hangingDepths does not tell the depth of some tenants' queues.
 type hangingDepths map[uuid.UUID]bool
 
-func (h hangingDepths) QueueDepth(ctx context.Context, id uuid.UUID) (int64, error) {
+func (h hangingDepths) QueueCounts(ctx context.Context, id uuid.UUID) (domain.QueueCounts, error) {
 	if h[id] {
 		<-ctx.Done()
-		return 0, domain.Wrap(ctx.Err(), domain.ErrUnavailable, "broker_unavailable", "no answer")
+		return domain.QueueCounts{}, domain.Wrap(ctx.Err(), domain.ErrUnavailable, "broker_unavailable", "no answer")
 	}
-	return 7, nil
+	return domain.QueueCounts{Ready: 7, Consumers: 1}, nil
 }
 
 // A queue that does not answer leaves the depths of the others known.

@@ -160,7 +160,7 @@ func newHeavy(t *testing.T, store domain.MessageRepository, other *lane) *heavy 
 	h := &heavy{lanes: l, t: t, tenant: l.tenant(t), prefetches: &prefetches{Subscriber: l.broker}}
 	h.tenant.Workers = 1
 	h.manager = NewTenantManager(Options{
-		Subscriber: h.prefetches, Publisher: l.broker, Depths: l.broker, Writer: startWriter(t, WriterOptions{Repository: store}),
+		Subscriber: h.prefetches, Publisher: l.broker, Queues: l.broker, Writer: startWriter(t, WriterOptions{Repository: store}),
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test", Budget: 8 << 20,
 		Transmitter: other, Endpoints: other, MaxAttempts: 5,
 	})

@@ -4,6 +4,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,16 +49,17 @@ type Metrics interface {
 	AddTransmissions(tenantID uuid.UUID, outcome string, n int)
 }
 
-// DepthReader tells how many messages wait in a tenant's queue.
-type DepthReader interface {
-	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+// QueueCounter counts the messages that wait in a tenant's queue, and its
+// consumers.
+type QueueCounter interface {
+	QueueCounts(ctx context.Context, tenantID uuid.UUID) (domain.QueueCounts, error)
 }
 
 // Options configure a TenantManager.
 type Options struct {
 	Subscriber domain.Subscriber
 	Publisher  domain.Publisher
-	Depths     DepthReader
+	Queues     QueueCounter
 	Writer     *Writer
 	// Transmitter and Endpoints are used for tenants with an endpoint.
 	Transmitter domain.Transmitter
@@ -79,6 +81,8 @@ type Options struct {
 	// with large bodies get fewer at a time; 0 for a quarter of GOMEMLIMIT, or
 	// 256 MiB without one.
 	Budget int64
+	// LookEvery is how often queues are looked at; 5 s by default.
+	LookEvery time.Duration
 }
 
 // TenantManager runs a consumer for each tenant it was told to start. The
@@ -211,6 +215,19 @@ func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
 	return running
 }
 
+// Runs reports whether a tenant has a consumer in this process, in whatever state
+// it is.
+func (m *TenantManager) Runs(id uuid.UUID) bool { return m.find(id) != nil }
+
+// Expect notes that the broker confirmed a message to be in a tenant's queue. When
+// such messages are neither delivered nor there, the tenant's consumer subscribes
+// again.
+func (m *TenantManager) Expect(id uuid.UUID) {
+	if c := m.find(id); c != nil {
+		c.expected.Add(1)
+	}
+}
+
 // Depth returns how many messages of the tenant are not processed yet, ready
 // and held, as last seen; false when that is not known here.
 func (m *TenantManager) Depth(id uuid.UUID) (int64, bool) {
@@ -273,7 +290,7 @@ func (m *TenantManager) count() int {
 // sampleDepths asks the broker for the depth of every queue, every now and
 // then.
 func (m *TenantManager) sampleDepths() {
-	tick := time.NewTicker(depthEvery)
+	tick := time.NewTicker(cmp.Or(m.shared.LookEvery, depthEvery))
 	defer tick.Stop()
 	for {
 		select {
@@ -295,12 +312,14 @@ func (m *TenantManager) readDepths() {
 		wg.Go(func() {
 			for c := range queues {
 				ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
-				depth, err := m.shared.Depths.QueueDepth(ctx, c.tenant)
+				seen := c.sight()
+				counts, err := m.shared.Queues.QueueCounts(ctx, c.tenant)
 				cancel()
 				if err != nil {
-					depth = -1
+					counts.Ready = -1
 				}
-				c.ready.Store(depth)
+				c.ready.Store(counts.Ready)
+				c.saw(seen, counts, err)
 			}
 		})
 	}

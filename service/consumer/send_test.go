@@ -119,11 +119,13 @@ func (l *lane) Bury(_ context.Context, letter domain.DeadLetter) error {
 	return nil
 }
 
-func (l *lane) QueueDepth(context.Context, uuid.UUID) (int64, error) { return 0, nil }
-func (l *lane) AddMessages(uuid.UUID, string, int)                   {}
-func (l *lane) ObserveEndToEnd(float64)                              {}
-func (l *lane) AddTransmissions(uuid.UUID, string, int)              {}
-func (l *lane) DeleteEndpoint(context.Context, uuid.UUID) error      { panic("not used") }
+func (l *lane) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
+	return domain.QueueCounts{Consumers: 1}, nil
+}
+func (l *lane) AddMessages(uuid.UUID, string, int)              {}
+func (l *lane) ObserveEndToEnd(float64)                         {}
+func (l *lane) AddTransmissions(uuid.UUID, string, int)         {}
+func (l *lane) DeleteEndpoint(context.Context, uuid.UUID) error { panic("not used") }
 func (l *lane) PutEndpoint(context.Context, domain.Endpoint) (domain.Endpoint, error) {
 	panic("not used")
 }
@@ -188,7 +190,7 @@ func (l *lane) start(workers int, endpoint *domain.Endpoint) (*TenantManager, do
 	l.t.Helper()
 	w := startWriter(l.t, WriterOptions{Repository: l.store})
 	m := NewTenantManager(Options{
-		Subscriber: l, Publisher: l, Depths: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5,
+		Subscriber: l, Publisher: l, Queues: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5,
 		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test",
 	})
 	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })

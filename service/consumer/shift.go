@@ -124,6 +124,10 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 			if s.widen(ctx) {
 				return reassigned, s.drain()
 			}
+		case tag := <-s.c.forgotten:
+			if tag == s.c.tag {
+				return lost, errors.Join(errForgotten, s.drain())
+			}
 		case <-s.sub.Done():
 			return lost, errors.Join(s.sub.Err(), s.discard())
 		case <-hold.C:
@@ -171,6 +175,7 @@ func (s *shift) short() bool {
 
 // store handles a chunk of deliveries.
 func (s *shift) store(chunk []domain.Delivery) {
+	s.c.taken.Add(int64(len(chunk)))
 	s.c.held.Add(int64(len(chunk)))
 	defer s.c.held.Add(-int64(len(chunk)))
 	next := func(item stored) bool {

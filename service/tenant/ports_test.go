@@ -274,6 +274,11 @@ func (p *process) Running() map[uuid.UUID]domain.Assignment {
 	return maps.Clone(p.consumers)
 }
 
+func (p *process) Runs(id uuid.UUID) bool {
+	_, running := p.Running()[id]
+	return running
+}
+
 // statuses are those of the consumers of this process.
 func (p *process) statuses() []domain.ConsumerStatus {
 	p.mu.Lock()

@@ -21,6 +21,10 @@ const (
 	// kicksKept is how many kicks, and how many notices, can wait. The next
 	// round makes up for kicks that are dropped, and a survey for notices.
 	kicksKept = 1024
+	// cancelLag is how long the broker has to tell a consumer that its queue is
+	// gone. A queue of the same name that is made before that is left without a
+	// consumer, for the broker forgets the old one in silence (seen with 3.10.8).
+	cancelLag = 2 * time.Second
 )
 
 // Consumers is what the Reconciler needs to know of the running consumers.
@@ -28,6 +32,8 @@ type Consumers interface {
 	// Running returns the tenants that have a consumer in this process, in
 	// whatever state it is, with what it was told to do.
 	Running() map[uuid.UUID]domain.Assignment
+	// Runs reports whether a tenant has one.
+	Runs(id uuid.UUID) bool
 }
 
 // ReconcilerOptions configure NewReconciler.
@@ -51,6 +57,7 @@ type Reconciler struct {
 	o ReconcilerOptions
 
 	kicks    chan uuid.UUID
+	missing  chan uuid.UUID
 	notices  chan uuid.UUID
 	surveys  chan struct{}
 	requests chan request
@@ -64,7 +71,7 @@ type Reconciler struct {
 	// checked is when the queues of tenants were last wanted to be checked. It
 	// belongs to the listing.
 	checked map[uuid.UUID]time.Time
-	failing int // how many of these have pauses
+	waiting int // how many of these have pauses, or are late
 }
 
 // task is what is to be done for a tenant; a greater one includes the lesser.
@@ -85,6 +92,9 @@ type work struct {
 	// unless somebody waits for it.
 	pauses *backoff.ExponentialBackOff
 	due    time.Time
+	// late says that the work is begun when it is due, and not at all when a
+	// consumer runs here by then; nothing else is known of the tenant.
+	late   bool
 	health health
 	// waiting get the result of the next task, and served that of the one
 	// under way.
@@ -114,7 +124,7 @@ type listing struct {
 // NewReconciler returns a Reconciler; Run starts it.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
 	return &Reconciler{
-		o: o, kicks: make(chan uuid.UUID, kicksKept), notices: make(chan uuid.UUID, kicksKept),
+		o: o, kicks: make(chan uuid.UUID, kicksKept), missing: make(chan uuid.UUID, kicksKept), notices: make(chan uuid.UUID, kicksKept),
 		surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
 		finished: make(chan finished), listed: make(chan listing), work: make(map[uuid.UUID]*work),
 		checked: make(map[uuid.UUID]time.Time),
@@ -125,6 +135,17 @@ func NewReconciler(o ReconcilerOptions) *Reconciler {
 func (r *Reconciler) Kick(id uuid.UUID) {
 	select {
 	case r.kicks <- id:
+	default:
+	}
+}
+
+// KickUnlessConsumed asks for a tenant to be looked at whose queue seems to be
+// gone, a moment from now, unless it has a consumer in this process: that is told
+// by the broker, and asks for the queue. It never blocks, and asking again
+// meanwhile adds nothing.
+func (r *Reconciler) KickUnlessConsumed(id uuid.UUID) {
+	select {
+	case r.missing <- id:
 	default:
 	}
 }
@@ -190,6 +211,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			return nil
 		case id := <-r.kicks:
 			r.want(ctx, id, converge)
+		case id := <-r.missing:
+			r.wantLate(id)
 		case id := <-r.notices:
 			r.want(ctx, id, settle)
 		case q := <-r.requests:
@@ -221,6 +244,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			}
 		case <-retry.C:
 			for id, w := range r.work {
+				if w.late && !time.Now().Before(w.due) && r.o.Consumers.Runs(id) {
+					r.waiting--
+					delete(r.work, id)
+					continue
+				}
 				r.begin(ctx, id, w)
 			}
 		}
@@ -241,7 +269,27 @@ func (r *Reconciler) want(ctx context.Context, id uuid.UUID, t task) {
 		r.work[id] = w
 	}
 	w.wanted = max(w.wanted, t)
+	if t == converge {
+		r.onTime(w)
+	}
 	r.begin(ctx, id, w)
+}
+
+// wantLate notes that a tenant is to be looked at later, if there is nothing to
+// do for it anyway.
+func (r *Reconciler) wantLate(id uuid.UUID) {
+	if r.work[id] == nil {
+		r.work[id] = &work{wanted: converge, due: time.Now().Add(cancelLag), late: true}
+		r.waiting++
+	}
+}
+
+// onTime has late work begin as soon as it can.
+func (r *Reconciler) onTime(w *work) {
+	if w.late {
+		w.late, w.due = false, time.Time{}
+		r.waiting--
+	}
 }
 
 func (r *Reconciler) serve(ctx context.Context, q request) {
@@ -259,6 +307,7 @@ func (r *Reconciler) begin(ctx context.Context, id uuid.UUID, w *work) {
 	if w.running != nothing || w.wanted == nothing || time.Now().Before(w.due) {
 		return
 	}
+	r.onTime(w)
 	w.running, w.wanted = w.wanted, nothing
 	w.served, w.waiting = w.waiting, nil
 	t := w.running
@@ -305,7 +354,7 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 	if err != nil {
 		if w.pauses == nil {
 			w.pauses = newPauses()
-			r.failing++
+			r.waiting++
 		}
 		w.due = time.Now().Add(w.pauses.NextBackOff())
 		w.wanted = max(w.wanted, failed)
@@ -320,7 +369,7 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 	}
 	if w.pauses != nil {
 		w.pauses, w.due = nil, time.Time{}
-		r.failing--
+		r.waiting--
 	}
 	if w.wanted == nothing {
 		delete(r.work, f.id)
@@ -329,10 +378,10 @@ func (r *Reconciler) finish(ctx context.Context, f finished) {
 	r.begin(ctx, f.id, w)
 }
 
-// schedule sets the timer to when the next tenant is due again. Only what
-// failed is not begun at once.
+// schedule sets the timer to when the next tenant is due. Only what failed, or
+// is late, is not begun at once.
 func (r *Reconciler) schedule(retry *time.Timer) {
-	if r.failing == 0 {
+	if r.waiting == 0 {
 		retry.Stop()
 		return
 	}

@@ -167,6 +167,44 @@ func TestKickIsNotForgotten(t *testing.T) {
 	})
 }
 
+// A queue that a publisher misses is made a moment later, and left to its
+// consumer where there is one; publishing on adds nothing.
+func TestKickUnlessConsumed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcess(newWorld())
+		defer p.run(t)()
+		consumed, stopped := create(t, p, admin(), domain.NewTenant{}).ID, create(t, p, admin(), domain.NewTenant{}).ID
+		_, err := p.StopConsumer(t.Context(), admin(), stopped)
+		require.NoError(t, err)
+		pass(convergence)
+		p.set(func() {
+			delete(p.queues, consumed)
+			delete(p.queues, stopped)
+		})
+		there := func(id uuid.UUID) (there bool) {
+			p.set(func() { _, there = p.queues[id] })
+			return there
+		}
+		for range 10_000 {
+			p.reconciler.KickUnlessConsumed(consumed)
+			p.reconciler.KickUnlessConsumed(stopped)
+			synctest.Wait()
+		}
+		pass(2*time.Second - time.Millisecond)
+		require.False(t, there(stopped), "its consumer may not know yet")
+		pass(time.Millisecond)
+		synctest.Wait()
+		require.True(t, there(stopped))
+		require.False(t, there(consumed), "its consumer asks for it")
+		p.reconciler.KickUnlessConsumed(consumed)
+		p.reconciler.Kick(consumed)
+		synctest.Wait()
+		require.True(t, there(consumed), "at once")
+		require.Empty(t, p.violations)
+	})
+}
+
 func TestKickNeverBlocks(t *testing.T) {
 	t.Parallel()
 	p := newProcess(newWorld())

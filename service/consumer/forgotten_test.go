@@ -1,0 +1,115 @@
+package consumer
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+)
+
+// counted says what there is in a queue.
+type counted struct{ consumers, ready atomic.Int32 }
+
+func (c *counted) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
+	return domain.QueueCounts{Consumers: int(c.consumers.Load()), Ready: int64(c.ready.Load())}, nil
+}
+
+// A consumer that the broker has forgotten in silence subscribes again: after the
+// second look that finds nobody, and only when nothing came in between.
+func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 0)
+	queues := &counted{}
+	m := l.managerOf(l, queues)
+	require.NoError(t, m.Start(t.Context(), domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}))
+	subscriptions := func() (n int) {
+		l.with(func() { n = len(l.subs) })
+		return n
+	}
+	c := m.find(l.tenant)
+	look := func(consumers int32) {
+		queues.consumers.Store(consumers)
+		m.readDepths()
+	}
+	unchanged := func() {
+		t.Helper()
+		require.Empty(t, c.forgotten)
+		require.Equal(t, 1, subscriptions())
+	}
+	look(0)
+	unchanged()
+	look(1)
+	look(0)
+	unchanged()
+	c.taken.Add(1) // it has got something meanwhile
+	look(0)
+	unchanged()
+	look(0)
+	unchanged()
+	look(0)
+	l.eventually(func() bool { return len(l.subs) == 2 })
+	require.Eventually(t, func() bool { return c.sight().tag != "" }, 10*time.Second, time.Millisecond)
+	look(0)
+	require.Empty(t, c.forgotten, "what was seen of the last subscription does not count")
+	require.Equal(t, 2, subscriptions())
+}
+
+// So does one whose queue is said to have a consumer, and empties without a
+// delivery. What is confirmed is not waited for by those that get it, have their
+// hands full, or leave it in the queue.
+func TestAConsumerThatMessagesDoNotReachSubscribesAgain(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, 0)
+	queues := &counted{}
+	queues.consumers.Store(1)
+	m := l.managerOf(l, queues)
+	require.NoError(t, m.Start(t.Context(), domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}))
+	m.Expect(uuid.New()) // no such tenant
+	c := m.find(l.tenant)
+	for _, meanwhile := range []func(look int){
+		func(int) { m.Expect(l.tenant); c.taken.Add(1) },
+		func(look int) { // it is taken just before it is confirmed
+			if look == 3 {
+				c.taken.Add(1)
+			}
+			if look == 4 {
+				m.Expect(l.tenant)
+			}
+		},
+		func(look int) { // and the other way round
+			if look == 3 {
+				m.Expect(l.tenant)
+			}
+			if look == 4 {
+				c.taken.Add(1)
+			}
+		},
+		func(int) { m.Expect(l.tenant); c.held.Store(1) },
+		func(int) { m.Expect(l.tenant); c.held.Store(0); queues.ready.Store(1) },
+		func(int) { queues.ready.Store(0); c.taken.Add(1) },
+		func(int) {},
+	} {
+		for look := range 12 {
+			meanwhile(look)
+			m.readDepths()
+			require.Empty(t, c.forgotten)
+		}
+	}
+	m.Expect(l.tenant)
+	m.readDepths()
+	l.with(func() { require.Len(t, l.subs, 1) })
+	m.readDepths()
+	l.eventually(func() bool { return len(l.subs) == 2 })
+
+	// Nor does it take a look before the message.
+	require.Eventually(t, func() bool { return c.sight().tag != "" }, 10*time.Second, time.Millisecond)
+	m.Expect(l.tenant)
+	m.readDepths()
+	m.readDepths()
+	l.eventually(func() bool { return len(l.subs) == 3 })
+}
