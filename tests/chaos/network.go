@@ -52,7 +52,7 @@ func newNetwork(ctx context.Context, names ...string) (*network, error) {
 
 // connect lays the cable between the host and this one.
 func (h *host) connect(ctx context.Context, number int) error {
-	cable := "lk" + strconv.Itoa(number)
+	cable := cable(number)
 	gate := fmt.Sprintf("10.77.%d.1", number+1)
 	for _, line := range []string{
 		"link add " + cable + " type veth peer name eth0 netns " + strconv.Itoa(h.keeper.Process.Pid),
@@ -72,6 +72,9 @@ func (h *host) connect(ctx context.Context, number int) error {
 	}
 	return nil
 }
+
+// cable returns the name of the near end of a host's cable.
+func cable(number int) string { return "lk" + strconv.Itoa(number) }
 
 // wrap returns what becomes a program on the host.
 func (h *host) wrap() []string {
@@ -117,9 +120,12 @@ func (n *network) rule(l link) string {
 	return "priority 100 from " + n.hosts[l.from].ip + " to " + n.hosts[l.to].ip + " blackhole"
 }
 
-// remove ends the hosts; call it when nothing runs there any more.
+// remove ends the hosts; call it when nothing runs there any more. The cables are
+// taken out first: the kernel takes its time with what was in a namespace, and
+// their names are wanted again.
 func (n *network) remove() {
-	for _, h := range n.hosts {
+	for i, h := range n.hosts {
+		_ = ip(context.Background(), nil, "link delete "+cable(i)) // it may not be there yet
 		_ = h.keeper.Process.Kill()
 		_ = h.keeper.Wait() // killed
 	}
