@@ -200,10 +200,14 @@ func (s *service) alarming() ([]string, error) {
 func await(ctx context.Context, limit time.Duration, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var err error
 	for {
-		err := check()
-		if err == nil {
+		now := check()
+		if now == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil { // else it only says that the time is over
+			err = now
 		}
 		if errors.Is(err, errEnded) || !rest(ctx, lookEvery) {
 			return fmt.Errorf("%w (%v): %s: %w", errTooLate, limit, what, err)
