@@ -251,7 +251,7 @@ func registerSystem(engine *gin.Engine, o *Options) {
 	system("/healthz", "/healthz", answer(healthz))
 	system("/readyz", "/readyz", answer(readyz(o.Ready)))
 	system("/openapi.json", "/openapi.json", answer(openAPI(o.OpenAPI)))
-	system("/swagger/*file", "/swagger", swaggerUI())
+	system("/swagger/*file", "/swagger", swaggerUI(o.OpenAPI))
 	system("/swagger", "/swagger", func(c *gin.Context) { c.Redirect(http.StatusFound, swaggerIndex) })
 	if o.Metrics != nil {
 		system("/metrics", "/metrics", gin.WrapH(o.Metrics))

@@ -16,12 +16,12 @@ import (
 // swaggerIndex is where Swagger UI begins.
 const swaggerIndex = "/swagger/index.html"
 
-// healthz tells that the process runs.
+// healthz answers as long as the process runs.
 func healthz(c *gin.Context) error {
 	return writeJSON(c, http.StatusOK, model.Health{Status: "ok"})
 }
 
-// readyz tells whether the process should get requests.
+// readyz answers 200 while the process should get requests, else 503.
 func readyz(ready func(ctx context.Context) (status string, ready bool, details map[string]string)) handler {
 	return func(c *gin.Context) error {
 		status, ok, details := ready(c.Request.Context())
@@ -42,8 +42,9 @@ func openAPI(document []byte) handler {
 	}
 }
 
-// swaggerUI serves Swagger UI for /openapi.json.
-func swaggerUI() gin.HandlerFunc {
+// swaggerUI serves Swagger UI for /openapi.json. The document is also where
+// others expect it beside Swagger UI, at doc.json.
+func swaggerUI(document []byte) gin.HandlerFunc {
 	ui := ginswagger.WrapHandler(swaggerfiles.NewHandler(),
 		ginswagger.URL("/openapi.json"),
 		ginswagger.PersistAuthorization(true),
@@ -55,9 +56,11 @@ func swaggerUI() gin.HandlerFunc {
 		case "", "/":
 			c.Redirect(http.StatusFound, swaggerIndex)
 		case "index.html", "index.css", "swagger-initializer.js", "swagger-ui.css", "swagger-ui-bundle.js",
-			"swagger-ui-standalone-preset.js", "favicon-16x16.png", "favicon-32x32.png", "oauth2-redirect.html", "doc.json":
+			"swagger-ui-standalone-preset.js", "favicon-16x16.png", "favicon-32x32.png", "oauth2-redirect.html":
 			c.Request.RequestURI = "/swagger/" + file
 			ui(c)
+		case "doc.json":
+			c.Data(http.StatusOK, jsonType, document)
 		default:
 			middleware.NoRoute(c)
 		}

@@ -1,6 +1,6 @@
-// Command gen makes openapi.json (OpenAPI 3) of swagger.json (Swagger 2), and
-// says there what the older format cannot. It runs in the directory of both,
-// by "go generate".
+// Command gen makes openapi.json (OpenAPI 3) of the comments on the handlers. It
+// has swag read them, which knows only the older Swagger 2, and adds what that
+// cannot say. It runs in the directory docs, by "go generate".
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/exec"
+	"path/filepath"
 
 	"github.com/getkin/kin-openapi/openapi2"
 	"github.com/getkin/kin-openapi/openapi2conv"
@@ -24,21 +26,17 @@ const (
 )
 
 func main() {
-	if err := run("swagger.json", "openapi.json"); err != nil {
+	if err := run(context.Background(), "openapi.json"); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(source, target string) error {
-	raw, err := os.ReadFile(source)
+func run(ctx context.Context, target string) error {
+	doc2, err := readComments(ctx)
 	if err != nil {
-		return fmt.Errorf("read swagger: %w", err)
+		return err
 	}
-	var doc2 openapi2.T
-	if err := json.Unmarshal(raw, &doc2); err != nil {
-		return fmt.Errorf("parse swagger: %w", err)
-	}
-	doc, err := openapi2conv.ToV3(&doc2)
+	doc, err := openapi2conv.ToV3(doc2)
 	if err != nil {
 		return fmt.Errorf("convert to OpenAPI 3: %w", err)
 	}
@@ -52,10 +50,34 @@ func run(source, target string) error {
 	for name, schema := range doc.Components.Schemas {
 		refineSchema(name, schema.Value)
 	}
-	if err := doc.Validate(context.Background()); err != nil {
+	if err := doc.Validate(ctx); err != nil {
 		return fmt.Errorf("validate OpenAPI 3: %w", err)
 	}
 	return write(target, doc)
+}
+
+// readComments returns what swag makes of the comments.
+func readComments(ctx context.Context) (*openapi2.T, error) {
+	dir, err := os.MkdirTemp("", "lanekeeper-swagger-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for swagger: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	swag := exec.CommandContext(ctx, "go", "tool", "swag", "init", "--quiet", "--dir", "../controller,../model",
+		"--generalInfo", "router.go", "--output", dir, "--outputTypes", "json") //nolint:gosec // its only variable is the directory
+	swag.Stdout, swag.Stderr = os.Stdout, os.Stderr
+	if err := swag.Run(); err != nil {
+		return nil, fmt.Errorf("run swag: %w", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "swagger.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read swagger: %w", err)
+	}
+	var doc openapi2.T
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("parse swagger: %w", err)
+	}
+	return &doc, nil
 }
 
 // refineResponses gives every response its one media type, and problems the
