@@ -28,11 +28,11 @@ type batchEntry struct {
 //	@Security		BearerAuth
 //	@Accept			json,application/x-ndjson
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string				false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string				false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			body		body		model.PublishBatch	true	"The messages"
-//	@Success		202			{object}	model.BatchResult	"All messages were accepted"
-//	@Success		207			{object}	model.BatchResult	"Some messages were rejected"
+//	@Param			X-Tenant-ID										header		string				false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id										query		string				false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			body											body		model.PublishBatch	true	"The messages"
+//	@Success		202												{object}	model.BatchResult	"All messages were accepted"
+//	@Success		207												{object}	model.BatchResult	"Some messages were rejected"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages/batch [post]
 func (m *messageController) publishBatch(c *gin.Context) error {
@@ -209,13 +209,13 @@ func sameRefusal(a, b error) bool {
 	return isInternal(a) && isInternal(b)
 }
 
-// isInternal tells whether err is one that callers are told nothing about.
+// isInternal reports whether err is one whose cause is not shown to callers.
 func isInternal(err error) bool {
 	return middleware.ProblemFor(err).Status == http.StatusInternalServerError
 }
 
-// batchResult returns the answer, and one of the errors that callers are told
-// nothing about, if there was any.
+// batchResult returns the answer, and one of the errors that are not shown to
+// callers, if there was any.
 func batchResult(entries []batchEntry, receipts []domain.Receipt) (result model.BatchResult, unexpected error) {
 	result.Results = make([]model.BatchItem, len(entries))
 	for i := range entries {

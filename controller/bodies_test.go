@@ -273,7 +273,7 @@ func TestLargestBodyFitsAShare(t *testing.T) {
 	memory := budget.NewMemory(128*megabyte, 34*megabyte)
 	a := newAPI(t, func(o *Options) { o.Bodies = memory })
 	body := `{"messages":[{"payload":1}]}`
-	body += strings.Repeat(" ", messageBody-len(body))
+	body += strings.Repeat(" ", largeBody-len(body))
 	require.Equal(t, http.StatusAccepted, a.do("POST", "/messages/batch", body).status)
 	r := a.dial(t)
 	r.begin("POST", "/messages/batch", "Transfer-Encoding: chunked")

@@ -12,7 +12,7 @@ import (
 	"lanekeeper/model"
 )
 
-// consumerService tells of consumers, stops and starts them.
+// consumerService shows, stops and starts consumers.
 type consumerService interface {
 	Consumers(ctx context.Context, p domain.Principal, q domain.TenantQuery) (consumers []domain.ConsumerStatus, more bool, err error)
 	Consumer(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (domain.ConsumerStatus, error)
@@ -34,9 +34,9 @@ type consumerController struct {
 //	@Tags			consumers
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			cursor	query		string	false	"`next_cursor` of the page before; 0 begins at the start"
-//	@Param			limit	query		int		false	"How many at most"	minimum(1)	maximum(1000)	default(50)
-//	@Success		200		{object}	model.ConsumerPage
+//	@Param			cursor				query		string	false	"`next_cursor` of the page before; 0 begins at the start"
+//	@Param			limit				query		int		false	"How many at most"	minimum(1)	maximum(1000)	default(50)
+//	@Success		200					{object}	model.ConsumerPage
 //	@Failure		400,401,403,500,503	{object}	model.Problem
 //	@Router			/consumers [get]
 func (s *consumerController) list(c *gin.Context) error {
@@ -61,12 +61,12 @@ func (s *consumerController) list(c *gin.Context) error {
 //	@Tags		consumers
 //	@Security	BearerAuth
 //	@Produce	json
-//	@Param		tenant_id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success	200			{object}	model.Consumer
+//	@Param		tenant_id				path		string	true	"Id of the tenant"	format(uuid)
+//	@Success	200						{object}	model.Consumer
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/consumers/{tenant_id} [get]
 func (s *consumerController) get(c *gin.Context) error {
-	return s.one(c, http.StatusOK, s.consumers.Consumer)
+	return s.answerOne(c, http.StatusOK, s.consumers.Consumer)
 }
 
 // stop stops the consumer of one tenant.
@@ -76,12 +76,12 @@ func (s *consumerController) get(c *gin.Context) error {
 //	@Tags			consumers
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			tenant_id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success		202			{object}	model.Consumer
+//	@Param			tenant_id					path		string	true	"Id of the tenant"	format(uuid)
+//	@Success		202							{object}	model.Consumer
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/consumers/{tenant_id} [delete]
 func (s *consumerController) stop(c *gin.Context) error {
-	return s.one(c, http.StatusAccepted, s.consumers.StopConsumer)
+	return s.answerOne(c, http.StatusAccepted, s.consumers.StopConsumer)
 }
 
 // start starts the consumer of one tenant.
@@ -91,12 +91,12 @@ func (s *consumerController) stop(c *gin.Context) error {
 //	@Tags			consumers
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			tenant_id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success		202			{object}	model.Consumer
+//	@Param			tenant_id					path		string	true	"Id of the tenant"	format(uuid)
+//	@Success		202							{object}	model.Consumer
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/consumers/{tenant_id} [post]
 func (s *consumerController) start(c *gin.Context) error {
-	return s.one(c, http.StatusAccepted, s.consumers.StartConsumer)
+	return s.answerOne(c, http.StatusAccepted, s.consumers.StartConsumer)
 }
 
 // stopAll stops the consumers of all tenants.
@@ -106,11 +106,11 @@ func (s *consumerController) start(c *gin.Context) error {
 //	@Tags			consumers
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Success		202	{object}	model.ChangedConsumers
+//	@Success		202				{object}	model.ChangedConsumers
 //	@Failure		401,403,500,503	{object}	model.Problem
 //	@Router			/consumers [delete]
 func (s *consumerController) stopAll(c *gin.Context) error {
-	return s.all(c, s.consumers.StopConsumers)
+	return s.answerAll(c, s.consumers.StopConsumers)
 }
 
 // startAll starts the consumers of all tenants.
@@ -120,15 +120,15 @@ func (s *consumerController) stopAll(c *gin.Context) error {
 //	@Tags			consumers
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Success		202	{object}	model.ChangedConsumers
+//	@Success		202				{object}	model.ChangedConsumers
 //	@Failure		401,403,500,503	{object}	model.Problem
 //	@Router			/consumers [post]
 func (s *consumerController) startAll(c *gin.Context) error {
-	return s.all(c, s.consumers.StartConsumers)
+	return s.answerAll(c, s.consumers.StartConsumers)
 }
 
-// one answers a call about one consumer.
-func (s *consumerController) one(c *gin.Context, status int, call func(context.Context, domain.Principal, uuid.UUID) (domain.ConsumerStatus, error)) error {
+// answerOne answers a call about one consumer.
+func (s *consumerController) answerOne(c *gin.Context, status int, call func(context.Context, domain.Principal, uuid.UUID) (domain.ConsumerStatus, error)) error {
 	id, err := domain.ParseID(c.Param("tenant_id"))
 	if err != nil {
 		return err
@@ -140,8 +140,8 @@ func (s *consumerController) one(c *gin.Context, status int, call func(context.C
 	return writeJSON(c, status, model.FromConsumer(&consumer))
 }
 
-// all answers a call about all consumers.
-func (s *consumerController) all(c *gin.Context, call func(context.Context, domain.Principal) (int, error)) error {
+// answerAll answers a call about all consumers.
+func (s *consumerController) answerAll(c *gin.Context, call func(context.Context, domain.Principal) (int, error)) error {
 	changed, err := call(c.Request.Context(), middleware.Principal(c))
 	if err != nil {
 		return err

@@ -34,12 +34,12 @@ type deadLetterController struct {
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			cursor		query		string	false	"`next_cursor` or `last_cursor` of the page before; 0 begins at the start"
-//	@Param			limit		query		int		false	"How many at most"						minimum(1)	maximum(1000)	default(50)
-//	@Param			replayed	query		bool	false	"Whether to list replayed ones too"	default(false)
-//	@Success		200			{object}	model.DeadLetterPage
+//	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			cursor					query		string	false	"`next_cursor` or `last_cursor` of the page before; 0 begins at the start"
+//	@Param			limit					query		int		false	"How many at most"					minimum(1)	maximum(1000)	default(50)
+//	@Param			replayed				query		bool	false	"Whether to list replayed ones too"	default(false)
+//	@Success		200						{object}	model.DeadLetterPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters [get]
 func (d *deadLetterController) list(c *gin.Context) error {
@@ -66,7 +66,7 @@ func (d *deadLetterController) list(c *gin.Context) error {
 			}
 		}
 		if !last {
-			return page.pause()
+			return page.flushPart()
 		}
 		return page.finish(model.DeadLetterCursors(&q, at, &part))
 	}))
@@ -78,10 +78,10 @@ func (d *deadLetterController) list(c *gin.Context) error {
 //	@Tags		dead letters
 //	@Security	BearerAuth
 //	@Produce	json
-//	@Param		X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param		tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param		id			path		integer	true	"Id of the dead letter"								format(int64)
-//	@Success	200			{object}	model.DeadLetter
+//	@Param		X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param		tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param		id						path		integer	true	"Id of the dead letter"											format(int64)
+//	@Success	200						{object}	model.DeadLetter
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/dead-letters/{id} [get]
 func (d *deadLetterController) get(c *gin.Context) error {
@@ -106,10 +106,10 @@ func (d *deadLetterController) get(c *gin.Context) error {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string					false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string					false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			body		body		model.SelectDeadLetters	true	"Which: either ids or all"
-//	@Success		202			{object}	model.Replayed
+//	@Param			X-Tenant-ID										header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id										query		string					false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			body											body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Success		202												{object}	model.Replayed
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
 func (d *deadLetterController) replay(c *gin.Context) error {
@@ -132,10 +132,10 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string					false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string					false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			body		body		model.SelectDeadLetters	true	"Which: either ids or all"
-//	@Success		200			{object}	model.Deleted
+//	@Param			X-Tenant-ID								header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id								query		string					false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			body									body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Success		200										{object}	model.Deleted
 //	@Failure		400,401,403,404,408,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters [delete]
 func (d *deadLetterController) remove(c *gin.Context) error {
@@ -158,7 +158,7 @@ func readSelection(c *gin.Context) (domain.DeadLetterSelection, error) {
 	return body.Domain()
 }
 
-// queryReplayed tells whether ?replayed= asks for replayed letters too.
+// queryReplayed reports whether ?replayed= asks for replayed letters too.
 func queryReplayed(c *gin.Context) (bool, error) {
 	replayed, ok, err := middleware.Query(c, "replayed")
 	switch {

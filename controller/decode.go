@@ -86,7 +86,7 @@ func decodeField(value []byte, target any) string {
 	return "cannot be set"
 }
 
-// loneSurrogate tells whether a JSON string that decodes to text with U+FFFD
+// loneSurrogate reports whether a JSON string that decodes to text with U+FFFD
 // names that character nowhere, so that it must stand for something else.
 func loneSurrogate(quoted []byte) bool {
 	return !bytes.ContainsRune(quoted, utf8.RuneError) && !bytes.Contains(bytes.ToLower(quoted), []byte(`\ufffd`))

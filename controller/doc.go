@@ -1,5 +1,21 @@
-// Package controller answers HTTP requests: router.go says which routes there
-// are and who may use them, and there is one file of handlers per resource.
-// Handlers read the request, call one method of a service, and write the
-// answer; they decide nothing.
+// Package controller answers HTTP requests. router.go has the route table, with
+// the role that each route asks for, and what every request passes before its
+// handler (package middleware). There is one file of handlers for each resource,
+// which begins with the interface of the service that they call:
+//
+//	login.go users.go                     tokens and users
+//	tenants.go endpoints.go consumers.go  tenants, where their messages go, their consumers
+//	messages.go batch.go                  publishing and the history
+//	deadletters.go                        dead letters
+//	streams.go                            realtime streams; streams_begin.go: where one begins,
+//	                                      streams_write.go: its client, streams_tickets.go: tickets
+//	system.go                             health, the description of the API, Swagger UI
+//
+// and a few that they share: body.go, decode.go and walk.go read bodies strictly,
+// params.go reads parameters, pages.go writes pages without holding them.
+//
+// Handlers read the request, call one method of a service, and write the answer;
+// they decide nothing. An error that they return becomes a problem document in
+// one place (middleware.Fail). The goroutine of the request owns all of it; only
+// an open stream has two more, which end with it.
 package controller

@@ -15,7 +15,7 @@ import (
 
 // endpointService keeps the tenants' endpoints.
 type endpointService interface {
-	// Put tells with fresh that the secret was just made.
+	// Put returns fresh when the secret was just made.
 	Put(ctx context.Context, p domain.Principal, tenantID uuid.UUID, change domain.EndpointChange) (e domain.Endpoint, fresh bool, err error)
 	Get(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (domain.Endpoint, error)
 	Delete(ctx context.Context, p domain.Principal, tenantID uuid.UUID) error
@@ -34,9 +34,9 @@ type endpointController struct {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			id		path		string				true	"Id of the tenant"	format(uuid)
-//	@Param			body	body		model.PutEndpoint	true	"The endpoint"
-//	@Success		200		{object}	model.Endpoint
+//	@Param			id											path		string				true	"Id of the tenant"	format(uuid)
+//	@Param			body										body		model.PutEndpoint	true	"The endpoint"
+//	@Success		200											{object}	model.Endpoint
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoint [put]
 func (e *endpointController) put(c *gin.Context) error {
@@ -66,8 +66,8 @@ func (e *endpointController) put(c *gin.Context) error {
 //	@Tags			endpoints
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success		200	{object}	model.Endpoint
+//	@Param			id						path		string	true	"Id of the tenant"	format(uuid)
+//	@Success		200						{object}	model.Endpoint
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoint [get]
 func (e *endpointController) get(c *gin.Context) error {
@@ -89,8 +89,8 @@ func (e *endpointController) get(c *gin.Context) error {
 //	@Tags			endpoints
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			id	path	string	true	"Id of the tenant"	format(uuid)
-//	@Success		204	"The tenant has no endpoint"
+//	@Param			id							path	string	true	"Id of the tenant"	format(uuid)
+//	@Success		204							"The tenant has no endpoint"
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoint [delete]
 func (e *endpointController) remove(c *gin.Context) error {
@@ -112,8 +112,8 @@ func (e *endpointController) remove(c *gin.Context) error {
 //	@Tags			endpoints
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success		200	{object}	model.EndpointTest	"How it went, well or not"
+//	@Param			id						path		string				true	"Id of the tenant"	format(uuid)
+//	@Success		200						{object}	model.EndpointTest	"How it went, well or not"
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoint/test [post]
 func (e *endpointController) test(c *gin.Context) error {

@@ -26,8 +26,8 @@ type loginController struct {
 //	@Tags			users
 //	@Accept			json
 //	@Produce		json
-//	@Param			body	body		model.Login	true	"Email and password"
-//	@Success		200		{object}	model.Token
+//	@Param			body									body		model.Login	true	"Email and password"
+//	@Success		200										{object}	model.Token
 //	@Failure		400,401,403,408,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/login [post]
 func (l *loginController) create(c *gin.Context) error {

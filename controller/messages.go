@@ -15,9 +15,9 @@ import (
 
 // messageService publishes messages and reads what was stored.
 type messageService interface {
-	// Publish returns a receipt for each submission, in order.
 	// Admit returns why Publish would refuse everything, without waiting.
 	Admit(t domain.Tenant) error
+	// Publish returns a receipt for each submission, in order.
 	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
 	// History hands a page to take in parts, as they are read; the last has last
 	// set. What a part holds is given back when take returns.
@@ -39,12 +39,12 @@ type messageController struct {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			X-Tenant-ID		header		string					false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id		query		string					false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			Idempotency-Key	header		string					false	"Makes repeating the call safe for 24 hours"		minLength(1)	maxLength(255)
-//	@Param			body			body		model.PublishMessage	true	"The message"
-//	@Success		202				{object}	model.Accepted
-//	@Header			202				{string}	Idempotent-Replayed	"true when an earlier call with the same key was accepted"
+//	@Param			X-Tenant-ID										header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id										query		string					false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			Idempotency-Key									header		string					false	"Makes repeating the call safe for 24 hours"					minLength(1)	maxLength(255)
+//	@Param			body											body		model.PublishMessage	true	"The message"
+//	@Success		202												{object}	model.Accepted
+//	@Header			202												{string}	Idempotent-Replayed	"true when an earlier call with the same key was accepted"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages [post]
 func (m *messageController) publish(c *gin.Context) error {
@@ -85,12 +85,12 @@ func (m *messageController) publish(c *gin.Context) error {
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			cursor		query		string	false	"The `seq` after which to begin (before which, with order=desc)"
-//	@Param			limit		query		int		false	"How many at most"			minimum(1)		maximum(1000)	default(50)
-//	@Param			order		query		string	false	"Oldest or newest first"	Enums(asc, desc)	default(asc)
-//	@Success		200			{object}	model.MessagePage
+//	@Param			X-Tenant-ID					header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id					query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			cursor						query		string	false	"The `seq` after which to begin (before which, with order=desc)"
+//	@Param			limit						query		int		false	"How many at most"			minimum(1)			maximum(1000)	default(50)
+//	@Param			order						query		string	false	"Oldest or newest first"	Enums(asc, desc)	default(asc)
+//	@Success		200							{object}	model.MessagePage
 //	@Failure		400,401,403,404,410,500,503	{object}	model.Problem
 //	@Router			/messages [get]
 func (m *messageController) history(c *gin.Context) error {
@@ -120,7 +120,7 @@ func (m *messageController) history(c *gin.Context) error {
 			}
 		}
 		if !last {
-			return page.pause()
+			return page.flushPart()
 		}
 		return page.finish(model.HistoryCursors(&q, at, &part))
 	}))
@@ -133,10 +133,10 @@ func (m *messageController) history(c *gin.Context) error {
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Param			id			path		string	true	"Id of the message"									format(uuid)
-//	@Success		200			{object}	model.Delivered
+//	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			id						path		string	true	"Id of the message"												format(uuid)
+//	@Success		200						{object}	model.Delivered
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/messages/{id} [get]
 func (m *messageController) get(c *gin.Context) error {
@@ -153,7 +153,7 @@ func (m *messageController) get(c *gin.Context) error {
 	})
 }
 
-// queryDescending tells whether ?order= asks for the newest first.
+// queryDescending reports whether ?order= asks for the newest first.
 func queryDescending(c *gin.Context) (bool, error) {
 	order, ok, err := middleware.Query(c, "order")
 	switch {

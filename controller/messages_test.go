@@ -302,9 +302,9 @@ func TestBodySizes(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	text := func(n int) string { return `{"payload":"` + strings.Repeat("x", n) + `"}` }
-	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", text(messageBody-14)).status)
-	a.problem(a.do("POST", "/api/messages", text(messageBody-13)), http.StatusRequestEntityTooLarge, "body_too_large")
-	a.problem(a.do("POST", "/api/messages/batch", text(messageBody)), http.StatusRequestEntityTooLarge, "body_too_large")
-	a.problem(a.do("POST", "/api/tenants", text(controlBody)), http.StatusRequestEntityTooLarge, "body_too_large")
-	a.problem(a.do("POST", "/api/login", text(controlBody)), http.StatusRequestEntityTooLarge, "body_too_large")
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", text(largeBody-14)).status)
+	a.problem(a.do("POST", "/api/messages", text(largeBody-13)), http.StatusRequestEntityTooLarge, "body_too_large")
+	a.problem(a.do("POST", "/api/messages/batch", text(largeBody)), http.StatusRequestEntityTooLarge, "body_too_large")
+	a.problem(a.do("POST", "/api/tenants", text(smallBody)), http.StatusRequestEntityTooLarge, "body_too_large")
+	a.problem(a.do("POST", "/api/login", text(smallBody)), http.StatusRequestEntityTooLarge, "body_too_large")
 }

@@ -23,12 +23,12 @@ const (
 
 // pageWriter writes the JSON of a page, item by item, without holding more of it
 // than a small page has. Its methods return the errors of the connection; when
-// the answer ends without finish nobody takes a part of it for the whole.
+// the answer ends without finish no client takes a part of it for the whole.
 type pageWriter struct {
 	c     *gin.Context
 	buf   []byte
 	begun bool // the header is written
-	lost  bool // nobody takes any more
+	lost  bool // the client takes no more
 	items int
 }
 
@@ -81,8 +81,9 @@ func (w *pageWriter) send(piece []byte) error {
 	return err //nolint:wrapcheck // that of the connection
 }
 
-// pause is called when more items are to be read: the page is not a small one.
-func (w *pageWriter) pause() error {
+// flushPart writes what was collected of a page of which more is to be read: it is
+// not a small one.
+func (w *pageWriter) flushPart() error {
 	if err := w.flush(); err != nil {
 		return err
 	}

@@ -20,17 +20,17 @@ import (
 // answers are promised within 6 seconds.
 const DefaultTimeout = 5500 * time.Millisecond
 
-// The sizes of bodies.
+// How many bytes a body may have: most are one small object, and those of
+// publishing have a message of 1 MiB or a batch.
 const (
-	controlBody = 64 << 10
-	messageBody = 16 << 20
+	smallBody = 64 << 10
+	largeBody = 16 << 20
 )
 
-// anyone is the role of routes that need no token.
-const anyone domain.Role = ""
-
-// authService tells who calls.
+// authService identifies callers.
 type authService interface {
+	// Authenticate returns the caller that sent an Authorization header; "" for
+	// none.
 	Authenticate(ctx context.Context, authorization string) (domain.Principal, error)
 	// Recheck returns the caller as it is now, or an ErrUnauthenticated.
 	Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error)
@@ -41,8 +41,8 @@ type tenantDirectory interface {
 	Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
 }
 
-// bodyMemory is what the bodies of requests may take. Reserve returns false when
-// there is not enough, for all or for the owner.
+// bodyMemory is the memory that the bodies of requests share. Reserve returns
+// false when there is not enough, for all or for the owner.
 type bodyMemory interface {
 	Reserve(owner string, n int64) bool
 	Release(owner string, n int64)
@@ -63,19 +63,19 @@ type Options struct {
 	Streams   streamService
 	Tickets   ticketService
 
-	// Ready answers /readyz: in a word, whether requests should come, and how
-	// each server that is needed does.
+	// Ready answers /readyz: the state in a word, whether requests should come,
+	// and the state of each server that is needed.
 	Ready func(ctx context.Context) (status string, ready bool, details map[string]string)
 	// Metrics answers /metrics; nil when that is served elsewhere.
 	Metrics http.Handler
-	// Observe is told of every request; may be nil.
+	// Observe is called for every request; may be nil.
 	Observe func(route, method string, status int, seconds float64)
-	// StreamDropped is told of every stream whose client did not read; may be
-	// nil.
+	// StreamDropped is called for every stream that ended because its client did
+	// not read; may be nil.
 	StreamDropped func()
 	// Bodies is the memory that bodies share; nil for any amount.
 	Bodies bodyMemory
-	// BodyRefused is told of every body for which there was no memory; may be
+	// BodyRefused is called for every body for which there was no memory; may be
 	// nil.
 	BodyRefused func()
 	// OpenAPI is the document to be served at /openapi.json.
@@ -96,27 +96,30 @@ type Options struct {
 // handler answers a request, or returns the error that is to be the answer.
 type handler func(c *gin.Context) error
 
-// scope is what a route works on.
-type scope uint8
+// anyone is the role of routes that need no token. It is no role that a caller
+// can have: a line of the table without a role lets nobody in.
+const anyone domain.Role = "anyone"
+
+// tenantChoice is how a request says which tenant it is for.
+type tenantChoice uint8
 
 const (
-	// general: no tenant, or one that the path names.
-	general scope = iota
-	// oneTenant: the tenant that X-Tenant-ID selects.
-	oneTenant
-	// ticketed: the same, where ?ticket= may stand for the token and the
-	// tenant.
-	ticketed
+	// noTenant: it is for none, or its path names it.
+	noTenant tenantChoice = iota
+	// byHeader: X-Tenant-ID, or ?tenant_id=.
+	byHeader
+	// byHeaderOrTicket: the same, or ?ticket=, which stands for the token too.
+	byHeaderOrTicket
 )
 
 // route is a line of the route table.
 type route struct {
 	method string
 	path   string
-	// role is what the caller must be at least.
-	role  domain.Role
-	scope scope
-	// body is how many bytes the body may have.
+	// role is the least that the caller must have.
+	role   domain.Role
+	tenant tenantChoice
+	// body is how many bytes the body may have; 0 for smallBody.
 	body   int64
 	handle handler
 }
@@ -131,53 +134,56 @@ func routes(o *Options) []route {
 	consumers := &consumerController{o.Consumers}
 	letters := &deadLetterController{o.Letters}
 	streams := &streamController{o.Streams, o.Tickets, o.Auth, o.Directory, o.Streaming.orDefaults(), o.StreamDropped}
+	const viewer, member, admin = domain.RoleViewer, domain.RoleMember, domain.RoleAdmin
 	return []route{
-		{"POST", "/login", anyone, general, controlBody, login.create},
+		{method: "POST", path: "/login", role: anyone, handle: login.create},
 
-		{"POST", "/users", domain.RoleAdmin, general, controlBody, users.create},
-		{"GET", "/users", domain.RoleAdmin, general, controlBody, users.list},
-		{"GET", "/users/{id}", domain.RoleAdmin, general, controlBody, users.get},
-		{"PATCH", "/users/{id}", domain.RoleAdmin, general, controlBody, users.change},
-		{"DELETE", "/users/{id}", domain.RoleAdmin, general, controlBody, users.remove},
+		{method: "POST", path: "/users", role: admin, handle: users.create},
+		{method: "GET", path: "/users", role: admin, handle: users.list},
+		{method: "GET", path: "/users/{id}", role: admin, handle: users.get},
+		{method: "PATCH", path: "/users/{id}", role: admin, handle: users.change},
+		{method: "DELETE", path: "/users/{id}", role: admin, handle: users.remove},
 
-		{"POST", "/tenants", domain.RoleMember, general, controlBody, tenants.create},
-		{"GET", "/tenants", domain.RoleViewer, general, controlBody, tenants.list},
-		{"GET", "/tenants/{id}", domain.RoleViewer, general, controlBody, tenants.get},
-		{"PATCH", "/tenants/{id}", domain.RoleMember, general, controlBody, tenants.change},
-		{"DELETE", "/tenants/{id}", domain.RoleMember, general, controlBody, tenants.remove},
-		{"PUT", "/tenants/{id}/config/concurrency", domain.RoleMember, general, controlBody, tenants.setConcurrency},
+		{method: "POST", path: "/tenants", role: member, handle: tenants.create},
+		{method: "GET", path: "/tenants", role: viewer, handle: tenants.list},
+		{method: "GET", path: "/tenants/{id}", role: viewer, handle: tenants.get},
+		{method: "PATCH", path: "/tenants/{id}", role: member, handle: tenants.change},
+		{method: "DELETE", path: "/tenants/{id}", role: member, handle: tenants.remove},
+		{method: "PUT", path: "/tenants/{id}/config/concurrency", role: member, handle: tenants.setConcurrency},
 
-		{"PUT", "/tenants/{id}/endpoint", domain.RoleMember, general, controlBody, endpoints.put},
-		{"GET", "/tenants/{id}/endpoint", domain.RoleViewer, general, controlBody, endpoints.get},
-		{"DELETE", "/tenants/{id}/endpoint", domain.RoleMember, general, controlBody, endpoints.remove},
-		{"POST", "/tenants/{id}/endpoint/test", domain.RoleMember, general, controlBody, endpoints.test},
+		{method: "PUT", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.put},
+		{method: "GET", path: "/tenants/{id}/endpoint", role: viewer, handle: endpoints.get},
+		{method: "DELETE", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.remove},
+		{method: "POST", path: "/tenants/{id}/endpoint/test", role: member, handle: endpoints.test},
 
-		{"GET", "/consumers", domain.RoleViewer, general, controlBody, consumers.list},
-		{"DELETE", "/consumers", domain.RoleAdmin, general, controlBody, consumers.stopAll},
-		{"POST", "/consumers", domain.RoleAdmin, general, controlBody, consumers.startAll},
-		{"GET", "/consumers/{tenant_id}", domain.RoleViewer, general, controlBody, consumers.get},
-		{"DELETE", "/consumers/{tenant_id}", domain.RoleMember, general, controlBody, consumers.stop},
-		{"POST", "/consumers/{tenant_id}", domain.RoleMember, general, controlBody, consumers.start},
+		{method: "GET", path: "/consumers", role: viewer, handle: consumers.list},
+		{method: "DELETE", path: "/consumers", role: admin, handle: consumers.stopAll},
+		{method: "POST", path: "/consumers", role: admin, handle: consumers.startAll},
+		{method: "GET", path: "/consumers/{tenant_id}", role: viewer, handle: consumers.get},
+		{method: "DELETE", path: "/consumers/{tenant_id}", role: member, handle: consumers.stop},
+		{method: "POST", path: "/consumers/{tenant_id}", role: member, handle: consumers.start},
 
-		{"POST", "/messages", domain.RoleMember, oneTenant, messageBody, messages.publish},
-		{"POST", "/messages/batch", domain.RoleMember, oneTenant, messageBody, messages.publishBatch},
-		{"GET", "/messages", domain.RoleViewer, oneTenant, controlBody, messages.history},
-		{"GET", "/messages/stream", domain.RoleViewer, ticketed, controlBody, streams.open},
-		{"POST", "/messages/stream/tickets", domain.RoleViewer, oneTenant, controlBody, streams.issueTicket},
-		{"GET", "/messages/{id}", domain.RoleViewer, oneTenant, controlBody, messages.get},
+		{method: "POST", path: "/messages", role: member, tenant: byHeader, body: largeBody, handle: messages.publish},
+		{method: "POST", path: "/messages/batch", role: member, tenant: byHeader, body: largeBody, handle: messages.publishBatch},
+		{method: "GET", path: "/messages", role: viewer, tenant: byHeader, handle: messages.history},
 
-		{"GET", "/dead-letters", domain.RoleViewer, oneTenant, controlBody, letters.list},
-		{"GET", "/dead-letters/{id}", domain.RoleViewer, oneTenant, controlBody, letters.get},
-		{"POST", "/dead-letters/replay", domain.RoleMember, oneTenant, controlBody, letters.replay},
-		{"DELETE", "/dead-letters", domain.RoleMember, oneTenant, controlBody, letters.remove},
+		{method: "GET", path: "/messages/stream", role: viewer, tenant: byHeaderOrTicket, handle: streams.open},
+		{method: "POST", path: "/messages/stream/tickets", role: viewer, tenant: byHeader, handle: streams.issueTicket},
+
+		{method: "GET", path: "/messages/{id}", role: viewer, tenant: byHeader, handle: messages.get},
+
+		{method: "GET", path: "/dead-letters", role: viewer, tenant: byHeader, handle: letters.list},
+		{method: "GET", path: "/dead-letters/{id}", role: viewer, tenant: byHeader, handle: letters.get},
+		{method: "POST", path: "/dead-letters/replay", role: member, tenant: byHeader, handle: letters.replay},
+		{method: "DELETE", path: "/dead-letters", role: member, tenant: byHeader, handle: letters.remove},
 	}
 }
 
 // New returns the handler of all requests. The error is about TrustedProxies.
 //
-//	@title						Lanekeeper
-//	@version					1
-//	@description				Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.
+//	@title			Lanekeeper
+//	@version		1
+//	@description	Multi-tenant messaging: every tenant has a queue, a consumer, workers and a history of its own.
 //	@description
 //	@description				Errors are problem documents (RFC 9457) with a stable `code`. The same routes answer without the prefix `/api`, and `/healthz`, `/readyz` and `/metrics` only without it. Bodies are read strictly: names match exactly, unknown and repeated ones are refused. A body has to come within 5.5 seconds, and a second more for each 256 KiB: 408 `body_too_slow`. An answer has to be read at 64 KiB a second on average, or else the connection is closed. 503 `body_budget` says that an owner, or all, have too many bodies in memory; 414 and 431 that the head of a request is too large.
 //	@license.name				Apache-2.0
@@ -230,16 +236,16 @@ func (r *route) chain(o *Options) []gin.HandlerFunc {
 	}
 	switch {
 	case r.role == anyone:
-	case r.scope == ticketed:
-		chain = append(chain, middleware.AuthenticateOrTicket(o.Auth, o.Tickets, r.role))
+	case r.tenant == byHeaderOrTicket:
+		chain = append(chain, authenticateOrTicket(o.Auth, o.Tickets, r.role))
 	default:
 		chain = append(chain, middleware.Authenticate(o.Auth, r.role))
 	}
-	if r.scope != general {
+	if r.tenant != noTenant {
 		chain = append(chain, middleware.SelectTenant(o.Directory))
 	}
 	return append(chain, middleware.Body(middleware.BodyOptions{
-		Limit: r.body, Memory: o.Bodies, Patience: cmp.Or(o.Timeout, DefaultTimeout), Refused: o.BodyRefused,
+		Limit: cmp.Or(r.body, smallBody), Memory: o.Bodies, Patience: cmp.Or(o.Timeout, DefaultTimeout), Refused: o.BodyRefused,
 	}), answer(r.handle))
 }
 

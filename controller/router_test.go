@@ -72,7 +72,7 @@ func TestEveryRoute(t *testing.T) {
 		operation := item.GetOperation(r.method)
 		require.NotNil(t, operation, name)
 		require.Equal(t, r.role != anyone, operation.Security != nil, name)
-		require.Equal(t, r.scope != general, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
+		require.Equal(t, r.tenant != noTenant, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -14,36 +13,23 @@ import (
 
 	"lanekeeper/controller/middleware"
 	"lanekeeper/domain"
-	"lanekeeper/model"
 )
 
 const (
-	// DefaultHeartbeat is after which time without an event a stream gets a
-	// comment, so that whatever is between it and its client sees it live.
+	// DefaultHeartbeat is the time without an event after which a stream gets a
+	// comment, so that proxies between it and its client see it live.
 	DefaultHeartbeat = 15 * time.Second
 	// DefaultWriteTimeout is how long a client may take no byte of what it is
 	// sent before it is dropped.
 	DefaultWriteTimeout = 10 * time.Second
-	// DefaultRecheck is how often it is asked whether a stream's caller may
-	// still read.
+	// DefaultRecheck is how often a stream checks that its caller may still
+	// read.
 	DefaultRecheck = time.Second
 )
 
 // streamService opens streams. The context is only for the opening.
 type streamService interface {
 	Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error)
-}
-
-// ticketService issues and takes tickets. Whoever got one from Redeem must
-// call Keep while the stream is open and Release at its end, or Return when
-// none was opened.
-type ticketService interface {
-	Issue(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (ticket string, expiresAt time.Time, err error)
-	Redeem(ctx context.Context, ticket string, tenantID uuid.UUID, resume bool) (domain.Ticket, uuid.UUID, error)
-	// Keep returns nil when ctx ends, and an error when the ticket is lost.
-	Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error
-	Release(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
-	Return(ctx context.Context, ticket domain.Ticket, claim uuid.UUID)
 }
 
 // StreamTiming is how streams are kept; zero values mean the defaults.
@@ -75,20 +61,20 @@ type streamController struct {
 //	@Summary		Follow messages as they are stored
 //	@Description	Server-sent events, one for each message: `id` is its `seq`, `event` is `message`, and `data` the message as GET /messages shows it, in one line. A stream goes on after the place that `Last-Event-ID` names, or else `cursor` (`Last-Event-ID` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.
 //	@Description
-//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant; who resumes by it takes over from a stream that is still open, within 4 seconds. An EventSource gives up for good after any status but 200, so who comes by ticket and resumes, or accepts `text/event-stream`, gets instead of a 503 a stream that ends at once, with `retry` and the code as a comment. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
+//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant; a client that resumes by it takes over from a stream that is still open, within 4 seconds. An EventSource gives up for good after any status but 200, so a client that comes by ticket and resumes, or accepts `text/event-stream`, gets instead of a 503 a stream that ends at once, with `retry` and the code as a comment. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		event-stream
-//	@Param			X-Tenant-ID		header		string	false	"The tenant; may be left out by who belongs to one, and with a ticket"	format(uuid)
-//	@Param			tenant_id		query		string	false	"The same as X-Tenant-ID"												format(uuid)
-//	@Param			Last-Event-ID	header		string	false	"The `seq` after which to go on"
-//	@Param			cursor			query		string	false	"The same, for a first time"
-//	@Param			ticket			query		string	false	"From POST /messages/stream/tickets; counts instead of the token"
-//	@Success		200				{string}	string	"The events"
+//	@Param			X-Tenant-ID						header		string	false	"The tenant; may be left out by a caller that belongs to one, and with a ticket"	format(uuid)
+//	@Param			tenant_id						query		string	false	"The same as X-Tenant-ID"															format(uuid)
+//	@Param			Last-Event-ID					header		string	false	"The `seq` after which to go on"
+//	@Param			cursor							query		string	false	"The same, for a first time"
+//	@Param			ticket							query		string	false	"From POST /messages/stream/tickets; counts instead of the token"
+//	@Success		200								{string}	string	"The events"
 //	@Failure		400,401,403,404,409,410,500,503	{object}	model.Problem
 //	@Router			/messages/stream [get]
 func (s *streamController) open(c *gin.Context) error {
-	begin, err := middleware.Begin(c)
+	begin, err := requestedBeginning(c)
 	if err != nil {
 		return err
 	}
@@ -99,15 +85,15 @@ func (s *streamController) open(c *gin.Context) error {
 		return err
 	}
 	if c.Request.Method == http.MethodHead {
-		middleware.StreamHeaders(c)
+		beginStream(c)
 		return nil
 	}
-	events, err := s.streams.Open(ctx, tenant.ID, begin.From)
+	events, err := s.streams.Open(ctx, tenant.ID, begin.from)
 	if err != nil {
 		return err
 	}
 	defer events.Close()
-	middleware.Ended(c, s.run(c, events, greeting(c, begin, events)))
+	middleware.SetEndReason(c, s.run(c, events, greeting(c, begin, events)))
 	return nil
 }
 
@@ -119,15 +105,18 @@ func (s *streamController) run(c *gin.Context, events domain.EventStream, hello 
 	defer watching.Wait()
 	defer end(nil)
 	watching.Go(func() { end(s.watch(ctx, middleware.Principal(c), middleware.Tenant(c).ID)) })
-	if held, ok := middleware.Ticket(c); ok {
-		watching.Go(func() { end(s.tickets.Keep(ctx, held.Ticket, held.Claim)) })
+	held := requestTicket(c)
+	if held != nil {
+		watching.Go(func() { end(s.tickets.Keep(ctx, held.Ticket, held.claim)) })
 	}
-	middleware.StreamHeaders(c)
+	beginStream(c)
 	to := newEventWriter(ctx, c.Writer, s.timing.WriteTimeout)
 	err := to.write(ctx, hello)
-	middleware.Opened(c)
+	middleware.Observe(c, http.StatusOK)
 	if err == nil {
-		middleware.UseTicket(c)
+		if held != nil {
+			held.used = true
+		}
 		err = s.send(ctx, to, events)
 	}
 	why := reasonOf(err)
@@ -140,8 +129,8 @@ func (s *streamController) run(c *gin.Context, events domain.EventStream, hello 
 	return why
 }
 
-// send sends events, and heartbeats while there are none, until one of those
-// who know ends the stream. The error is why.
+// send sends events, and heartbeats while there are none, until the stream or ctx
+// ends. The error is the reason.
 func (s *streamController) send(ctx context.Context, to *eventWriter, events domain.EventStream) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, s.timing.Heartbeat)
@@ -162,8 +151,8 @@ func (s *streamController) send(ctx context.Context, to *eventWriter, events dom
 	}
 }
 
-// watch looks after the stream's right to exist. It returns why that has ended,
-// or the cause of the end of ctx. What cannot be found out changes nothing.
+// watch checks every now and then that the caller may still read. It returns why
+// not, or the cause of the end of ctx. What cannot be found out changes nothing.
 func (s *streamController) watch(ctx context.Context, caller domain.Principal, tenantID uuid.UUID) error {
 	tick := time.NewTicker(s.timing.Recheck)
 	defer tick.Stop()
@@ -210,38 +199,4 @@ func lost(err error, gone domain.Kind) error {
 		return err
 	}
 	return nil
-}
-
-// greeting returns what a stream begins with: when to come back after it broke
-// off, where it is unless its client knows, and something to be seen. An id
-// without data is no event, but sets the last event id: a client that loses
-// the stream before the first event would else come back without one, miss what
-// was stored meanwhile, and find its ticket used up.
-func greeting(c *gin.Context, begin middleware.Beginning, events domain.EventStream) []byte {
-	hello := []byte("retry: 3000\n")
-	_, byTicket := middleware.Ticket(c)
-	if !begin.Resumed && (byTicket || begin.From == nil) {
-		hello = append(strconv.AppendInt(append(hello, "id: "...), events.Position(), 10), '\n')
-	}
-	return append(hello, ": open\n\n"...)
-}
-
-// issueTicket issues a ticket for streams.
-//
-//	@Summary		Get a ticket for a stream
-//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back; a stream that is still open with the ticket then ends. It expires with the token it was asked for with.
-//	@Tags			messages
-//	@Security		BearerAuth
-//	@Produce		json
-//	@Param			X-Tenant-ID	header		string	false	"The tenant; may be left out by who belongs to one"	format(uuid)
-//	@Param			tenant_id	query		string	false	"The same as X-Tenant-ID"							format(uuid)
-//	@Success		201			{object}	model.Ticket
-//	@Failure		400,401,403,404,413,500,503	{object}	model.Problem
-//	@Router			/messages/stream/tickets [post]
-func (s *streamController) issueTicket(c *gin.Context) error {
-	ticket, expiresAt, err := s.tickets.Issue(c.Request.Context(), middleware.Principal(c), middleware.Tenant(c).ID)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusCreated, model.FromTicket(ticket, expiresAt))
 }

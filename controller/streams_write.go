@@ -26,7 +26,7 @@ const (
 	reasonDropped    = "dropped"
 )
 
-// eventWriter writes to a client, who has to take each piece in time. What it
+// eventWriter writes to a client, which has to take each piece in time. What it
 // is writing is broken off when the stream's context ends, with which all of
 // its methods are called.
 type eventWriter struct {
@@ -44,7 +44,7 @@ type eventWriter struct {
 func newEventWriter(ctx context.Context, to gin.ResponseWriter, timeout time.Duration) *eventWriter {
 	var inner http.ResponseWriter = to
 	if wrapper, ok := to.(interface{ Unwrap() http.ResponseWriter }); ok {
-		inner = wrapper.Unwrap() // Gin's own Flush tells no errors
+		inner = wrapper.Unwrap() // Gin's own Flush returns no errors
 	}
 	w := &eventWriter{to: to, control: http.NewResponseController(inner), timeout: timeout, broken: make(chan struct{})}
 	w.calm = context.AfterFunc(ctx, func() {
@@ -94,7 +94,7 @@ func (w *eventWriter) hurry(ctx context.Context) error {
 }
 
 // finish gives the end of the answer a deadline of its own and, for people,
-// says why it ends, unless nobody is there.
+// says why it ends, unless the client has gone.
 func (w *eventWriter) finish(why string) {
 	if !w.calm() {
 		<-w.broken
@@ -105,7 +105,7 @@ func (w *eventWriter) finish(why string) {
 	_, _ = w.to.WriteString(": " + why + "\n\n") // it ends in any case
 }
 
-// reasonOf returns in a word why a stream has ended.
+// reasonOf returns, in a word, why a stream has ended.
 func reasonOf(err error) string {
 	switch code := domain.CodeOf(err); {
 	case code != "":

@@ -17,7 +17,7 @@ import (
 	"lanekeeper/model"
 )
 
-// discardedHeader tells how many messages were dropped with a tenant.
+// discardedHeader has how many messages were dropped with a tenant.
 const discardedHeader = "Lanekeeper-Discarded"
 
 // tenantService keeps the tenants.
@@ -44,12 +44,12 @@ type tenantController struct {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			Idempotency-Key	header		string				false	"Makes repeating the call safe for 24 hours"	minLength(1)	maxLength(255)
-//	@Param			body			body		model.CreateTenant	true	"The tenant"
-//	@Success		201				{object}	model.Tenant
-//	@Success		202				{object}	model.Tenant	"The tenant is being provisioned"
-//	@Header			201,202			{string}	Location			"Path of the tenant"
-//	@Header			201,202			{string}	Idempotent-Replayed	"true when an earlier call with the same key made the tenant"
+//	@Param			Idempotency-Key							header		string				false	"Makes repeating the call safe for 24 hours"	minLength(1)	maxLength(255)
+//	@Param			body									body		model.CreateTenant	true	"The tenant"
+//	@Success		201										{object}	model.Tenant
+//	@Success		202										{object}	model.Tenant		"The tenant is being provisioned"
+//	@Header			201,202									{string}	Location			"Path of the tenant"
+//	@Header			201,202									{string}	Idempotent-Replayed	"true when an earlier call with the same key made the tenant"
 //	@Failure		400,401,403,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants [post]
 func (t *tenantController) create(c *gin.Context) error {
@@ -92,10 +92,10 @@ func (t *tenantController) create(c *gin.Context) error {
 //	@Tags			tenants
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			cursor	query		string	false	"`next_cursor` of the page before; 0 begins at the start"
-//	@Param			limit	query		int		false	"How many at most"	minimum(1)	maximum(1000)	default(50)
-//	@Param			status	query		string	false	"Only tenants in this state"	Enums(provisioning, active, inactive, deleting)
-//	@Success		200		{object}	model.TenantPage
+//	@Param			cursor				query		string	false	"`next_cursor` of the page before; 0 begins at the start"
+//	@Param			limit				query		int		false	"How many at most"				minimum(1)	maximum(1000)	default(50)
+//	@Param			status				query		string	false	"Only tenants in this state"	Enums(provisioning, active, inactive, deleting)
+//	@Success		200					{object}	model.TenantPage
 //	@Failure		400,401,403,500,503	{object}	model.Problem
 //	@Router			/tenants [get]
 func (t *tenantController) list(c *gin.Context) error {
@@ -124,8 +124,8 @@ func (t *tenantController) list(c *gin.Context) error {
 //	@Tags		tenants
 //	@Security	BearerAuth
 //	@Produce	json
-//	@Param		id	path		string	true	"Id of the tenant"	format(uuid)
-//	@Success	200	{object}	model.Tenant
+//	@Param		id						path		string	true	"Id of the tenant"	format(uuid)
+//	@Success	200						{object}	model.Tenant
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/tenants/{id} [get]
 func (t *tenantController) get(c *gin.Context) error {
@@ -148,9 +148,9 @@ func (t *tenantController) get(c *gin.Context) error {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			id		path		string				true	"Id of the tenant"	format(uuid)
-//	@Param			body	body		model.ChangeTenant	true	"What to change"
-//	@Success		200		{object}	model.Tenant
+//	@Param			id											path		string				true	"Id of the tenant"	format(uuid)
+//	@Param			body										body		model.ChangeTenant	true	"What to change"
+//	@Success		200											{object}	model.Tenant
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id} [patch]
 func (t *tenantController) change(c *gin.Context) error {
@@ -181,9 +181,9 @@ func (t *tenantController) change(c *gin.Context) error {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			id		path		string					true	"Id of the tenant"	format(uuid)
-//	@Param			body	body		model.SetConcurrency	true	"The number of workers"
-//	@Success		200		{object}	model.Concurrency
+//	@Param			id											path		string					true	"Id of the tenant"	format(uuid)
+//	@Param			body										body		model.SetConcurrency	true	"The number of workers"
+//	@Success		200											{object}	model.Concurrency
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/config/concurrency [put]
 func (t *tenantController) setConcurrency(c *gin.Context) error {
@@ -213,10 +213,10 @@ func (t *tenantController) setConcurrency(c *gin.Context) error {
 //	@Tags			tenants
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			id	path		string			true	"Id of the tenant"	format(uuid)
-//	@Success		202	{object}	model.Tenant	"The tenant is being deleted"
-//	@Success		204	"The tenant is gone"
-//	@Header			204	{integer}	Lanekeeper-Discarded	"How many messages were dropped with the queue"
+//	@Param			id							path		string			true	"Id of the tenant"	format(uuid)
+//	@Success		202							{object}	model.Tenant	"The tenant is being deleted"
+//	@Success		204							"The tenant is gone"
+//	@Header			204							{integer}	Lanekeeper-Discarded	"How many messages were dropped with the queue"
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id} [delete]
 func (t *tenantController) remove(c *gin.Context) error {

@@ -32,9 +32,9 @@ type userController struct {
 //	@Security	BearerAuth
 //	@Accept		json
 //	@Produce	json
-//	@Param		body	body		model.CreateUser	true	"The user"
-//	@Success	201		{object}	model.User
-//	@Header		201		{string}	Location	"Path of the user"
+//	@Param		body									body		model.CreateUser	true	"The user"
+//	@Success	201										{object}	model.User
+//	@Header		201										{string}	Location	"Path of the user"
 //	@Failure	400,401,403,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router		/users [post]
 func (u *userController) create(c *gin.Context) error {
@@ -56,9 +56,9 @@ func (u *userController) create(c *gin.Context) error {
 //	@Tags		users
 //	@Security	BearerAuth
 //	@Produce	json
-//	@Param		cursor	query		string	false	"`next_cursor` of the page before; 0 begins at the start"
-//	@Param		limit	query		int		false	"How many at most"	minimum(1)	maximum(1000)	default(50)
-//	@Success	200		{object}	model.UserPage
+//	@Param		cursor				query		string	false	"`next_cursor` of the page before; 0 begins at the start"
+//	@Param		limit				query		int		false	"How many at most"	minimum(1)	maximum(1000)	default(50)
+//	@Success	200					{object}	model.UserPage
 //	@Failure	400,401,403,500,503	{object}	model.Problem
 //	@Router		/users [get]
 func (u *userController) list(c *gin.Context) error {
@@ -83,8 +83,8 @@ func (u *userController) list(c *gin.Context) error {
 //	@Tags		users
 //	@Security	BearerAuth
 //	@Produce	json
-//	@Param		id	path		string	true	"Id of the user"	format(uuid)
-//	@Success	200	{object}	model.User
+//	@Param		id						path		string	true	"Id of the user"	format(uuid)
+//	@Success	200						{object}	model.User
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/users/{id} [get]
 func (u *userController) get(c *gin.Context) error {
@@ -107,9 +107,9 @@ func (u *userController) get(c *gin.Context) error {
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
-//	@Param			id		path		string				true	"Id of the user"	format(uuid)
-//	@Param			body	body		model.ChangeUser	true	"What to change"
-//	@Success		200		{object}	model.User
+//	@Param			id											path		string				true	"Id of the user"	format(uuid)
+//	@Param			body										body		model.ChangeUser	true	"What to change"
+//	@Success		200											{object}	model.User
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/users/{id} [patch]
 func (u *userController) change(c *gin.Context) error {
@@ -135,8 +135,8 @@ func (u *userController) change(c *gin.Context) error {
 //	@Tags			users
 //	@Security		BearerAuth
 //	@Produce		json
-//	@Param			id	path	string	true	"Id of the user"	format(uuid)
-//	@Success		204	"The user is gone"
+//	@Param			id							path	string	true	"Id of the user"	format(uuid)
+//	@Success		204							"The user is gone"
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/users/{id} [delete]
 func (u *userController) remove(c *gin.Context) error {

@@ -104,7 +104,7 @@ func skipNested(doc []byte, i int) int {
 	return i
 }
 
-// deeperThan tells whether doc, which need not be valid JSON, opens more than
+// deeperThan reports whether doc, which need not be valid JSON, opens more than
 // limit arrays and objects inside each other.
 func deeperThan(doc []byte, limit int) bool {
 	for i, depth := 0, 0; i < len(doc); {

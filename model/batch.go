@@ -62,7 +62,7 @@ type BatchItem struct {
 	// ID is the id of the message; a rejected one may have none.
 	ID     string `json:"id,omitempty" format:"uuid" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
 	Status string `json:"status" validate:"required" enums:"accepted,rejected" example:"accepted"`
-	// Replayed tells that an earlier call with the same key was accepted.
+	// Replayed is true when an earlier call with the same key was accepted.
 	Replayed bool `json:"replayed,omitempty" example:"false"`
 	// Error is why the message was rejected.
 	Error *BatchError `json:"error,omitempty"`

@@ -9,14 +9,14 @@ import (
 // Consumer is the consumer of a tenant at one moment.
 type Consumer struct {
 	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
-	// State is what the replica says that has the consumer; "unknown" while
+	// State is what the replica reports that has the consumer; "unknown" while
 	// that cannot be read.
 	State string `json:"state" validate:"required" enums:"starting,running,reconnecting,paused,draining,stopped,failed,unknown" example:"running"`
-	// Stopped tells that the consumer was stopped on purpose, and stays so
+	// Stopped is true when the consumer was stopped on purpose, and stays so
 	// until it is started again.
 	Stopped bool `json:"stopped" validate:"required" example:"false"`
 	// Workers is the number of workers asked for, and busy how many of them
-	// have messages in hand.
+	// process messages.
 	Workers int `json:"workers" validate:"required" example:"3"`
 	Busy    int `json:"busy" validate:"required" example:"1"`
 	// QueueDepth is how many messages are not processed yet, as last seen;

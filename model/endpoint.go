@@ -80,7 +80,7 @@ func FromEndpointTest(r *domain.TransmitResult, took time.Duration) EndpointTest
 	return answer
 }
 
-// Delivery tells how far the transmission of a message got.
+// Delivery is how far the transmission of a message got.
 type Delivery struct {
 	// State pending means that the first attempt is still to come or not over,
 	// and failed that the message was given up and is a dead letter.

@@ -4,6 +4,6 @@ package model
 type Health struct {
 	// Status is ok, ready, degraded, or what stands in the way.
 	Status string `json:"status" validate:"required" example:"ready"`
-	// Details says how each server that is needed does.
+	// Details has the state of each server that is needed.
 	Details map[string]string `json:"details,omitempty"`
 } //@name Health

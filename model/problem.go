@@ -25,7 +25,7 @@ type Problem struct {
 	Errors []FieldError `json:"errors,omitempty"`
 } //@name Problem
 
-// FieldError tells what is wrong with one field.
+// FieldError is what is wrong with one field.
 type FieldError struct {
 	// Pointer is a JSON pointer into the body (RFC 6901), or the name of a
 	// query parameter or header.

@@ -13,45 +13,42 @@ import (
 // did not wait for the answer.
 const statusClientGone = 499
 
-// AccessLog writes one line for every request, and tells observe (which may be
-// nil) how long it took. Neither sees bodies, headers or query strings: those
-// have tickets in them. The request id and the tenant are added by the logger,
-// from the context. It is the one place where the causes of answers that tell
-// nothing are logged.
-//
-// For a stream the line comes at its end and has its whole life, while observe
-// is told when it is open, how long the opening took (see Opened).
+// AccessLog writes one line for every request, and calls observe (which may be
+// nil) with the time it took. Neither sees bodies, headers or query strings:
+// those have tickets in them. The request id and the tenant are added by the
+// logger, from the context. It is the one place that logs the causes of answers
+// that say nothing of them.
 //
 // It goes before Recover. A request whose client has gone ends without an
 // answer.
 func AccessLog(log *slog.Logger, observe func(route, method string, status int, seconds float64)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
-		told := observe == nil
-		tell := func(status int) {
-			if !told {
-				told = true
+		observed := observe == nil
+		observeOnce := func(status int) {
+			if !observed {
+				observed = true
 				observe(route(c), knownMethod(c.Request.Method), status, time.Since(start).Seconds())
 			}
 		}
-		c.Set(openedKey, tell)
+		c.Set(observeKey, observeOnce)
 		c.Next()
 		duration := time.Since(start)
 
 		gone := c.GetBool(goneKey)
 		if unread(c) {
 			gone = true
-			c.Set(endedKey, "unread")
+			SetEndReason(c, "unread")
 		}
 		status := c.Writer.Status()
 		if gone {
 			status = statusClientGone
 		}
-		tell(status)
+		observeOnce(status)
 		level := logLevel(route(c), status)
 		cause := c.Errors.Last()
 		if status < http.StatusInternalServerError && status != http.StatusMultiStatus {
-			cause = nil // the caller was told
+			cause = nil // it is in the answer
 		}
 		if cause != nil {
 			level = max(level, slog.LevelWarn)
@@ -79,11 +76,23 @@ func AccessLog(log *slog.Logger, observe func(route, method string, status int, 
 		}
 		log.LogAttrs(c.Request.Context(), level, "request", attrs...)
 		if gone {
-			// net/http would answer 200 to whoever still listens.
+			// net/http would answer 200 otherwise.
 			panic(http.ErrAbortHandler)
 		}
 	}
 }
+
+// Observe makes the metrics count the request now, with this status, and not at
+// its end: of a stream they have the time until it was open.
+func Observe(c *gin.Context, status int) {
+	if observeOnce, ok := c.Value(observeKey).(func(status int)); ok {
+		observeOnce(status)
+	}
+}
+
+// SetEndReason gives the line of the access log the reason for the end of a
+// stream, in a word.
+func SetEndReason(c *gin.Context, reason string) { c.Set(endedKey, reason) }
 
 func callerName(c *gin.Context) string {
 	if _, ok := c.Get(principalKey); !ok {

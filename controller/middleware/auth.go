@@ -8,13 +8,14 @@ import (
 	"lanekeeper/domain"
 )
 
-// authenticator tells who sent an Authorization header; "" for none.
+// authenticator returns the caller that sent an Authorization header; "" for
+// none.
 type authenticator interface {
 	Authenticate(ctx context.Context, authorization string) (domain.Principal, error)
 }
 
-// Authenticate finds out who makes the call, and refuses callers whose role
-// does not cover need.
+// Authenticate identifies the caller by the header Authorization, and refuses
+// callers whose role does not cover need.
 func Authenticate(auth authenticator, need domain.Role) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		header, _, err := Header(c, "Authorization")
@@ -27,13 +28,13 @@ func Authenticate(auth authenticator, need domain.Role) gin.HandlerFunc {
 			Fail(c, err)
 			return
 		}
-		admit(c, p, need)
+		Admit(c, p, need)
 	}
 }
 
-// admit records who makes the call, and tells whether its role covers need; if
-// not it refuses the request.
-func admit(c *gin.Context, p domain.Principal, need domain.Role) bool {
+// Admit makes p the caller of the request, and reports whether its role covers
+// need; if not it refuses the request.
+func Admit(c *gin.Context, p domain.Principal, need domain.Role) bool {
 	c.Set(principalKey, p)
 	countTowards(c, p.UserID)
 	if !p.Role.Covers(need) {

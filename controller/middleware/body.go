@@ -20,11 +20,11 @@ const (
 	// bodyRate is how many bytes a second a body has to come with on average,
 	// beyond a time that all have.
 	bodyRate = 256 << 10
-	// unreadGrace is how long an answer waits for the rest of a body that
-	// nobody wants to read.
+	// unreadGrace is how long an answer waits for the rest of a body that no
+	// handler reads.
 	unreadGrace = 2 * time.Second
-	// longUpload is from when on the time that a body took is not taken from
-	// that of the request.
+	// longUpload is the time from which on what a body took is given back to the
+	// request.
 	longUpload = 100 * time.Millisecond
 
 	// firstRead is how much memory a body gets before any of it has come.
@@ -55,7 +55,7 @@ type BodyOptions struct {
 	// none of a body may come. For each bodyRate bytes it may take a second
 	// longer.
 	Patience time.Duration
-	// Refused is told of every body for which there was no memory; may be nil.
+	// Refused is called for every body for which there was no memory; may be nil.
 	Refused func()
 }
 
@@ -87,9 +87,8 @@ func Body(o BodyOptions) gin.HandlerFunc {
 	}
 }
 
-// UnreadBodies keeps answers from waiting for long for a body that no handler
-// reads, which net/http does to be able to read the next request. It goes
-// first.
+// UnreadBodies bounds how long an answer waits for a body that no handler reads,
+// which net/http reads to its end to get to the next request. It goes first.
 func UnreadBodies() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if c.Request.ContentLength != 0 {

@@ -8,7 +8,7 @@ import (
 
 // Connection is what a request came by.
 type Connection interface {
-	// Serving tells it the id of the request.
+	// Serving sets the id of the request that it is for.
 	Serving(requestID string)
 	// Cut reports whether it was ended because its client did not read an
 	// answer.
@@ -23,7 +23,7 @@ func WithConnection(ctx context.Context, conn Connection) context.Context {
 	return context.WithValue(ctx, connectionContextKey{}, conn)
 }
 
-// connectionOf returns what the request came by, if the server tells.
+// connectionOf returns what the request came by, where WithConnection was used.
 func connectionOf(c *gin.Context) (Connection, bool) {
 	conn, ok := c.Request.Context().Value(connectionContextKey{}).(Connection)
 	return conn, ok

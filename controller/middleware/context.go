@@ -6,17 +6,17 @@ import (
 	"lanekeeper/domain"
 )
 
-// The keys under which middleware leaves things in a gin.Context.
+// The keys under which middleware keeps what belongs to a request in its
+// gin.Context.
 const (
 	routeKey      = "lanekeeper.route"
 	principalKey  = "lanekeeper.principal"
 	tenantKey     = "lanekeeper.tenant"
-	ticketKey     = "lanekeeper.ticket"
-	ticketUsedKey = "lanekeeper.ticket.used"
-	eventsKey     = "lanekeeper.events"
+	boundKey      = "lanekeeper.bound"
+	refusalKey    = "lanekeeper.refusal"
 	connectionKey = "lanekeeper.connection"
 	goneKey       = "lanekeeper.gone"
-	openedKey     = "lanekeeper.opened"
+	observeKey    = "lanekeeper.observe"
 	endedKey      = "lanekeeper.ended"
 	bodyKey       = "lanekeeper.body"
 )

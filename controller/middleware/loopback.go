@@ -11,7 +11,7 @@ import (
 	"lanekeeper/domain"
 )
 
-// LoopbackOnly guards open mode, in which everybody is admin, against web
+// LoopbackOnly guards open mode, in which every caller is admin, against web
 // pages in the operator's browser: the Host must be a name of this machine
 // (else a page could reach it by DNS rebinding), and a request that changes
 // something must not come from a page of another origin.
@@ -28,7 +28,7 @@ func LoopbackOnly() gin.HandlerFunc {
 	}
 }
 
-// isLoopback tells whether hostport, as in the header Host, names this
+// isLoopback reports whether hostport, as in the header Host, names this
 // machine.
 func isLoopback(hostport string) bool {
 	host := hostport

@@ -14,25 +14,35 @@ import (
 	"lanekeeper/model"
 )
 
-// defaultRetryAfter is what a caller is told to wait when the error does not
+// defaultRetryAfter is how long a caller should wait when the error does not
 // say.
 const defaultRetryAfter = 2 * time.Second
 
-// Fail ends the request with the problem document for err, or with a stream that
-// asks its client to come back where that would not after a problem. It writes
-// nothing when the client has gone. The cause is kept for the access log, which writes
+// Refusal is what a problem document says that a client can act on.
+type Refusal struct {
+	Status int
+	Code   string
+	// RetryAfter is how long to wait before trying again.
+	RetryAfter time.Duration
+}
+
+// RefuseBy makes Fail call write, for a client that problem documents do not
+// reach. Where write returns false it has written nothing.
+func RefuseBy(c *gin.Context, write func(*gin.Context, Refusal) bool) { c.Set(refusalKey, write) }
+
+// Fail ends the request with the problem document for err. It writes nothing
+// when the client has gone. The cause is kept for the access log, which writes
 // it where it is needed.
 func Fail(c *gin.Context, err error) {
 	c.Abort()
 	_ = c.Error(err)
-	// To net/http, whose body did not come in time has gone, too.
+	// To net/http, a client whose body did not come in time has gone, too.
 	if clientGone(c) && !errors.Is(err, domain.ErrTooSlow) {
 		c.Set(goneKey, true)
 		return
 	}
 	p, e := describe(err)
-	if putsOff(c, p.Status) {
-		putOff(c, p.Status, e)
+	if write, ok := c.Value(refusalKey).(func(*gin.Context, Refusal) bool); ok && write(c, Refusal{p.Status, p.Code, waitFor(e)}) {
 		return
 	}
 	switch p.Status {
@@ -62,7 +72,7 @@ func NoMethod(c *gin.Context) {
 	})
 }
 
-// ProblemFor returns what a caller is told about err, without the fields that
+// ProblemFor returns the problem document for err, without the fields that
 // belong to a request.
 func ProblemFor(err error) model.Problem {
 	p, _ := describe(err)
@@ -70,7 +80,7 @@ func ProblemFor(err error) model.Problem {
 }
 
 // describe is the one place where the kinds of errors become HTTP statuses.
-// Whatever it does not know is a 500 that tells nothing.
+// Whatever it does not know is a 500 that reveals nothing.
 func describe(err error) (model.Problem, *domain.Error) {
 	var e *domain.Error
 	if !errors.As(err, &e) {
@@ -145,9 +155,9 @@ func writeProblem(c *gin.Context, p *model.Problem) {
 	c.Data(p.Status, model.ProblemContentType, body)
 }
 
-// clientGone tells whether the client has closed the connection, which cancels
-// the context the request came with. The contexts made from it do not tell:
-// they are cancelled when their middleware returns, too.
+// clientGone reports whether the client has closed the connection, which cancels
+// the context the request came with. The contexts made from that one are no
+// sign: they are cancelled when their middleware returns, too.
 func clientGone(c *gin.Context) bool {
 	connection, ok := c.Value(connectionKey).(context.Context)
 	return ok && connection.Err() != nil

@@ -11,7 +11,7 @@ import (
 )
 
 // Recover turns a panic into a 500 and logs it with its stack. An answer that
-// had already begun is cut off, so that nobody takes a part for the whole.
+// had already begun is cut off, so that no client takes a part for the whole.
 func Recover(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		defer func() {

@@ -20,20 +20,20 @@ type directory interface {
 	Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
 }
 
-// SelectTenant finds the tenant the call is for: the one X-Tenant-ID or
-// ?tenant_id= names, else that of the ticket, else the one the caller belongs
-// to. A tenant the caller may not access is answered like one that does not
-// exist. It goes after Authenticate or AuthenticateOrTicket.
+// SelectTenant finds the tenant the call is for: the one that BindTenant was
+// given, else the one X-Tenant-ID or ?tenant_id= names, else the one the caller
+// belongs to. A tenant the caller may not access is answered like one that does
+// not exist. It goes after Authenticate.
 func SelectTenant(tenants directory) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		p := Principal(c)
-		id, err := requestedTenant(c)
+		id, err := RequestedTenant(c)
 		if err != nil {
 			Fail(c, err)
 			return
 		}
-		if held, ok := Ticket(c); ok {
-			id = held.TenantID // the same as the one named, if one was
+		if bound, ok := c.Value(boundKey).(uuid.UUID); ok {
+			id = bound
 		}
 		if id == uuid.Nil {
 			id = p.TenantID
@@ -59,8 +59,12 @@ func SelectTenant(tenants directory) gin.HandlerFunc {
 	}
 }
 
-// requestedTenant returns the tenant the request names, or the zero UUID.
-func requestedTenant(c *gin.Context) (uuid.UUID, error) {
+// BindTenant makes the request be for this tenant. Whoever calls it has to
+// refuse a request that names another one.
+func BindTenant(c *gin.Context, id uuid.UUID) { c.Set(boundKey, id) }
+
+// RequestedTenant returns the tenant the request names, or the zero UUID.
+func RequestedTenant(c *gin.Context) (uuid.UUID, error) {
 	fromHeader, inHeader, err := Header(c, tenantHeader)
 	if err != nil {
 		return uuid.Nil, err

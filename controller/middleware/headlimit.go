@@ -1,10 +1,8 @@
 package middleware
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -47,15 +45,5 @@ func HeadLimit() gin.HandlerFunc {
 		c.Abort()
 		problem.Instance = "/" // the path may be what is too long
 		writeProblem(c, problem)
-	}
-}
-
-// Deadline ends the context of the request after d.
-func Deadline(d time.Duration) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		ctx, cancel := context.WithTimeout(c.Request.Context(), d)
-		defer cancel()
-		c.Request = c.Request.WithContext(ctx)
-		c.Next()
 	}
 }
