@@ -1,19 +1,16 @@
-// Package config reads, checks and prints the service's configuration.
-//
-// A value comes from the first of: the environment, the configuration file,
-// the default. Every key can be set in both; in the environment it is written
-// in capitals with underscores, so rabbitmq.url is RABBITMQ_URL. A variable
-// that is set and empty counts as not set.
 package config
 
 import (
+	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Environment in which an empty secret means open mode.
+// development is the environment in which no secret means open mode.
 const development = "development"
 
 // Config is everything that can be configured. Load returns a checked one.
@@ -96,7 +93,7 @@ type Database struct {
 	// AdminURL is used for migrations and for partitions; "" means URL.
 	AdminURL       string
 	MaxConnections int
-	// Migrate tells whether to migrate at start.
+	// Migrate is whether to migrate at start.
 	Migrate bool
 }
 
@@ -107,8 +104,8 @@ type Redis struct {
 
 // Metrics configures /metrics.
 type Metrics struct {
-	// TenantLabels tells whether metrics carry tenant ids, and MaxTenants of
-	// how many tenants at most.
+	// TenantLabels is whether metrics carry tenant ids, and MaxTenants of how
+	// many tenants at most.
 	TenantLabels bool
 	MaxTenants   int
 }
@@ -131,7 +128,8 @@ type Transmit struct {
 	AllowPrivate bool
 }
 
-// Retry configures what is tried again message by message.
+// Retry configures how a message is tried again that an endpoint did not take.
+// The waits between the attempts are those of domain.RetryWaits.
 type Retry struct {
 	// MaxAttempts is how often a message is transmitted before it becomes a
 	// dead letter.
@@ -152,8 +150,8 @@ type Streams struct {
 
 // DeadLetters configures what becomes of messages that are given up.
 type DeadLetters struct {
-	// Collect tells whether they are moved from their queues into the
-	// database, where the API finds them.
+	// Collect is whether they are moved from their queues into the database,
+	// where the API finds them.
 	Collect bool
 	// KeepReplayedDays and KeepDays are for how many days they are kept after
 	// they were replayed, or recorded and not replayed; 0 for ever.
@@ -188,7 +186,7 @@ func Default() Config {
 	}
 }
 
-// OpenMode tells whether calls without a token are allowed: in development,
+// OpenMode reports whether calls without a token are allowed: in development,
 // when there is no secret.
 func (c Config) OpenMode() bool { return c.Environment == development && len(c.Secrets()) == 0 }
 
@@ -203,7 +201,7 @@ func (c Config) Secrets() []string {
 	return secrets
 }
 
-// PrivateServers tells whether the service is to start its own Postgres and
+// PrivateServers reports whether the service is to start its own Postgres and
 // RabbitMQ, because no URL says where to find others.
 func (c Config) PrivateServers() bool { return c.Database.URL == "" && c.RabbitMQ.URL == "" }
 
@@ -226,4 +224,55 @@ func (c Config) listenHost() string {
 		return "127.0.0.1"
 	}
 	return c.AppHost
+}
+
+// Redacted returns a copy that may be printed: without secrets, and with URLs
+// without their passwords.
+func (c Config) Redacted() Config {
+	c.JWTSecrets = slices.Clone(c.JWTSecrets)
+	for _, s := range c.settings() {
+		switch value := s.value.(type) {
+		case *string:
+			switch {
+			case s.hidden && *value != "":
+				*value = mask
+			case s.location:
+				*value = RedactURL(*value)
+			}
+		case *[]string:
+			for i := range *value {
+				if s.hidden {
+					(*value)[i] = mask
+				}
+			}
+		}
+	}
+	return c
+}
+
+// String returns the redacted configuration as key=value pairs.
+func (c Config) String() string {
+	redacted := c.Redacted()
+	var b strings.Builder
+	for i, s := range redacted.settings() {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%s=%v", s.key, s.current())
+	}
+	return b.String()
+}
+
+// GoString keeps %#v from printing secrets.
+func (c Config) GoString() string { return "config.Config{" + c.String() + "}" }
+
+// LogValue returns the redacted configuration as a group with one attribute a
+// key.
+func (c Config) LogValue() slog.Value {
+	redacted := c.Redacted()
+	var attrs []slog.Attr
+	for _, s := range redacted.settings() {
+		attrs = append(attrs, slog.Any(s.key, s.current()))
+	}
+	return slog.GroupValue(attrs...)
 }

@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/viper"
 )
@@ -33,7 +31,7 @@ func Load(path string) (Config, error) {
 	return c, c.Validate()
 }
 
-// Read is Load without a look at whether values are out of range or missing.
+// Read is Load without Validate: values may be out of range or missing.
 func Read(path string) (Config, error) {
 	v := viper.New()
 	v.SetConfigType("yaml")
@@ -98,87 +96,4 @@ func unknownKeys(v *viper.Viper, settings []setting) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// assign sets the value from what the file says in YAML's types, or from the
-// text of the environment. Nil leaves it as it is.
-func (s setting) assign(from any, environment bool) error {
-	if from == nil {
-		return nil
-	}
-	if text, ok := from.(string); ok && environment {
-		return s.parse(text)
-	}
-	switch value := s.value.(type) {
-	case *string:
-		text, ok := from.(string)
-		if !ok {
-			return errors.New("must be text; put it in quotes")
-		}
-		*value = text
-	case *int:
-		n, ok := from.(int)
-		if !ok {
-			return errors.New("must be a whole number")
-		}
-		*value = n
-	case *bool:
-		b, ok := from.(bool)
-		if !ok {
-			return errors.New("must be true or false")
-		}
-		*value = b
-	case *time.Duration:
-		text, ok := from.(string)
-		if !ok {
-			return errors.New("must be a duration with a unit, such as 90s")
-		}
-		return s.parse(text)
-	case *[]string:
-		items, ok := from.([]any)
-		list := make([]string, len(items))
-		for i, item := range items {
-			if list[i], ok = item.(string); !ok {
-				break
-			}
-		}
-		if !ok {
-			return errors.New("must be a list of texts")
-		}
-		*value = list
-	}
-	return nil
-}
-
-func (s setting) parse(text string) error {
-	switch value := s.value.(type) {
-	case *string:
-		*value = text
-	case *int:
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("must be a whole number, not %q", text)
-		}
-		*value = n
-	case *bool:
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("must be true or false, not %q", text)
-		}
-		*value = b
-	case *time.Duration:
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return fmt.Errorf("must be a duration with a unit, such as 90s, not %q", text)
-		}
-		*value = d
-	case *[]string:
-		*value = []string{}
-		for item := range strings.SplitSeq(text, ",") {
-			if item = strings.TrimSpace(item); item != "" {
-				*value = append(*value, item)
-			}
-		}
-	}
-	return nil
 }

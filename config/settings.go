@@ -16,21 +16,6 @@ const minSecretLength = 32
 // minBodyMemory is in MiB: a quarter of it is enough for the largest body.
 const minBodyMemory = 128
 
-// setting is one key.
-type setting struct {
-	key string
-	// value points into the Config: *string, *int, *bool, *time.Duration or
-	// *[]string.
-	value any
-	// check returns what is wrong with the current value, without quoting it;
-	// nil accepts everything.
-	check func() error
-	// hidden values are never printed.
-	hidden bool
-	// location values are printed without the passwords in them.
-	location bool
-}
-
 // settings returns all keys, in the order of the example file.
 func (c *Config) settings() []setting {
 	return []setting{
@@ -58,7 +43,7 @@ func (c *Config) settings() []setting {
 		{key: "database.max_connections", value: &c.Database.MaxConnections, check: between(&c.Database.MaxConnections, 5, 1000)},
 		{key: "database.migrate", value: &c.Database.Migrate},
 		{key: "workers", value: &c.Workers, check: between(&c.Workers, 1, 100)},
-		{key: "redis.url", value: &c.Redis.URL, location: true, check: c.checkRedis},
+		{key: "redis.url", value: &c.Redis.URL, location: true, check: func() error { return checkRedisURL(c.Redis.URL) }},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
 		{key: "transmit.allow_private", value: &c.Transmit.AllowPrivate},
@@ -94,15 +79,6 @@ func (c Config) Validate(sections ...string) error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// environment returns the name of the variable for the key.
-func (s setting) environment() string {
-	return strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
-}
-
-func (s setting) problem(err error) error {
-	return fmt.Errorf("%s (%s) %w", s.key, s.environment(), err)
 }
 
 func (c *Config) checkAdminPort() error {

@@ -11,11 +11,9 @@ import (
 	"strings"
 )
 
-// Errors about URLs quote nothing of them, for the passwords in it, but the names
-// of parameters that are known.
-const (
-	encodeHint = "; what is special in a URL has to be percent-encoded in user names and passwords: # is %23, / %2F, ? %3F, @ %40, : %3A, % %25, a comma %2C"
-)
+// encodeHint ends errors about URLs. They quote nothing of a URL, which may have
+// passwords in it, but the names of parameters that are known.
+const encodeHint = "; what is special in a URL has to be percent-encoded in user names and passwords: # is %23, / %2F, ? %3F, @ %40, : %3A, % %25, a comma %2C"
 
 // parseURL checks what all URLs have in common and returns it.
 func parseURL(text string, schemes ...string) (*url.URL, error) {
@@ -93,12 +91,12 @@ func checkBrokerURLs(list string) error {
 	return nil
 }
 
-// checkRedis checks the URL of Redis. Its parameters are checked by its client.
-func (c *Config) checkRedis() error {
-	if err := location(&c.Redis.URL, "redis", "rediss")(); err != nil {
+// checkRedisURL checks the URL of Redis. Its parameters are checked by its client.
+func checkRedisURL(text string) error {
+	if err := location(&text, "redis", "rediss")(); err != nil {
 		return err
 	}
-	if u, err := url.Parse(c.Redis.URL); err == nil {
+	if u, err := url.Parse(text); err == nil {
 		if database := strings.Trim(u.Path, "/"); database != "" {
 			if n, err := strconv.Atoi(database); err != nil || n < 0 {
 				return errors.New("must have the number of a database as its path, or none" + encodeHint)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/domain"
 )
 
 // DeadExchange is the direct exchange through which dead letters reach their
@@ -39,7 +41,7 @@ type tier struct {
 
 // retryTiers returns the tiers in the order of the attempts.
 func retryTiers() []tier {
-	waits := []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
+	waits := domain.RetryWaits()
 	tiers := make([]tier, len(waits))
 	for i, wait := range waits {
 		name := strings.TrimSuffix(wait.String(), "m0s") // 2m0s is called 2m
