@@ -59,7 +59,7 @@ type Conn struct {
 	idle    *list.Element
 
 	mu sync.Mutex
-	// own tells that the handler sets the deadlines.
+	// own is whether the handler sets the deadlines.
 	own bool // guarded by mu
 	// left is how long the client may still keep the answer waiting.
 	left    time.Duration // guarded by mu
@@ -68,7 +68,7 @@ type Conn struct {
 	cut     bool          // guarded by mu
 }
 
-// Serving tells what the request under way is called, for Event.Request.
+// Serving sets the id of the request under way, for Event.Request.
 func (c *Conn) Serving(request string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +85,7 @@ func (c *Conn) Cut() bool {
 // Write implements net.Conn. What net/http says by itself of a request that it
 // cannot read is replaced by what Options.Refusal says.
 func (c *Conn) Write(data []byte) (int, error) {
-	if status := c.refusal(data); status != 0 {
+	if status := refusalStatus(data); status != 0 && !c.serving() {
 		if _, err := c.write(c.connections.refusal(status, c.RemoteAddr())); err != nil {
 			return 0, err
 		}
@@ -138,7 +138,7 @@ func (c *Conn) took(n int, elapsed time.Duration, err error) {
 		return
 	}
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // nobody will read what the system still has
+		_ = tcp.SetLinger(0) // what the system still has will not be read
 	}
 	c.connections.o.Ended(event)
 }
@@ -168,4 +168,20 @@ func (c *Conn) answered() {
 func (c *Conn) Close() error {
 	c.connections.closed(c)
 	return c.Conn.Close() //nolint:wrapcheck // as the connection says it
+}
+
+// serving reports whether a handler answers.
+func (c *Conn) serving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.request != ""
+}
+
+// leaveIdle takes the connection off the list of idle ones. The caller has
+// Connections.mu.
+func (c *Conn) leaveIdle() {
+	if c.idle != nil {
+		c.peer.idle.Remove(c.idle)
+		c.idle = nil
+	}
 }

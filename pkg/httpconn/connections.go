@@ -1,6 +1,3 @@
-// Package httpconn keeps the connections of an HTTP server within bounds: how
-// many there may be, in all and from one address, and how slowly their answers
-// may be read. It sees what net/http answers by itself, too.
 package httpconn
 
 import (
@@ -40,7 +37,7 @@ func Reasons() []Reason { return []Reason{Unread, IdleAddress, IdleAll, RefusedA
 type Event struct {
 	Reason Reason
 	Remote net.Addr
-	// Request is what Conn.Serving was last given.
+	// Request is the id that Conn.Serving was last given.
 	Request string
 	// Written is how much of the answer the client had been sent, for Unread.
 	Written int64
@@ -60,7 +57,7 @@ type Options struct {
 	// Refusal returns the body of the answer to what net/http cannot read, by its
 	// status, and to connections that are not let in (503); may be nil.
 	Refusal func(status int, remote net.Addr) (contentType string, body []byte)
-	// Ended is told of every connection that was ended; may be nil. It must not
+	// Ended is called for every connection that was ended; may be nil. It must not
 	// block, and may be called by several goroutines at once.
 	Ended func(Event)
 }
@@ -124,8 +121,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// State is for http.Server.ConnState: it notes which connections are idle. One
-// that has not sent its first request is.
+// State is for http.Server.ConnState: it keeps the list of idle connections, of
+// which one that has not sent its first request is one.
 func (s *Connections) State(c net.Conn, state http.ConnState) {
 	conn, ok := c.(*Conn)
 	if !ok {
@@ -146,7 +143,7 @@ func (s *Connections) State(c net.Conn, state http.ConnState) {
 func (s *Connections) admit(inner net.Conn) *Conn {
 	bufferLess(inner)
 	c := &Conn{Conn: inner, connections: s, left: s.o.Pace.Floor}
-	victim, reason := s.enter(c)
+	victim, reason := s.count(c)
 	if victim == c {
 		s.o.Ended(Event{Reason: reason, Remote: inner.RemoteAddr()})
 		s.refuse(inner)
@@ -159,9 +156,9 @@ func (s *Connections) admit(inner net.Conn) *Conn {
 	return c
 }
 
-// enter counts the connection, and returns which one has to be closed for it:
+// count counts the connection, and returns which one has to be closed for it:
 // none, one that is idle, or, uncounted, the connection itself.
-func (s *Connections) enter(c *Conn) (victim *Conn, reason Reason) {
+func (s *Connections) count(c *Conn) (victim *Conn, reason Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	addr := network(c.RemoteAddr())
@@ -179,7 +176,7 @@ func (s *Connections) enter(c *Conn) (victim *Conn, reason Reason) {
 		}
 	}
 	if victim != nil {
-		s.leave(victim)
+		s.uncount(victim)
 	}
 	s.peers[addr] = p
 	c.peer, c.counted = p, true
@@ -190,8 +187,8 @@ func (s *Connections) enter(c *Conn) (victim *Conn, reason Reason) {
 }
 
 // dispensable returns the longest idle connection of the address that has most
-// of all that have an idle one, so that whoever opens many loses them first. It
-// is nil when that has fewer than the newcomer's address. The caller has mu.
+// of all that have an idle one, so that a client that opens many loses them first.
+// It is nil when that has fewer than the newcomer's address. The caller has mu.
 func (s *Connections) dispensable(newcomer *peer) *Conn {
 	var most *peer
 	for _, p := range s.peers {
@@ -214,13 +211,13 @@ func (p *peer) longestIdle() *Conn {
 	return c
 }
 
-// leave stops counting the connection. The caller has mu.
-func (s *Connections) leave(c *Conn) {
+// uncount stops counting the connection. The caller has mu.
+func (s *Connections) uncount(c *Conn) {
 	if !c.counted {
 		return
 	}
 	c.counted = false
-	c.busy()
+	c.leaveIdle()
 	c.peer.open--
 	s.open--
 	if c.peer.open == 0 {
@@ -228,20 +225,11 @@ func (s *Connections) leave(c *Conn) {
 	}
 }
 
-// busy takes the connection from those that are idle. The caller has
-// Connections.mu.
-func (c *Conn) busy() {
-	if c.idle != nil {
-		c.peer.idle.Remove(c.idle)
-		c.idle = nil
-	}
-}
-
-// closed is told by a connection that it is.
+// closed is called when a connection closes.
 func (s *Connections) closed(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leave(c)
+	s.uncount(c)
 }
 
 func (s *Connections) setIdle(c *Conn, idle bool) {
@@ -250,7 +238,7 @@ func (s *Connections) setIdle(c *Conn, idle bool) {
 	if !c.counted {
 		return
 	}
-	c.busy()
+	c.leaveIdle()
 	if idle {
 		c.idle = c.peer.idle.PushBack(c)
 	}
@@ -297,8 +285,7 @@ func bufferLess(c net.Conn) {
 	}
 }
 
-// refuse closes a connection that was not let in, and says why to those who
-// look.
+// refuse closes a connection that was not let in, with an answer that says why.
 func (s *Connections) refuse(c net.Conn) {
 	_ = c.SetWriteDeadline(time.Now().Add(refusalTimeout))
 	_, _ = c.Write(s.refusal(http.StatusServiceUnavailable, c.RemoteAddr()))

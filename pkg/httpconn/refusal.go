@@ -8,13 +8,13 @@ import (
 	"strconv"
 )
 
-// refusal returns the status of an answer that no handler has written, but
-// net/http, to something that is no request that it can read, and 0 for all
-// others. Those answers are whole when they are written, and begin with what no
-// handler can write in this order.
-func (c *Conn) refusal(data []byte) int {
+// refusalStatus returns the status of an answer that net/http has written by
+// itself to something that is no request that it can read, and 0 for all others.
+// Those answers are whole when they are written, and begin with what no handler
+// writes in this order.
+func refusalStatus(data []byte) int {
 	head, ok := bytes.CutPrefix(data, []byte("HTTP/1.1 "))
-	if !ok || len(head) < 3 || c.serving() {
+	if !ok || len(head) < 3 {
 		return 0
 	}
 	status, err := strconv.Atoi(string(head[:3]))
@@ -26,13 +26,6 @@ func (c *Conn) refusal(data []byte) int {
 		return 0
 	}
 	return status
-}
-
-// serving reports whether a handler answers.
-func (c *Conn) serving() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.request != ""
 }
 
 // refusal returns the whole answer to what is no request, or to a connection
