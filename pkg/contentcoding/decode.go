@@ -1,5 +1,3 @@
-// Package contentcoding unpacks bodies that name a content coding; see RFC
-// 9110, section 8.4.
 package contentcoding
 
 import (
@@ -14,7 +12,7 @@ import (
 )
 
 // Why a body cannot be unpacked. The texts of errors that Decode returns may
-// be shown to whoever sent the body.
+// be shown to the sender of the body.
 var (
 	ErrUnsupported = errors.New("the content encoding is not supported, which gzip and deflate are")
 	ErrStacked     = errors.New("the body is encoded more than once, which is not supported")
@@ -36,7 +34,7 @@ const packedShare = 2
 // and deflate is taken with and without its zlib header, because both are
 // sent. It is safe for concurrent use.
 func Decode(coding string, body []byte, most int) ([]byte, error) {
-	name, err := only(coding)
+	name, err := soleCoding(coding)
 	switch {
 	case err != nil:
 		return nil, err
@@ -63,8 +61,8 @@ func Decode(coding string, body []byte, most int) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnsupported, name[:min(len(name), maxNamed)])
 }
 
-// only returns the one coding that a list names besides identity; "" for none.
-func only(list string) (coding string, err error) {
+// soleCoding returns the one coding that a list names besides identity; "" for none.
+func soleCoding(list string) (coding string, err error) {
 	for name := range strings.SplitSeq(list, ",") {
 		switch name = strings.ToLower(strings.TrimSpace(name)); name {
 		case "", "identity":

@@ -20,8 +20,9 @@ type account struct {
 	change bool
 }
 
-// serverAccount returns who runs a server: ourselves, or, for root, the owner
-// of the data that is there already, else the user that its package made.
+// serverAccount returns the account that runs a server: our own, or, for root,
+// the owner of the data that is there already, else the user that its package
+// made.
 func serverAccount(name, data string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil //nolint:gosec // ids are not negative here
@@ -76,8 +77,8 @@ func (a account) own(dir string) error {
 
 // write makes a file that belongs to this account.
 func (a account) write(path, content string, mode fs.FileMode) error {
-	// Written beside and renamed: the old one may be read-only, and nobody
-	// finds half a file.
+	// Written beside and renamed: the old one may be read-only, and half a file
+	// is never found.
 	temporary := path + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
@@ -96,8 +97,8 @@ func (a account) write(path, content string, mode fs.FileMode) error {
 	return nil
 }
 
-// reaches tells whether the account can get into dir. The kernel is asked:
-// mode bits alone do not tell.
+// reaches reports whether the account can get into dir. The kernel is asked:
+// mode bits alone do not say.
 func (a account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", `cd -- "$0"`, dir) //nolint:gosec,noctx // the directory is not code; returns at once
 	cmd.Dir = "/"

@@ -1,15 +1,18 @@
 package devstack
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// Hints returns lines that tell how to reach the servers by hand.
+// Hints returns lines on how to reach the servers by hand.
 func (s *Stack) Hints() []string {
 	dir := shown(s.Dir())
 	hints := []string{
@@ -30,11 +33,11 @@ func (s *Stack) writeCommands() error {
 	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // programs for everybody here
 		return fmt.Errorf("make directory: %w", err)
 	}
-	psql, err := s.postgres.psql()
+	psql, err := s.postgres.psqlScript()
 	if err != nil {
 		return err
 	}
-	rabbitmqctl, err := s.rabbitmq.rabbitmqctl()
+	rabbitmqctl, err := s.rabbitmq.rabbitmqctlScript()
 	if err != nil {
 		return err
 	}
@@ -45,8 +48,8 @@ func (s *Stack) writeCommands() error {
 	)
 }
 
-// removeCommands takes the programs away: when the servers are gone, others
-// may get their ports.
+// removeCommands takes the programs away: when the servers are gone, other
+// programs may get their ports.
 func (s *Stack) removeCommands() error {
 	var errs []error
 	for _, name := range []string{"psql", "rabbitmqctl"} {
@@ -57,8 +60,8 @@ func (s *Stack) removeCommands() error {
 	return errors.Join(errs...)
 }
 
-// psql returns a script that runs psql on the service's database.
-func (pg *Postgres) psql() (string, error) {
+// psqlScript returns a script that runs psql on the service's database.
+func (pg *Postgres) psqlScript() (string, error) {
 	bin, err := pg.programs()
 	if err != nil {
 		return "", err
@@ -70,14 +73,14 @@ exec %s "$@"
 `, oneLine(pg.options.Dir), pg.server.port(0), databaseName, quote(filepath.Join(bin, "psql"))), nil
 }
 
-// rabbitmqctl returns a script that runs rabbitmqctl on the private broker,
+// rabbitmqctlScript returns a script that runs rabbitmqctl on the private broker,
 // under the account that runs it.
-func (mq *RabbitMQ) rabbitmqctl() (string, error) {
+func (mq *RabbitMQ) rabbitmqctlScript() (string, error) {
 	programs, err := findRabbitMQ()
 	if err != nil {
 		return "", err
 	}
-	who, err := serverAccount("rabbitmq", mq.home())
+	runAs, err := serverAccount("rabbitmq", mq.home())
 	if err != nil {
 		return "", err
 	}
@@ -90,10 +93,10 @@ func (mq *RabbitMQ) rabbitmqctl() (string, error) {
 		ports[i] = mq.server.port(i)
 	}
 	var change string
-	if who.change {
+	if runAs.change {
 		change = fmt.Sprintf(`[ "$(id -u)" = 0 ] || { echo "rabbitmqctl: the broker runs as %[1]s: run this as root" >&2; exit 1; }
 set -- runuser -u %[1]s -- "$@"
-`, who.name)
+`, runAs.name)
 	}
 	env := mq.environment(string(node), ports)
 	for i, v := range env {
@@ -105,6 +108,23 @@ cd %s 2>/dev/null || cd /
 set -- env -i %s %s "$@"
 %sexec "$@"
 `, oneLine(mq.options.Dir), quote(mq.home()), strings.Join(env, " "), quote(filepath.Join(programs.dir, "rabbitmqctl")), change), nil
+}
+
+// Control runs rabbitmqctl with args on the broker, which must be running, and
+// returns what it prints.
+func (mq *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
+	script, err := mq.rabbitmqctlScript()
+	if err != nil {
+		return "", err
+	}
+	var failure bytes.Buffer
+	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", script, "rabbitmqctl"}, args...)...) //nolint:gosec // RabbitMQ's own program
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqctl: %w: %s", err, bytes.TrimSpace(failure.Bytes()))
+	}
+	return string(out), nil
 }
 
 // quote makes text one word for the shell.

@@ -31,7 +31,7 @@ type Dir struct {
 // OpenDir makes the directory at path unless it is there, and locks it. As
 // root it must be reachable for the accounts that run the servers; where it is
 // not, a directory below /var/tmp that belongs to path takes its place, and
-// progress is told so. It fails with ErrBusy when another process has it.
+// progress says so. It fails with ErrBusy when another process has it.
 func OpenDir(path string, progress io.Writer) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -56,8 +56,8 @@ func OpenDir(path string, progress io.Writer) (*Dir, error) {
 	return &Dir{path: path, lock: lock}, nil
 }
 
-// TempDir makes and locks a directory for servers whose data nobody needs
-// afterwards. It removes those of earlier owners who were killed.
+// TempDir makes and locks a directory for servers whose data are not needed
+// afterwards. It removes those of earlier processes that were killed.
 func TempDir() (*Dir, error) {
 	base := os.TempDir()
 	if err := sweep(base); err != nil {
@@ -119,9 +119,9 @@ func reachable(path string, progress io.Writer) (string, error) {
 func unreachableFor(dir string) string {
 	servers := map[string]string{"postgres": "postgres", "rabbitmq": "rabbitmq", "redis": "redis"}
 	for name, below := range servers {
-		who, err := serverAccount(name, filepath.Join(dir, below))
-		if err == nil && !who.reaches(dir) {
-			return who.name
+		runAs, err := serverAccount(name, filepath.Join(dir, below))
+		if err == nil && !runAs.reaches(dir) {
+			return runAs.name
 		}
 	}
 	return ""

@@ -5,9 +5,9 @@
 //
 // They listen on 127.0.0.1 only, on ports that were free, and keep everything
 // they write below one directory. As root they run under the accounts postgres
-// and rabbitmq, else under one's own. They do without passwords (trust and
-// guest), so whoever is logged in on the machine can reach them: on a shared
-// machine use servers of one's own.
+// and rabbitmq, else under yours. They do without passwords (trust and
+// guest), so every user of the machine can reach them: on a shared machine use
+// servers of your own.
 //
 // A directory is used by one Stack at a time (a lock sees to it). Servers that
 // an earlier, killed owner left behind are ended before they are started

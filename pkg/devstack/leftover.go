@@ -17,7 +17,7 @@ var errStubborn = errors.New("leftovers do not end")
 
 // endLeftovers ends the servers that an earlier owner of dir left running:
 // programs of the given names that work in dir. The caller holds the lock of
-// the directory, so nobody else has a right to them. It asks with sig first,
+// the directory, so no other process uses them. It asks with sig first,
 // and returns when they are gone.
 func endLeftovers(ctx context.Context, dir string, programs []string, sig syscall.Signal, progress io.Writer) error {
 	const (
@@ -73,15 +73,15 @@ func gather(children map[int][]int, root int) []int {
 	return all
 }
 
-// isOneOf tells whether name is one of programs.
+// isOneOf reports whether name is one of programs.
 func isOneOf(name string, programs []string) bool { return slices.Contains(programs, name) }
 
-// within tells whether path is dir or below it.
+// within reports whether path is dir or below it.
 func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, dir+string(filepath.Separator))
 }
 
-// namesDir tells whether one of args is dir or below it.
+// namesDir reports whether one of args is dir or below it.
 func namesDir(dir string, args []string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool { return within(dir, arg) })
 }

@@ -21,7 +21,7 @@ const (
 // errNoPort: no port was free in many tries.
 var errNoPort = errors.New("no free port on 127.0.0.1")
 
-// FreePorts returns n different ports of 127.0.0.1 that nobody listens on at
+// FreePorts returns n different ports of 127.0.0.1 that no process listens on at
 // the moment, and that no outgoing connection will be given.
 func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
@@ -39,7 +39,7 @@ func FreePorts(n int) ([]int, error) {
 	return nil, fmt.Errorf("find a port from %d to %d: %w", firstPort, lastPort, errNoPort)
 }
 
-// portFree tells whether a server could listen on port.
+// portFree reports whether a server could listen on port.
 func portFree(port int) bool {
 	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // returns at once
 	if err != nil {
@@ -48,7 +48,7 @@ func portFree(port int) bool {
 	return l.Close() == nil
 }
 
-// allFree tells whether none of ports is taken.
+// allFree reports whether none of ports is taken.
 func allFree(ports []int) bool {
 	for _, port := range ports {
 		if !portFree(port) {

@@ -50,12 +50,12 @@ func (pg *Postgres) Stop(ctx context.Context) error { return pg.server.stop(ctx)
 func (pg *Postgres) Kill() { pg.server.kill() }
 
 // Pause freezes the server and its sessions (SIGSTOP).
-func (pg *Postgres) Pause() error { return pg.server.pause() }
+func (pg *Postgres) Pause() error { return pg.server.pauseMain() }
 
 // Resume ends a pause.
-func (pg *Postgres) Resume() error { return pg.server.resume() }
+func (pg *Postgres) Resume() error { return pg.server.resumeMain() }
 
-// Exited tells when the server ends without having been asked to.
+// Exited gets the reason when the server ends without having been asked to.
 func (pg *Postgres) Exited() <-chan error { return pg.server.exits }
 
 // URL is where the service's database is, from the first Start on.
@@ -77,7 +77,7 @@ func (pg *Postgres) launch(ctx context.Context, ports []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := serverAccount("postgres", pg.home())
+	runAs, err := serverAccount("postgres", pg.home())
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +85,13 @@ func (pg *Postgres) launch(ctx context.Context, ports []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := who.own(pg.home()); err != nil {
+	if err := runAs.own(pg.home()); err != nil {
 		return nil, err
 	}
 	if err := endLeftovers(ctx, pg.home(), []string{"postgres", "initdb"}, syscall.SIGINT, pg.options.Progress); err != nil {
 		return nil, err
 	}
-	if err := pg.initialise(ctx, bin, who); err != nil {
+	if err := pg.initialise(ctx, bin, runAs); err != nil {
 		return nil, err
 	}
 	if err := pg.dropStaleLock(); err != nil {
@@ -99,7 +99,7 @@ func (pg *Postgres) launch(ctx context.Context, ports []int) (*process, error) {
 	}
 	p, err := startProcess(command{
 		name: "postgres", path: filepath.Join(bin, "postgres"), args: pg.arguments(ports[0]),
-		env: serverEnv(), dir: pg.home(), log: log, account: who,
+		env: serverEnv(), dir: pg.home(), log: log, account: runAs,
 		death: deathSignal(pg.options.Durable, syscall.SIGINT),
 	}, pg.server.report)
 	if err != nil {
@@ -134,7 +134,7 @@ func (pg *Postgres) programs() (string, error) {
 
 // initialise makes the data directory unless it is there. It is made under
 // another name, so that a half-made one is never taken for whole.
-func (pg *Postgres) initialise(ctx context.Context, bin string, who account) error {
+func (pg *Postgres) initialise(ctx context.Context, bin string, runAs account) error {
 	if _, err := os.Stat(pg.data()); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -149,7 +149,7 @@ func (pg *Postgres) initialise(ctx context.Context, bin string, who account) err
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), args...) //nolint:gosec // PostgreSQL's own program
 	cmd.Dir, cmd.Env = pg.home(), serverEnv()
 	cmd.SysProcAttr = processAttributes(syscall.SIGKILL)
-	cmd.SysProcAttr.Credential = who.credential()
+	cmd.SysProcAttr.Credential = runAs.credential()
 	// It has children, which hold its output open.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -194,7 +194,7 @@ func (pg *Postgres) dropStaleLock() error {
 	first, _, _ := strings.Cut(string(content), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
 	if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return nil // nobody has the number; PostgreSQL sees that itself
+		return nil // no process has the number; PostgreSQL sees that itself
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove stale postmaster.pid: %w", err)

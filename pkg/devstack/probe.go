@@ -17,7 +17,7 @@ import (
 // errNotReady: something answers, but not as a server that is ready.
 var errNotReady = errors.New("not ready")
 
-// PingPostgres tells whether PostgreSQL answers at url.
+// PingPostgres reports whether PostgreSQL answers at url.
 func PingPostgres(ctx context.Context, url string) (err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -30,7 +30,7 @@ func PingPostgres(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// PingRabbitMQ tells whether a broker takes connections and channels at url.
+// PingRabbitMQ reports whether a broker takes connections and channels at url.
 // It takes 2 s at most.
 func PingRabbitMQ(ctx context.Context, url string) (err error) {
 	if err := ctx.Err(); err != nil {
@@ -47,7 +47,7 @@ func PingRabbitMQ(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// PingManagement tells whether RabbitMQ's HTTP API answers at url, which holds
+// PingManagement reports whether RabbitMQ's HTTP API answers at url, which holds
 // user and password.
 func PingManagement(ctx context.Context, url string) (err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/vhosts", http.NoBody)
@@ -68,7 +68,7 @@ func PingManagement(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// PingRedis tells whether a Redis without a password answers at address.
+// PingRedis reports whether a Redis without a password answers at address.
 func PingRedis(ctx context.Context, address string) (err error) {
 	answer, err := AskRedis(ctx, address, "PING")
 	if err != nil {

@@ -110,7 +110,7 @@ func (p *process) run(started chan<- error) {
 	}
 }
 
-// exited tells whether the child has ended.
+// exited reports whether the child has ended.
 func (p *process) exited() bool {
 	select {
 	case <-p.done:
@@ -127,7 +127,7 @@ func (p *process) stop(ctx context.Context, sig syscall.Signal) error {
 	if p.exited() {
 		return nil
 	}
-	p.resume()
+	p.resumeTree()
 	p.signal(sig)
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
@@ -159,24 +159,24 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// pause freezes the child and everything that it started.
-func (p *process) pause() {
+// pauseTree freezes the child and everything that it started.
+func (p *process) pauseTree() {
 	p.signal(syscall.SIGSTOP)
 	for _, pid := range descendants(p.cmd.Process.Pid) {
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
 	}
 }
 
-// resume ends a pause. It does nothing to a child that is not paused.
-func (p *process) resume() {
+// resumeTree ends a pause. It does nothing to a child that is not paused.
+func (p *process) resumeTree() {
 	for _, pid := range descendants(p.cmd.Process.Pid) {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
 	p.signal(syscall.SIGCONT)
 }
 
-// signal sends sig to the child alone. A child that is gone is left in peace:
-// whoever signals looks at done next.
+// signal sends sig to the child alone. That it is gone is no error: callers wait
+// for done next.
 func (p *process) signal(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig)
 }
@@ -208,7 +208,7 @@ func attempt(ctx context.Context, probe func(context.Context) error) error {
 	return probe(ctx)
 }
 
-// failure tells how the child ended and what it said last. Call it only after
+// failure returns how the child ended and what it said last. Call it only after
 // done is closed.
 func (p *process) failure() error {
 	how := "exit status 0"

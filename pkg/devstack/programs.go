@@ -18,7 +18,7 @@ const (
 	packageRedis    = "redis-server"
 )
 
-// NotInstalledError tells which server programs this machine lacks.
+// NotInstalledError names the server programs that this machine lacks.
 type NotInstalledError struct {
 	// Packages are the Debian packages that hold them.
 	Packages []string
@@ -111,7 +111,7 @@ func majorOf(dir string) int {
 type brokerPrograms struct {
 	dir     string // rabbitmq-server and rabbitmqctl
 	epmd    string
-	version string // empty when the path does not tell
+	version string // empty when the path does not say
 }
 
 // findRabbitMQ returns RabbitMQ's own scripts, not the wrappers of the same

@@ -57,12 +57,12 @@ func (mq *RabbitMQ) Stop(ctx context.Context) error { return mq.server.stop(ctx)
 func (mq *RabbitMQ) Kill() { mq.server.kill() }
 
 // Pause freezes the server (SIGSTOP): connections stay open, nothing answers.
-func (mq *RabbitMQ) Pause() error { return mq.server.pause() }
+func (mq *RabbitMQ) Pause() error { return mq.server.pauseMain() }
 
 // Resume ends a pause.
-func (mq *RabbitMQ) Resume() error { return mq.server.resume() }
+func (mq *RabbitMQ) Resume() error { return mq.server.resumeMain() }
 
-// Exited tells when the server ends without having been asked to.
+// Exited gets the reason when the server ends without having been asked to.
 func (mq *RabbitMQ) Exited() <-chan error { return mq.server.exits }
 
 // URL is where the broker is, from the first Start on: virtual host /, user
@@ -93,7 +93,7 @@ func (mq *RabbitMQ) launch(ctx context.Context, ports []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := serverAccount("rabbitmq", mq.home())
+	runAs, err := serverAccount("rabbitmq", mq.home())
 	if err != nil {
 		return nil, err
 	}
@@ -101,20 +101,20 @@ func (mq *RabbitMQ) launch(ctx context.Context, ports []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := who.own(mq.home()); err != nil {
+	if err := runAs.own(mq.home()); err != nil {
 		return nil, err
 	}
 	theirs := []string{"beam.smp", "epmd", "erl_child_setup", "inet_gethost"}
 	if err := endLeftovers(ctx, mq.home(), theirs, syscall.SIGTERM, mq.options.Progress); err != nil {
 		return nil, err
 	}
-	node, err := mq.configure(who, ports)
+	node, err := mq.configure(runAs, ports)
 	if err != nil {
 		return nil, err
 	}
 	base := command{
 		name: "epmd", path: programs.epmd, args: []string{"-port", strconv.Itoa(ports[portEPMD]), "-address", "127.0.0.1"},
-		env: mq.environment(node, ports), dir: mq.home(), log: log, account: who, death: syscall.SIGKILL,
+		env: mq.environment(node, ports), dir: mq.home(), log: log, account: runAs, death: syscall.SIGKILL,
 	}
 	if mq.epmd, err = startProcess(base, func(error) {}); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (mq *RabbitMQ) launch(ctx context.Context, ports []int) (*process, error) {
 	return p, nil
 }
 
-// probe tells whether the broker is ready, with all that was asked for.
+// probe reports whether the broker is ready, with all that was asked for.
 func (mq *RabbitMQ) probe(ctx context.Context, ports []int) error {
 	if err := PingRabbitMQ(ctx, mq.urlOf(ports[portAMQP])); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (mq *RabbitMQ) cleanUp() {
 }
 
 // configure writes the configuration files and returns the node's name.
-func (mq *RabbitMQ) configure(who account, ports []int) (node string, err error) {
+func (mq *RabbitMQ) configure(runAs account, ports []int) (node string, err error) {
 	conf := []string{
 		"listeners.tcp.default = " + loopback(ports[portAMQP]),
 		"loopback_users = none",
@@ -177,20 +177,20 @@ func (mq *RabbitMQ) configure(who account, ports []int) (node string, err error)
 		{"enabled_plugins", plugins + "\n"},
 	}
 	for _, f := range files {
-		if err := who.write(filepath.Join(mq.home(), f.name), f.content, 0o644); err != nil {
+		if err := runAs.write(filepath.Join(mq.home(), f.name), f.content, 0o644); err != nil {
 			return "", err
 		}
 	}
-	if _, err := mq.keep(who, ".erlang.cookie", 0o400, "%s"); err != nil {
+	if _, err := mq.keep(runAs, ".erlang.cookie", 0o400, "%s"); err != nil {
 		return "", err
 	}
 	// The data belong to the name of the node: it must stay the same.
-	return mq.keep(who, "node", 0o644, "lk%.8s@localhost")
+	return mq.keep(runAs, "node", 0o644, "lk%.8s@localhost")
 }
 
 // keep returns the content of a file in the home directory, which is made
 // with a random text in format the first time.
-func (mq *RabbitMQ) keep(who account, name string, mode fs.FileMode, format string) (string, error) {
+func (mq *RabbitMQ) keep(runAs account, name string, mode fs.FileMode, format string) (string, error) {
 	path := filepath.Join(mq.home(), name)
 	content, err := os.ReadFile(path)
 	if err == nil {
@@ -204,7 +204,7 @@ func (mq *RabbitMQ) keep(who account, name string, mode fs.FileMode, format stri
 		return "", fmt.Errorf("make %s: %w", name, err)
 	}
 	text := fmt.Sprintf(format, hex.EncodeToString(random))
-	return text, who.write(path, text, mode)
+	return text, runAs.write(path, text, mode)
 }
 
 // environment is all that the broker's programs see.

@@ -41,12 +41,12 @@ func (r *Redis) Stop(ctx context.Context) error { return r.server.stop(ctx) }
 func (r *Redis) Kill() { r.server.kill() }
 
 // Pause freezes the server (SIGSTOP).
-func (r *Redis) Pause() error { return r.server.pause() }
+func (r *Redis) Pause() error { return r.server.pauseMain() }
 
 // Resume ends a pause.
-func (r *Redis) Resume() error { return r.server.resume() }
+func (r *Redis) Resume() error { return r.server.resumeMain() }
 
-// Exited tells when the server ends without having been asked to.
+// Exited gets the reason when the server ends without having been asked to.
 func (r *Redis) Exited() <-chan error { return r.server.exits }
 
 // URL is where database 0 is, from the first Start on.
@@ -61,7 +61,7 @@ func (r *Redis) launch(ctx context.Context, ports []int) (*process, error) {
 		return nil, err
 	}
 	home := r.home()
-	who, err := serverAccount("redis", home)
+	runAs, err := serverAccount("redis", home)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +69,14 @@ func (r *Redis) launch(ctx context.Context, ports []int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := who.own(home); err != nil {
+	if err := runAs.own(home); err != nil {
 		return nil, err
 	}
 	if err := endLeftovers(ctx, home, []string{filepath.Base(path), "redis-check-rdb"}, syscall.SIGTERM, r.options.Progress); err != nil {
 		return nil, err
 	}
 	p, err := startProcess(command{
-		name: "redis-server", path: path, env: serverEnv(), dir: home, log: log, account: who, death: syscall.SIGKILL,
+		name: "redis-server", path: path, env: serverEnv(), dir: home, log: log, account: runAs, death: syscall.SIGKILL,
 		args: []string{
 			"--port", strconv.Itoa(ports[0]), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 			"--databases", strconv.Itoa(redisDatabases), "--dir", home,

@@ -14,7 +14,7 @@ const (
 	// startLimit is how long a start may take: a server with much data may
 	// have to recover first.
 	startLimit = 5 * time.Minute
-	// portTries is how often other ports are tried when somebody was faster.
+	// portTries is how often other ports are tried when another program was faster.
 	portTries = 3
 )
 
@@ -78,7 +78,7 @@ func (s *server) start(ctx context.Context) error {
 		}
 		err = errors.Join(err, s.settle(context.WithoutCancel(ctx)))
 		if try < portTries && fresh && ctx.Err() == nil && !allFree(s.ports) {
-			continue // somebody took a port between our look and the start
+			continue // another program took a port between FreePorts and the start
 		}
 		if fresh {
 			s.ports = nil
@@ -106,7 +106,7 @@ func (s *server) kill() {
 	}
 	s.main.kill()
 	s.main = nil
-	_ = s.settle(context.Background()) // the next start tries again, and tells
+	_ = s.settle(context.Background()) // the next start tries again, and reports it
 }
 
 // settle sees to it that nothing runs any more once the main program is gone:
@@ -116,12 +116,12 @@ func (s *server) settle(ctx context.Context) error {
 	return endLeftovers(ctx, s.launcher.home(), serverPrograms(), syscall.SIGKILL, nil)
 }
 
-func (s *server) pause() error {
-	return s.withMain((*process).pause)
+func (s *server) pauseMain() error {
+	return s.withMain((*process).pauseTree)
 }
 
-func (s *server) resume() error {
-	return s.withMain((*process).resume)
+func (s *server) resumeMain() error {
+	return s.withMain((*process).resumeTree)
 }
 
 func (s *server) withMain(do func(*process)) error {

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	// Dir keeps the data, logs and helper commands. It is made when missing.
 	Dir string
-	// Progress is told, in lines, what is going on; nil is allowed.
+	// Progress gets lines on what is going on; nil is allowed.
 	Progress io.Writer
 	// Durable makes data survive a crash of the machine (fsync). Without it
 	// everything is faster, and killed servers still lose nothing.
@@ -54,7 +54,7 @@ type Stack struct {
 
 // Start starts PostgreSQL and RabbitMQ, and Redis if asked for, at the same
 // time, and returns when all answer. When ctx ends before that, or one of them
-// fails, everything is ended again. Programs that are missing are told all at
+// fails, everything is ended again. Programs that are missing are named all at
 // once in a *NotInstalledError; a directory that is in use in an ErrBusy.
 func Start(ctx context.Context, options Options) (*Stack, error) {
 	if missing := Missing(options.Redis); len(missing) > 0 {
@@ -92,8 +92,8 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return s, nil
 }
 
-// one is what the servers have in common.
-type one interface {
+// member is what the servers of a Stack have in common.
+type member interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	Exited() <-chan error
@@ -123,7 +123,7 @@ func (s *Stack) RedisURL() string {
 // servers' accounts cannot get there.
 func (s *Stack) Dir() string { return s.dir.Path() }
 
-// Exited tells that a server ended without having been asked to. It tells the
+// Exited gets the reason when a server ends without having been asked to, the
 // first time only.
 func (s *Stack) Exited() <-chan error { return s.exited }
 
@@ -139,8 +139,8 @@ func (s *Stack) Stop(ctx context.Context) error {
 	return s.stopErr
 }
 
-func (s *Stack) servers() []one {
-	servers := []one{s.postgres, s.rabbitmq}
+func (s *Stack) servers() []member {
+	servers := []member{s.postgres, s.rabbitmq}
 	if s.redis != nil {
 		servers = append(servers, s.redis)
 	}
@@ -148,7 +148,7 @@ func (s *Stack) servers() []one {
 }
 
 // watch passes the first unexpected end on to Exited.
-func (s *Stack) watch(server one) {
+func (s *Stack) watch(server member) {
 	defer s.watched.Done()
 	select {
 	case err := <-server.Exited():

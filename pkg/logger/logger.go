@@ -1,5 +1,3 @@
-// Package logger makes the structured logger: text for people or JSON for
-// machines, with attributes taken from the context of each call.
 package logger
 
 import (

@@ -99,10 +99,10 @@ func Classify(err error) Class {
 	return ClassOther
 }
 
-// IsLocal tells whether an error of ClassUnavailable may be about a single
+// IsLocal reports whether an error of ClassUnavailable may be about a single
 // table: the server is there and has taken the statement, but finds no room
 // where a table is kept, a bad disk or a damaged file, or has no right to it.
-// It may be about all tables as well, which only trying others can tell.
+// It may be about all tables as well, which only trying others shows.
 func IsLocal(err error) bool {
 	if Classify(err) != ClassUnavailable {
 		return false
@@ -196,7 +196,7 @@ func UniqueViolation(err error) (constraint string, ok bool) {
 
 // NoPartition returns the name of the table that has no partition for a row,
 // and whether that is what the error is about. It shares its SQLSTATE with
-// violated check constraints, which are told apart by having a name.
+// violated check constraints, which differ by having a name.
 func NoPartition(err error) (table string, ok bool) {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == codeCheckViolation && pg.ConstraintName == "" {
 		return pg.TableName, true
@@ -204,11 +204,11 @@ func NoPartition(err error) (table string, ok bool) {
 	return "", false
 }
 
-// IsQueryCanceled tells whether the server cancelled the statement, by its
+// IsQueryCanceled reports whether the server cancelled the statement, by its
 // timeout or on request.
 func IsQueryCanceled(err error) bool { return Code(err) == codeQueryCanceled }
 
-// IsDuplicateObject tells whether a table exists already, or the type that
+// IsDuplicateObject reports whether a table exists already, or the type that
 // comes with it, which is what a second one finds that is made at the same
 // time; or whether it is a partition already.
 func IsDuplicateObject(err error) bool {
@@ -219,9 +219,9 @@ func IsDuplicateObject(err error) bool {
 	return false
 }
 
-// IsUndefinedTable tells whether a table does not exist.
+// IsUndefinedTable reports whether a table does not exist.
 func IsUndefinedTable(err error) bool { return Code(err) == codeUndefinedTable }
 
-// IsDeadlock tells whether the server ended the statement to resolve a
+// IsDeadlock reports whether the server ended the statement to resolve a
 // deadlock.
 func IsDeadlock(err error) bool { return Code(err) == codeDeadlock }

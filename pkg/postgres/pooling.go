@@ -16,9 +16,9 @@ const (
 	// poolingRivals is how many others take connections of the pooler's from the
 	// one that is watched.
 	poolingRivals = 5
-	// poolingLooks is how often it is looked at after each of them: others may
-	// use the pooler, too, and give the process back in between.
-	poolingLooks = 10
+	// poolingChecks is how often it is checked after each of them: others may use
+	// the pooler, too, and give the process back in between.
+	poolingChecks = 10
 )
 
 // ErrPooled is what CheckPooling returns for a pooler that does not give each
@@ -31,9 +31,9 @@ var ErrPooled = errors.New("the database URL leads to a connection pooler in tra
 // (PgBouncer's pool_mode transaction and statement). Other errors are those of
 // connecting.
 //
-// Without a pooler, the server's process is the one that the connection was told
-// of. With one, a connection is watched: in session mode it keeps its process,
-// and nobody else gets it. In the other modes the process is free after each
+// Without a pooler, the server's process is the one that it named when the
+// connection began. With one, a connection is watched: in session mode it keeps
+// its process, and no other gets it. In the other modes the process is free after each
 // statement: one of the rivals gets it, or the watched connection another.
 func CheckPooling(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, poolingTimeout)
@@ -60,11 +60,11 @@ func CheckPooling(ctx context.Context, url string) error {
 		case Code(err) == codeProtocolViolation:
 			return ErrPooled // no transactions: statement mode
 		case err != nil:
-			return nil // a pooler that has no room for rivals tells nothing
+			return nil // a pooler that has no room for rivals proves nothing
 		case rival.process == process:
 			return ErrPooled
 		}
-		for range poolingLooks {
+		for range poolingChecks {
 			now, err := processOf(ctx, watched)
 			switch {
 			case err == nil && now != process:

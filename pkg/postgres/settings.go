@@ -95,7 +95,7 @@ func literal(text string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(text) + "'"
 }
 
-// SettingError tells that the server refuses a setting that a URL asks for. It
+// SettingError means that the server refuses a setting that a URL asks for. It
 // is wrong until the URL is mended.
 type SettingError struct {
 	// Name of the parameter.

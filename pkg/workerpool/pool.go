@@ -1,5 +1,3 @@
-// Package workerpool runs a number of workers, which can be changed at any
-// time, over one channel of items.
 package workerpool
 
 import (

@@ -24,7 +24,7 @@ import (
 const cleanUpLimit = time.Minute
 
 // Postgres returns the URL of a fresh, empty database of the test's own. It is
-// dropped, with whoever is still connected, when the test ends.
+// dropped, with connections that are still open, when the test ends.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	server := sharedServer(t, testservers.Postgres)

@@ -1,17 +1,3 @@
-// Package testservers finds the PostgreSQL, RabbitMQ and Redis that tests run
-// against. For each the first that applies is taken:
-//
-//  1. a URL in TEST_DATABASE_URL, TEST_RABBITMQ_URL (with its HTTP API in
-//     TEST_RABBITMQ_MANAGEMENT_URL, user and password included) or
-//     TEST_REDIS_URL;
-//  2. a container, where a Docker engine answers and the image is there or can
-//     be pulled;
-//  3. the programs that are installed on this machine, started as private
-//     servers by package devstack;
-//  4. else an error that names the command to install them.
-//
-// TESTSTACK=env, docker or local allows only the first, second or third.
-// Nothing is passed over in silence.
 package testservers
 
 import (
@@ -125,9 +111,10 @@ type Server struct {
 	URL string `json:"url"`
 	// ManagementURL is the broker's HTTP API, if it has one.
 	ManagementURL string `json:"management_url,omitempty"`
-	// From tells in words where it comes from.
+	// From says in words where it comes from.
 	From string `json:"from"`
-	// Exited tells when it ends by itself. It is nil where nobody can tell.
+	// Exited gets the reason when it ends by itself. It is nil where that cannot be
+	// known.
 	Exited <-chan error `json:"-"`
 
 	stop func(context.Context) error

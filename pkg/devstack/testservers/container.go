@@ -182,7 +182,7 @@ func (c *container) alive() error {
 	return errors.Join(ended, err)
 }
 
-// probe tells whether the server answers.
+// probe reports whether the server answers.
 func (c *container) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -176,11 +176,11 @@ func execute(command []string, servers map[testservers.Kind]*testservers.Server)
 	}
 }
 
-// firstEnd returns the end of a server that nobody asked for.
+// firstEnd returns the end of a server that was not asked for.
 func firstEnd(servers map[testservers.Kind]*testservers.Server) error {
 	for kind, s := range servers {
 		select {
-		case err := <-s.Exited: // never for those that cannot tell
+		case err := <-s.Exited: // never for those that have none
 			return fmt.Errorf("%s: %w", kind, err)
 		default:
 		}
