@@ -116,12 +116,12 @@ func (c *Connection) Run(ctx context.Context) {
 	}
 	wait.Reset()
 	log := c.options.Log.With(slog.String("connection", c.options.Name))
-	var failures logger.Recurring
+	failures := logger.Changes{Remind: time.Minute}
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		session, err := c.open(ctx, attempt)
 		if err != nil {
 			c.set(nil, err)
-			if reason := Explain(err); ctx.Err() == nil && failures.Due(reason+Reason(err), time.Now()) {
+			if reason := Explain(err); ctx.Err() == nil && failures.Failed(reason+Reason(err)) {
 				reportFailure(ctx, log, reason, err)
 			}
 			select {

@@ -64,7 +64,7 @@ func (p *parts) watchPolicies(ctx context.Context) {
 	}
 	tick := time.NewTicker(policiesEvery)
 	defer tick.Stop()
-	var failures, warnings logger.Recurring
+	failures, warnings := logger.Changes{Remind: policiesEvery}, logger.Changes{Remind: policiesEvery}
 	for {
 		p.lookForPolicies(ctx, &failures, &warnings)
 		select {
@@ -75,12 +75,12 @@ func (p *parts) watchPolicies(ctx context.Context) {
 	}
 }
 
-func (p *parts) lookForPolicies(ctx context.Context, failures, warnings *logger.Recurring) {
+func (p *parts) lookForPolicies(ctx context.Context, failures, warnings *logger.Changes) {
 	limited, cancel := context.WithTimeout(ctx, policiesTimeout)
 	defer cancel()
 	queues, err := p.shortened(limited)
 	if err != nil {
-		if ctx.Err() == nil && failures.Due("", time.Now()) {
+		if ctx.Err() == nil && failures.Failed("") {
 			p.log.WarnContext(ctx, "policies of the broker cannot be read", slog.Any("error", err))
 		}
 		p.metrics.SetShortenedQueues(nil)
@@ -90,7 +90,7 @@ func (p *parts) lookForPolicies(ctx context.Context, failures, warnings *logger.
 	for i := range queues {
 		q := &queues[i]
 		bySetting[q.Setting]++
-		if warnings.Due(q.Policy+" "+q.Setting, time.Now()) {
+		if warnings.Failed(q.Policy + " " + q.Setting) {
 			p.log.WarnContext(ctx, "a policy of the broker makes accepted messages go away", slog.String("policy", q.Policy),
 				slog.String("setting", q.Setting), slog.String("value", q.Value), slog.String("queue", q.Queue))
 		}

@@ -64,7 +64,7 @@ type lane struct {
 	connection *rabbitmq.Connection
 	spare      *subscribers // connections for when that has no number for a channel
 	room       *room
-	failures   logger.Recurring // of opening; one opens at a time
+	failures   logger.Changes // of opening; one opens at a time
 	log        *slog.Logger
 	quarantine *quarantine
 	isolation  bool
@@ -80,6 +80,7 @@ func newLane(c *rabbitmq.Connection, spare *subscribers, r *room, log *slog.Logg
 		connection: c, spare: spare, room: r, log: log, quarantine: q,
 		requests: make(chan *request, laneQueue),
 		wake:     make(chan struct{}, 1),
+		failures: logger.Changes{Remind: time.Minute},
 		parked:   parking{requests: make(map[string][]*request)},
 	}
 }
@@ -163,7 +164,7 @@ func (l *lane) opening(ctx context.Context) <-chan *laneSession {
 		defer close(opened)
 		if s, err := l.open(ctx); err == nil {
 			opened <- s
-		} else if ctx.Err() == nil && l.failures.Due(rabbitmq.Reason(err), time.Now()) {
+		} else if ctx.Err() == nil && l.failures.Failed(rabbitmq.Reason(err)) {
 			l.log.WarnContext(ctx, "publishing channel failed", slog.Any("error", err))
 		}
 	}()

@@ -102,7 +102,7 @@ type consumer struct {
 	// letters collects the tenant's dead letters; set before the first shift.
 	letters *collection
 	// failures and failed are those of subscribing since it last succeeded.
-	failures logger.Recurring
+	failures logger.Changes
 	failed   int
 
 	// ---
@@ -143,7 +143,7 @@ func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
 		shared: s, tenant: t.ID, created: t.CreatedAt, endpoint: t.Endpoint, patience: s.patience,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
-		state: Starting, since: time.Now(), forgotten: make(chan string, 1),
+		state: Starting, since: time.Now(), forgotten: make(chan string, 1), failures: logger.Changes{Remind: time.Minute},
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
 	c.version.Store(endpointVersion(t.Endpoint))

@@ -24,7 +24,7 @@ func (c *consumer) logFailure(ctx context.Context, err error) {
 	case c.failed < 2 && !errors.Is(err, domain.ErrNoCapacity):
 		return
 	}
-	if c.failures.Due(err.Error(), time.Now()) {
+	if c.failures.Failed(err.Error()) {
 		c.shared.Log.WarnContext(ctx, "consumer cannot subscribe, trying on", slog.Int("attempts", c.failed), slog.Any("error", err))
 	}
 }
