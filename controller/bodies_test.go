@@ -16,7 +16,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/model"
-	"lanekeeper/pkg/budget"
+	"lanekeeper/pkg/shares"
 )
 
 // rawCall is a request that is written by hand, piece by piece.
@@ -216,11 +216,15 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 
 const megabyte = 1 << 20
 
+func newMemory(total, share int64) *shares.Shares {
+	return shares.New(shares.Options{Total: total, PerOwner: share, PerUser: share})
+}
+
 // Memory is reserved before any of a body is read, for whose tenant it is, and
 // given back whatever becomes of the request.
 func TestBodiesShareMemory(t *testing.T) {
 	t.Parallel()
-	memory := budget.NewMemory(100*megabyte, 20*megabyte)
+	memory := newMemory(100*megabyte, 20*megabyte)
 	refused := make(chan struct{}, 10)
 	a := newAPI(t, func(o *Options) {
 		o.Bodies, o.BodyRefused = memory, func() { refused <- struct{}{} }
@@ -270,7 +274,7 @@ func TestBodiesShareMemory(t *testing.T) {
 // The largest body there may be has room, whether it says its length or not.
 func TestLargestBodyFitsAShare(t *testing.T) {
 	t.Parallel()
-	memory := budget.NewMemory(128*megabyte, 34*megabyte)
+	memory := newMemory(128*megabyte, 34*megabyte)
 	a := newAPI(t, func(o *Options) { o.Bodies = memory })
 	body := `{"messages":[{"payload":1}]}`
 	body += strings.Repeat(" ", largeBody-len(body))
@@ -287,7 +291,7 @@ func TestLargestBodyFitsAShare(t *testing.T) {
 func TestBatchesReserveWhatTheyBecome(t *testing.T) {
 	t.Parallel()
 	const free = 3 * megabyte
-	memory := budget.NewMemory(free, free)
+	memory := newMemory(free, free)
 	a := newAPI(t, func(o *Options) { o.Bodies = memory })
 	valid := `{"messages":[` + strings.Repeat(`{"payload":1},`, 999) + `{"payload":1}]}`
 	require.Equal(t, http.StatusAccepted, a.do("POST", "/messages/batch", valid).status)

@@ -12,8 +12,8 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/controller/middleware"
-	"lanekeeper/pkg/budget"
 	"lanekeeper/pkg/httpconn"
+	"lanekeeper/pkg/shares"
 )
 
 const (
@@ -95,9 +95,10 @@ func newConnections(c config.Config, events *connectionEvents, refused refusals)
 const shareOfOwner = 4
 
 // newBodies returns the memory that bodies of requests share.
-func newBodies(c config.Config) *budget.Memory {
+func newBodies(c config.Config) *shares.Shares {
 	total := int64(c.Limits.BodyMemory) << 20
-	return budget.NewMemory(total, total/shareOfOwner)
+	share := total / shareOfOwner
+	return shares.New(shares.Options{Total: total, PerOwner: share, PerUser: share})
 }
 
 // mostFiles is taken for a limit that is none.

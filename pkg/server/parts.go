@@ -10,9 +10,9 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
-	"lanekeeper/pkg/budget"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/postgres"
+	"lanekeeper/pkg/shares"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/broker"
@@ -63,7 +63,7 @@ type parts struct {
 	// shortened asks for policies that make messages go away; nil when nobody can
 	// be asked.
 	shortened func(context.Context) ([]domain.ShortenedQueue, error)
-	bodies    *budget.Memory
+	bodies    *shares.Shares
 
 	connectionEvents *connectionEvents
 	closeRedis       func() error

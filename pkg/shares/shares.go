@@ -1,11 +1,9 @@
-// Package shares divides something that is limited, such as connections or
-// memory, between those who use it, so that none of them can take it all from
-// the others.
 package shares
 
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 )
@@ -22,15 +20,15 @@ var (
 // User is who takes a part: one of the users that an owner has.
 type User struct{ Owner, Name string }
 
-// Options say what there is; each number is at least 1.
+// Options say what there is.
 type Options struct {
 	// Total is how much there is, PerOwner how much of it all users of one owner
-	// may have at a time, and PerUser how much one user may.
+	// may have at a time, and PerUser how much one user may; each at least 1.
 	Total, PerOwner, PerUser int64
-	// Wait is how long Take waits at most.
+	// Wait is how long Take waits at most; 0 for as long as its ctx lives.
 	Wait time.Duration
-	// Queue is how many calls of one user may wait at a time; those beyond are
-	// refused at once.
+	// Queue is how many calls of one user may wait at a time, beyond which they
+	// are refused at once; 0 for any number.
 	Queue int
 }
 
@@ -71,6 +69,9 @@ type call struct {
 func New(o Options) *Shares {
 	o.PerOwner = min(o.PerOwner, o.Total)
 	o.PerUser = min(o.PerUser, o.PerOwner)
+	if o.Queue == 0 {
+		o.Queue = math.MaxInt
+	}
 	return &Shares{o: o, owners: make(map[string]*owner)}
 }
 
@@ -83,11 +84,15 @@ func (s *Shares) Take(ctx context.Context, by User, amount int64) (*Part, error)
 		return nil, ErrShare
 	}
 	var err error
-	timer := time.NewTimer(s.o.Wait)
-	defer timer.Stop()
+	var late <-chan time.Time
+	if s.o.Wait > 0 {
+		timer := time.NewTimer(s.o.Wait)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-c.granted:
-	case <-timer.C:
+	case <-late:
 		err = s.giveUp(p.user, c)
 	case <-ctx.Done():
 		if err = s.giveUp(p.user, c); err != nil {
@@ -112,6 +117,31 @@ func (s *Shares) TryTake(by User, amount int64) *Part {
 	return p
 }
 
+// Reserve takes an amount for an owner without waiting or a turn, to be given
+// back with Release, in pieces if need be. It returns false and takes none when
+// there is not so much, for all or for the owner.
+func (s *Shares) Reserve(owner string, amount int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.user(User{Owner: owner})
+	defer s.forget(u)
+	if amount < 0 || amount > s.o.Total-s.used || !s.shareHas(u, amount) {
+		return false
+	}
+	s.add(u, amount)
+	return true
+}
+
+// Release gives back what was reserved for an owner.
+func (s *Shares) Release(owner string, amount int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.user(User{Owner: owner})
+	s.add(u, -amount)
+	s.grant()
+	s.forget(u)
+}
+
 // Used returns how much is taken.
 func (s *Shares) Used() int64 {
 	s.mu.Lock()
@@ -125,16 +155,8 @@ func (s *Shares) ask(by User, amount int64, queue int) (*Part, *call) {
 	amount = max(0, min(amount, s.o.PerUser))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := s.owners[by.Owner]
-	if o == nil {
-		o = &owner{name: by.Owner, users: make(map[string]*user)}
-		s.owners[by.Owner] = o
-	}
-	u := o.users[by.Name]
-	if u == nil {
-		u = &user{owner: o, name: by.Name}
-		o.users[by.Name] = u
-	}
+	u := s.user(by)
+	o := u.owner
 	if len(u.calls) >= queue {
 		return nil, nil
 	}
@@ -148,6 +170,21 @@ func (s *Shares) ask(by User, amount int64, queue int) (*Part, *call) {
 	u.calls = append(u.calls, c)
 	s.grant()
 	return &Part{shares: s, user: u, amount: amount}, c
+}
+
+// user returns the user, new if need be. The mutex must be held.
+func (s *Shares) user(by User) *user {
+	o := s.owners[by.Owner]
+	if o == nil {
+		o = &owner{name: by.Owner, users: make(map[string]*user)}
+		s.owners[by.Owner] = o
+	}
+	u := o.users[by.Name]
+	if u == nil {
+		u = &user{owner: o, name: by.Name}
+		o.users[by.Name] = u
+	}
+	return u
 }
 
 // giveUp takes a call out of its queue and returns why there was nothing for
@@ -208,10 +245,15 @@ func (p *Part) GiveBack() {
 func (s *Shares) resize(p *Part, amount int64) {
 	change := amount - p.amount
 	p.amount = amount
-	s.used += change
-	p.user.owner.used += change
-	p.user.used += change
+	s.add(p.user, change)
 	s.grant()
+}
+
+// add counts what a user takes, or gives back. The mutex must be held.
+func (s *Shares) add(u *user, amount int64) {
+	s.used += amount
+	u.owner.used += amount
+	u.used += amount
 }
 
 // grant grants what can be, in turn. The mutex must be held.
@@ -228,9 +270,7 @@ func (s *Shares) grantNext() bool {
 			if s.used+c.amount > s.o.Total || !s.shareHas(u, c.amount) {
 				continue
 			}
-			s.used += c.amount
-			o.used += c.amount
-			u.used += c.amount
+			s.add(u, c.amount)
 			u.calls = without(u.calls, c)
 			o.waiting = without(o.waiting, u)
 			if len(u.calls) > 0 {
@@ -250,7 +290,7 @@ func (s *Shares) grantNext() bool {
 // shareHas reports whether the shares of a user and its owner have so much
 // left.
 func (s *Shares) shareHas(u *user, amount int64) bool {
-	return u.used+amount <= s.o.PerUser && u.owner.used+amount <= s.o.PerOwner
+	return amount <= s.o.PerUser-u.used && amount <= s.o.PerOwner-u.owner.used
 }
 
 // forget forgets a user, and its owner, that have nothing and want nothing.

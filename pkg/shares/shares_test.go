@@ -3,7 +3,9 @@ package shares_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,5 +150,66 @@ func TestSharesUnderStress(t *testing.T) {
 		})
 	}
 	workers.Wait()
+	require.Zero(t, s.Used())
+}
+
+func TestReserveInPieces(t *testing.T) {
+	t.Parallel()
+	s := newMemory(100, 30)
+	require.True(t, s.Reserve("a", 30))
+	require.False(t, s.Reserve("a", 1), "more than a share")
+	require.True(t, s.Reserve("b", 30))
+	require.True(t, s.Reserve("c", 30))
+	require.False(t, s.Reserve("d", 11), "more than there is")
+	require.True(t, s.Reserve("d", 10))
+	require.EqualValues(t, 100, s.Used())
+	require.False(t, s.Reserve("e", 1))
+	s.Release("a", 29)
+	require.True(t, s.Reserve("e", 29))
+	require.False(t, s.Reserve("f", -1), "nobody can give what was not taken")
+	for owner, n := range map[string]int64{"a": 1, "b": 30, "c": 30, "d": 10, "e": 29} {
+		s.Release(owner, n)
+	}
+	require.Zero(t, s.Used())
+	require.True(t, s.Reserve("b", 0))
+	require.False(t, s.Reserve("b", math.MaxInt64))
+}
+
+func newMemory(total, share int64) *shares.Shares {
+	return shares.New(shares.Options{Total: total, PerOwner: share, PerUser: share})
+}
+
+// Whoever waits gets what others give back in pieces.
+func TestReleasedPiecesAreGranted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory(10, 10)
+		require.True(t, s.Reserve("a", 10))
+		time.AfterFunc(time.Hour, func() { s.Release("a", 4) })
+		begun := time.Now()
+		p, err := s.Take(t.Context(), shares.User{Owner: "b"}, 4)
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, time.Since(begun), "without a limit it waits for as long as it takes")
+		s.Release("a", 6)
+		p.GiveBack()
+		require.Zero(t, s.Used())
+	})
+}
+
+func TestManyOwnersReserve(t *testing.T) {
+	t.Parallel()
+	s := newMemory(1000, 100)
+	var wg sync.WaitGroup
+	for i := range 50 {
+		owner := strconv.Itoa(i % 20)
+		wg.Go(func() {
+			for range 1000 {
+				if s.Reserve(owner, 40) {
+					s.Release(owner, 40)
+				}
+			}
+		})
+	}
+	wg.Wait()
 	require.Zero(t, s.Used())
 }
