@@ -22,6 +22,15 @@ func queuesOf(tenants []string) []string {
 	return names
 }
 
+// tenantOf returns the tenant that one of its queues is of, by their names.
+func tenantOf(queue string) (tenant string, ok bool) {
+	id, ok := strings.CutPrefix(queue, "tenant_")
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(id, "_dlq"), "_queue"), true
+}
+
 func isDeadLetterQueue(name string) bool { return strings.HasSuffix(name, "_dlq") }
 
 // depths returns the number of ready messages of all queues that are not
