@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"lanekeeper/tests/sse"
@@ -24,12 +23,11 @@ const browserPause = 3 * time.Second
 // that was lost or ended, and gives up for good after any answer but a stream.
 // It is not safe for concurrent use.
 type EventSource struct {
-	client *Client
-	url    string
-	last   string // the last event id
-	pause  time.Duration
-	open   *http.Response
-	events *sse.Reader
+	client    *Client
+	url       string
+	last      string        // the last event id
+	reconnect time.Duration // how long it waits before it comes back
+	open      *sse.Stream   // nil while it has none
 	// Opened counts the answers that were streams.
 	Opened int
 }
@@ -38,7 +36,7 @@ type EventSource struct {
 // test ends.
 func (c *Client) EventSource(query string) *EventSource {
 	c.t.Helper()
-	e := &EventSource{client: c, url: c.URL() + streamPath + "?" + query, pause: browserPause}
+	e := &EventSource{client: c, url: c.URL() + streamPath + "?" + query, reconnect: browserPause}
 	c.t.Cleanup(e.Lose)
 	return e
 }
@@ -50,8 +48,8 @@ func (e *EventSource) At(c *Client, query string) { e.url = c.URL() + streamPath
 // has gone. A proxy that has fallen silent does not hand that on.
 func (e *EventSource) Lose() {
 	if e.open != nil {
-		_ = e.open.Body.Close() // it was broken off
-		e.open, e.events = nil, nil
+		e.open.Close()
+		e.open = nil
 	}
 }
 
@@ -63,7 +61,7 @@ func (e *EventSource) Next(ctx context.Context) (Event, error) {
 				return Event{}, err
 			}
 		}
-		s := Stream{events: e.events, seen: e.see}
+		s := Stream{Stream: e.open, seen: e.see}
 		event, err := s.Next()
 		if err == nil {
 			return event, nil
@@ -72,7 +70,7 @@ func (e *EventSource) Next(ctx context.Context) (Event, error) {
 			return Event{}, err
 		}
 		e.Lose()
-		if err := e.rest(ctx); err != nil {
+		if err := e.waitToReconnect(ctx); err != nil {
 			return Event{}, err
 		}
 	}
@@ -83,11 +81,11 @@ func (e *EventSource) see(event sse.Event) {
 	if event.ID != nil {
 		e.last = string(event.ID)
 	}
-	e.pause = cmp.Or(event.Retry, e.pause)
+	e.reconnect = cmp.Or(event.Retry, e.reconnect)
 }
 
-func (e *EventSource) rest(ctx context.Context) error {
-	timer := time.NewTimer(e.pause)
+func (e *EventSource) waitToReconnect(ctx context.Context) error {
+	timer := time.NewTimer(e.reconnect)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -99,31 +97,29 @@ func (e *EventSource) rest(ctx context.Context) error {
 
 // connect comes back until there is an answer.
 func (e *EventSource) connect(ctx context.Context) error {
-	transport := &http.Transport{DisableKeepAlives: true}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	header := http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-store"}}
+	if e.last != "" {
+		header.Set("Last-Event-ID", e.last)
+	}
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url, http.NoBody)
-		if err != nil {
-			return fmt.Errorf("make request: %w", err)
-		}
-		request.Header.Set("Accept", "text/event-stream")
-		request.Header.Set("Cache-Control", "no-store")
-		if e.last != "" {
-			request.Header.Set("Last-Event-ID", e.last)
-		}
-		response, err := transport.RoundTrip(request)
+		stream, err := sse.Open(ctx, client, e.url, header, streamBuffer)
+		var refused *sse.RefusedError
 		switch {
+		case errors.As(err, &refused):
+			return fmt.Errorf("%w: status %d", ErrGaveUp, refused.Status)
 		case err != nil && ctx.Err() != nil:
-			return fmt.Errorf("open stream: %w", err)
+			return err //nolint:wrapcheck // says what is wrong
 		case err != nil:
-			if err := e.rest(ctx); err != nil {
+			if err := e.waitToReconnect(ctx); err != nil {
 				return err
 			}
 			continue
-		case response.StatusCode != http.StatusOK:
-			_ = response.Body.Close() // nobody wants it
-			return fmt.Errorf("%w: status %s", ErrGaveUp, strconv.Itoa(response.StatusCode))
 		}
-		e.open, e.events = response, sse.NewReader(response.Body, 64<<10)
+		e.open = stream
 		e.Opened++
 		return nil
 	}

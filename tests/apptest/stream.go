@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,8 +14,12 @@ import (
 	"lanekeeper/tests/sse"
 )
 
-// streamPath is where the stream is.
-const streamPath = "/api/messages/stream"
+const (
+	// streamPath is where the stream is.
+	streamPath = "/api/messages/stream"
+	// streamBuffer is the buffer of a stream's reader, in bytes.
+	streamBuffer = 64 << 10
+)
 
 // Event is one message as a stream tells it.
 type Event struct {
@@ -27,12 +30,9 @@ type Event struct {
 // Stream is an open stream of a tenant's messages. It is not safe for
 // concurrent use, but for Close.
 type Stream struct {
-	Header http.Header
+	*sse.Stream
 
-	body   io.ReadCloser
-	events *sse.Reader
-	cancel func()
-	seen   func(sse.Event) // may be nil
+	seen func(sse.Event) // may be nil
 }
 
 // LastEventID resumes a stream.
@@ -42,35 +42,27 @@ func LastEventID(seq int64) Header { return Header{"Last-Event-ID", strconv.Form
 // "cursor=0". An answer other than 200 is a *RefusedError. The stream lives as
 // long as ctx, and no longer than until Close.
 func (c *Client) TryStream(ctx context.Context, query string, headers ...Header) (*Stream, error) {
-	ctx, cancel := context.WithCancel(ctx)
 	path := streamPath
 	if query != "" {
 		path += "?" + query
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+path, http.NoBody)
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("make request: %w", err)
-	}
+	header := make(http.Header)
 	if c.token != "" {
-		request.Header.Set("Authorization", c.token)
+		header.Set("Authorization", c.token)
 	}
 	for _, h := range headers {
-		request.Header.Set(h[0], h[1])
+		header.Set(h[0], h[1])
 	}
-	unlimited := http.Client{Transport: c.http.Transport} // a stream may take any time
-	response, err := unlimited.Do(request)
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("open stream: %w", err)
+	unlimited := &http.Client{Transport: c.http.Transport} // a stream may take any time
+	events, err := sse.Open(ctx, unlimited, c.URL()+path, header, streamBuffer)
+	var refused *sse.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return nil, &RefusedError{&Answer{Status: refused.Status, Header: refused.Header, Body: refused.Body}}
+	case err != nil:
+		return nil, err //nolint:wrapcheck // says what is wrong
 	}
-	if response.StatusCode != http.StatusOK {
-		defer cancel()
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		return nil, errors.Join(&RefusedError{&Answer{Status: response.StatusCode, Header: response.Header, Body: text}}, err)
-	}
-	return &Stream{Header: response.Header, body: response.Body, events: sse.NewReader(response.Body, 64<<10), cancel: cancel}, nil
+	return &Stream{Stream: events}, nil
 }
 
 // Stream opens a tenant's stream and ends the test when it is refused. It is
@@ -106,7 +98,7 @@ func (c *Client) StreamRefused(status int, code, query string, headers ...Header
 // ended the stream in good order, and that of the connection otherwise.
 func (s *Stream) Next() (Event, error) {
 	for {
-		e, err := s.events.Next()
+		e, err := s.Stream.Next()
 		if err != nil {
 			return Event{}, err //nolint:wrapcheck // io.EOF is part of the contract
 		}
@@ -153,10 +145,4 @@ func (s *Stream) Take(after int64, n int) ([]Event, error) {
 		events = append(events, e)
 	}
 	return events, nil
-}
-
-// Close ends the stream.
-func (s *Stream) Close() {
-	s.cancel()
-	_ = s.body.Close() // it was cut off
 }

@@ -118,7 +118,7 @@ func (b *bench) events(ctx context.Context, n int) (l latencies, err error) {
 			return l, errors.Join(err, streams.Wait())
 		}
 		streams.Go(func() error {
-			defer s.close()
+			defer s.Close()
 			for {
 				data, err := s.next()
 				if err == nil {
@@ -174,7 +174,7 @@ func (b *bench) crowded(ctx context.Context, clients int) (time.Duration, error)
 	defer func() {
 		for _, s := range streams {
 			if s != nil {
-				s.close()
+				s.Close()
 			}
 		}
 	}()
@@ -242,38 +242,22 @@ func numberIn(data []byte) int {
 }
 
 // stream is an open stream of a tenant's messages.
-type stream struct {
-	response *http.Response
-	events   *sse.Reader
-	cancel   func()
-}
+type stream struct{ *sse.Stream }
 
 // openStream opens a stream of what is stored from now on.
 func (b *bench) openStream(ctx context.Context, tenant string) (*stream, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.service.address()+"/api/messages/stream", nil)
+	address := "http://" + b.service.address() + "/api/messages/stream"
+	s, err := sse.Open(ctx, http.DefaultClient, address, http.Header{"X-Tenant-Id": {tenant}}, 16<<10)
 	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("make request: %w", err)
+		return nil, err //nolint:wrapcheck // says what is wrong
 	}
-	request.Header.Set("X-Tenant-Id", tenant)
-	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // closed by close
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("open stream: %w", err)
-	}
-	s := &stream{response, sse.NewReader(response.Body, 16<<10), cancel}
-	if response.StatusCode != http.StatusOK {
-		s.close()
-		return nil, fmt.Errorf("%w: %s", errAnswer, response.Status)
-	}
-	return s, nil
+	return &stream{s}, nil
 }
 
 // next returns the data of the next message. It is valid until the next call.
 func (s *stream) next() ([]byte, error) {
 	for {
-		e, err := s.events.Next()
+		e, err := s.Next()
 		if err != nil {
 			return nil, fmt.Errorf("read stream: %w", err)
 		}
@@ -288,7 +272,7 @@ func (s *stream) next() ([]byte, error) {
 func (s *stream) take(count int) error {
 	last := 0
 	for taken := 0; taken < count; {
-		e, err := s.events.Next()
+		e, err := s.Next()
 		if err != nil {
 			return fmt.Errorf("read stream: %w", err)
 		}
@@ -305,9 +289,4 @@ func (s *stream) take(count int) error {
 		}
 	}
 	return nil
-}
-
-func (s *stream) close() {
-	s.cancel()
-	_ = s.response.Body.Close() // it was cut off
 }

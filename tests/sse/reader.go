@@ -1,6 +1,3 @@
-// Package sse reads server-sent events, as tests, measurements and the chaos
-// suite all do: by the rules of the WHATWG HTML standard, section "Server-sent
-// events", under "Parsing an event stream".
 package sse
 
 import (
@@ -85,7 +82,7 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// take adds a line to the event. Fields that nobody knows are passed over.
+// take adds a line to the event. Unknown fields are passed over.
 func (r *Reader) take(e *Event, line []byte) error {
 	field, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))

@@ -96,7 +96,7 @@ func TestReader(t *testing.T) {
 // waiting is a stream of which nothing more comes for now.
 type waiting struct {
 	here   string
-	waited bool // somebody asked for more
+	waited bool // more was asked for
 }
 
 func (w *waiting) Read(p []byte) (int, error) {
