@@ -21,7 +21,7 @@ func TestTwoReplicasOnOnePort(t *testing.T) {
 		c.AppHost, c.AppPort = "127.0.0.2", port(t, one)
 	})
 	both := func() error {
-		if names := replicaNames(one.Backstage); len(names) != 2 {
+		if names := replicaNames(one.Probes); len(names) != 2 {
 			return apptest.NotYet("two replicas: %v", names)
 		}
 		return nil
@@ -39,16 +39,16 @@ func TestSuccessorTakesOverAtOnce(t *testing.T) {
 	app := apptest.StartProcess(t, "APP_HOST=0.0.0.0", "APP_PORT="+strconv.Itoa(freePort(t)))
 	var before []string
 	apptest.Await(t, apptest.Long, func() error {
-		if before = replicaNames(app.Backstage); len(before) != 1 {
+		if before = replicaNames(app.Probes); len(before) != 1 {
 			return apptest.NotYet("one replica: %v", before)
 		}
 		return nil
 	})
 	app.Kill()
-	require.Equal(t, before, replicaNames(app.Backstage), "nobody has removed its row")
+	require.Equal(t, before, replicaNames(app.Probes), "nobody has removed its row")
 	app.Start()
 	apptest.Await(t, apptest.Long, func() error {
-		now := replicaNames(app.Backstage)
+		now := replicaNames(app.Probes)
 		if slices.Equal(now, before) {
 			return apptest.NotYet("a successor: %v", now)
 		}
@@ -58,11 +58,11 @@ func TestSuccessorTakesOverAtOnce(t *testing.T) {
 }
 
 // replicaNames returns the names of all replicas that have a row.
-func replicaNames(b *apptest.Backstage) []string {
+func replicaNames(b *apptest.Probes) []string {
 	return apptest.Query[string](b, `SELECT name FROM replicas ORDER BY name`)
 }
 
-// freePort returns a port that nobody listens on.
+// freePort returns a port that nothing listens on.
 func freePort(t *testing.T) int {
 	t.Helper()
 	var listen net.ListenConfig

@@ -81,7 +81,7 @@ func TestBadTenants(t *testing.T) {
 	app.Refused(unsupported, "", "POST", "/api/tenants", `name=x`, apptest.Header{"Content-Type", "application/x-www-form-urlencoded"})
 	app.Refused(unsupported, "", "POST", "/api/tenants", `{"name":"x"}`, apptest.Header{"Content-Encoding", "gzip"})
 	app.Refused(invalid, "", "POST", "/api/tenants", `{"name":"x"}`, apptest.WithKey(strings.Repeat("k", 256)))
-	require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenants`))
+	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants`))
 	require.Empty(t, app.Partitions())
 
 	// As much as is allowed is allowed.

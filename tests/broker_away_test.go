@@ -105,9 +105,9 @@ func TestBrokerDiesInMidLoad(t *testing.T) {
 	})
 	load.Stop()
 	load.RequireNoRefusals(http.StatusServiceUnavailable, http.StatusMultiStatus)
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, tenants)
+	requireAllAcknowledged(t, app.Probes, tenants)
 }
 
 // requireRefusedForNow publishes until it is refused, and ends the test unless

@@ -16,7 +16,7 @@ import (
 // on.
 func TestBrokerIsDeaf(t *testing.T) {
 	t.Parallel()
-	app, tap := bootOnTap(t)
+	app, tap := bootOnBrokerTap(t)
 	tenant := app.CreateTenant("tenant", 2).ID
 	sent := app.PublishAll(tenant, numbered(10))
 	app.Stored(tenant, len(sent))
@@ -39,7 +39,7 @@ func TestBrokerIsDeaf(t *testing.T) {
 		return err
 	})
 	apptest.Await(t, apptest.Long, func() error {
-		if n := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenants WHERE status <> 'active'`); n > 0 {
+		if n := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants WHERE status <> 'active'`); n > 0 {
 			return apptest.NotYet("all active")
 		}
 		return nil
@@ -50,7 +50,7 @@ func TestBrokerIsDeaf(t *testing.T) {
 // Stopping takes no longer than promised, whatever the broker does.
 func TestStopWhileBrokerIsDeaf(t *testing.T) {
 	t.Parallel()
-	app, tap := bootOnTap(t)
+	app, tap := bootOnBrokerTap(t)
 	tenants := createTenants(app.Client, 3)
 	load := apptest.StartLoad(t, app.Client, append(tenants, tenants...), 500)
 	load.AwaitEnough()
@@ -60,7 +60,7 @@ func TestStopWhileBrokerIsDeaf(t *testing.T) {
 	tap.Cut()
 	load.Stop()
 	app.Start()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 }
 
 func TestStopWhileBrokerIsFrozen(t *testing.T) {
@@ -75,17 +75,17 @@ func TestStopWhileBrokerIsFrozen(t *testing.T) {
 	load.Stop()
 	server.Resume()
 	app.Start()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 }
 
-// bootOnTap boots the service with a Tap before its broker. What looks behind
-// the service takes the straight way.
-func bootOnTap(t *testing.T) (*apptest.App, *apptest.Tap) {
+// bootOnBrokerTap boots the service with a BrokerTap in front of its broker. The
+// test's own probes do not go through it.
+func bootOnBrokerTap(t *testing.T) (*apptest.App, *apptest.BrokerTap) {
 	t.Helper()
 	broker := devtest.RabbitMQ(t)
-	tap := apptest.NewTap(t, broker)
+	tap := apptest.NewBrokerTap(t, broker)
 	app := apptest.Boot(t, apptest.On(devtest.Postgres(t), tap.URL()))
-	app.LookInto(app.Config.Database.URL, broker)
+	app.UseServers(app.Config.Database.URL, broker)
 	return app, tap
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // A purge, a delete or a declare that the broker answers with 541, which ends
-// the connection, harms nobody but the tenant it was for, and that one gets
+// the connection, harms no one but the tenant it was for, and that one gets
 // where it should.
 func TestInternalErrorsOfTheBroker(t *testing.T) {
 	t.Parallel()
@@ -42,7 +42,7 @@ func TestInternalErrorsOfTheBroker(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = x.Close() })
 			app := apptest.Boot(t, apptest.On(devtest.Postgres(t), x.URL()))
-			app.LookInto(app.Config.Database.URL, broker)
+			app.UseServers(app.Config.Database.URL, broker)
 			other := app.CreateTenant("other", 1).ID
 			gone := app.CreateTenant("gone", 1).ID
 			load := apptest.StartLoad(t, app.Client, []string{other}, 200)
@@ -68,7 +68,7 @@ func TestInternalErrorsOfTheBroker(t *testing.T) {
 			require.False(t, app.Queue(apptest.QueueName(gone)).Exists)
 			apptest.Await(t, apptest.Long, func() error { return converged(app, made) })
 			load.Stop()
-			load.RequireStored(app.Backstage)
+			load.RequireStored(app.Probes)
 			require.Empty(t, app.Warned(lostConnection))
 		})
 	}

@@ -68,14 +68,14 @@ func createUntilRefused(t *testing.T, app *apptest.App, most int) []string {
 func requireNothingHalfMade(t *testing.T, app *apptest.App, tenants []string) {
 	t.Helper()
 	apptest.Await(t, apptest.Long, func() error {
-		rest := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenants WHERE status NOT IN ('active', 'deleted')`)
-		active := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenants WHERE status = 'active'`)
+		rest := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants WHERE status NOT IN ('active', 'deleted')`)
+		active := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants WHERE status = 'active'`)
 		if rest != 0 || active != len(tenants) || len(app.Partitions()) != len(tenants) {
 			return apptest.NotYet("%d active: %d, and %d others, %d partitions", len(tenants), active, rest, len(app.Partitions()))
 		}
 		return nil
 	})
-	for _, gone := range apptest.Query[string](app.Backstage, `SELECT id::text FROM tenants WHERE status = 'deleted'`) {
+	for _, gone := range apptest.Query[string](app.Probes, `SELECT id::text FROM tenants WHERE status = 'deleted'`) {
 		require.False(t, app.Queue(apptest.QueueName(gone)).Exists)
 		require.False(t, app.Queue(apptest.DeadLetterQueueName(gone)).Exists)
 	}
@@ -107,13 +107,13 @@ func requireReady(t *testing.T, app *apptest.App, texts ...string) {
 func onVirtualHost(t *testing.T, v *devtest.VirtualHost) *apptest.App {
 	t.Helper()
 	app := apptest.New(t, apptest.On(devtest.Postgres(t), v.URL))
-	app.LookInto(app.Config.Database.URL, v.Admin())
+	app.UseServers(app.Config.Database.URL, v.Admin())
 	return app
 }
 
-// A user who may open few channels: as many tenants as fit are served, the next
-// one is refused, and no connection ends, whoever would have opened one channel
-// too many.
+// A user that may open few channels: as many tenants as fit are served, the next
+// one is refused, and no connection ends, whichever part of the service would
+// have opened one channel too many.
 func TestUserWithFewChannels(t *testing.T) {
 	t.Parallel()
 	v := devtest.NewVirtualHost(t)
@@ -157,7 +157,7 @@ func TestUserWithFewChannels(t *testing.T) {
 }
 
 // A virtual host, or a user, that has no connection left for consuming says so,
-// and takes no tenants whose messages nobody would store.
+// and takes no tenants whose messages would not be stored.
 func TestFewConnections(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]func(v *devtest.VirtualHost, n int){

@@ -69,7 +69,7 @@ func TestTenantsAreRefusedBeforeTheBrokerIsFull(t *testing.T) {
 	})
 }
 
-// Without a limit nothing is told and nobody refused.
+// Without a limit nothing is said and no one is refused.
 func TestUnknownFileLimit(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t)

@@ -18,7 +18,7 @@ import (
 // redelivery from the first message to the last.
 func TestResizeUnderLoad(t *testing.T) {
 	t.Parallel()
-	app, tap := bootOnTap(t)
+	app, tap := bootOnBrokerTap(t)
 	tenant := app.CreateTenant("resized", 1)
 	queue := apptest.QueueName(tenant.ID)
 	require.Len(t, tap.Tags(), 1)
@@ -41,7 +41,7 @@ func TestResizeUnderLoad(t *testing.T) {
 	resizers.Wait()
 	load.Stop()
 	load.RequireNoRefusals()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 
 	require.Len(t, app.History(tenant.ID, 1000), load.Accepted())
 	delivered, again := tap.Deliveries()
@@ -49,8 +49,8 @@ func TestResizeUnderLoad(t *testing.T) {
 	require.Zero(t, again, "redeliveries")
 	require.Len(t, tap.Tags(), 1, "one subscription")
 	require.False(t, tap.Deleted(queue), "the queue was left alone")
-	// The database and the consumer agree on who came last.
-	require.InDelta(t, apptest.QueryRow[int](app.Backstage, `SELECT workers FROM tenants WHERE id = $1`, tenant.ID),
+	// The database and the consumer agree on which call came last.
+	require.InDelta(t, apptest.QueryRow[int](app.Probes, `SELECT workers FROM tenants WHERE id = $1`, tenant.ID),
 		app.Metrics().Value("lanekeeper_workers", "tenant_id", tenant.ID), 0)
 
 	app.Delete(tenant.ID)

@@ -37,7 +37,7 @@ func connect(t *testing.T, c *apptest.Client, from string) net.Conn {
 	return conn
 }
 
-// Answers that nobody reads are cut, whatever they are, and what reads goes on.
+// Answers that are not read are cut, whatever they are, and what reads goes on.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t)

@@ -59,7 +59,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	app.RequireNoDeadLetters(tenant)
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, []string{tenant})
+	requireAllAcknowledged(t, app.Probes, []string{tenant})
 }
 
 // A database that dies again and again in mid-load.
@@ -82,9 +82,9 @@ func TestDatabaseDiesInMidLoad(t *testing.T) {
 	load.AwaitEnough()
 	load.Stop()
 	load.RequireNoRefusals()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, tenants)
+	requireAllAcknowledged(t, app.Probes, tenants)
 }
 
 // SIGTERM while the database is away: what cannot be stored stays in the queue.
@@ -99,7 +99,7 @@ func TestSIGTERMWhileDatabaseIsAway(t *testing.T) {
 	sent = append(sent, app.PublishAll(tenant, numbered(500))...)
 	app.Signal(syscall.SIGTERM)
 	require.NoError(t, app.Exited(shutdownLimit))
-	requireUnconsumed(t, app.Backstage, tenant, 500)
+	requireUnconsumed(t, app.Probes, tenant, 500)
 	server.Start()
 	app.Start()
 	require.ElementsMatch(t, sent, apptest.IDs(app.Stored(tenant, len(sent))))
@@ -139,7 +139,7 @@ func TestSIGTERMWhileServersAreAway(t *testing.T) {
 	app.Stop()
 }
 
-// containsStatus tells whether the answer of a health check has this status.
+// containsStatus reports whether the answer of a health check has this status.
 func containsStatus(answer *apptest.Answer, word string) bool {
 	var health struct {
 		Status string `json:"status"`

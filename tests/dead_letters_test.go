@@ -83,7 +83,7 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, 2, deleted.Deleted)
 	deadLetters(t, app, other, "", 1)
 	app.Delete(other)
-	require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM dead_letters`))
+	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM dead_letters`))
 }
 
 // Letters whose bodies can be stored are stored once, however often they are
@@ -126,7 +126,7 @@ func TestReplayedLettersAreStoredOnce(t *testing.T) {
 	deadLetters(t, app, tenant, "", len(messages))
 }
 
-// A message that somebody sends again after its letter was replayed is one
+// A message that is sent again after its letter was replayed is one
 // more, although nothing tells the two apart.
 func TestAMessageThatDiesAgainAfterItsReplay(t *testing.T) {
 	t.Parallel()

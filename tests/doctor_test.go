@@ -60,7 +60,7 @@ func requireFindings(t *testing.T, found []finding, state string, want map[strin
 	}
 }
 
-// Everything that somebody may have done to the servers by hand is found, and
+// Everything that may have been done to the servers by hand is found, and
 // repaired where that loses no messages.
 func TestDoctorFindsAndRepairs(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ func TestFleetWithOneThatWasNeverReady(t *testing.T) {
 		return nil
 	})
 	apptest.Throughout(t, 3*time.Second, func() error {
-		if n := apptest.QueryRow[int](healthy.Backstage, `SELECT count(*) FROM replicas`); n != 1 {
+		if n := apptest.QueryRow[int](healthy.Probes, `SELECT count(*) FROM replicas`); n != 1 {
 			return apptest.NotYet("one replica: %d", n)
 		}
 		return nil
@@ -52,7 +52,7 @@ func TestFleetWithOneCutOffFromTheBroker(t *testing.T) {
 	require.NoError(t, err)
 	healthy := apptest.Boot(t, apptest.On(db, rabbit))
 	cut := apptest.Boot(t, apptest.On(db, way.URL()))
-	cut.LookInto(db, rabbit)
+	cut.UseServers(db, rabbit)
 	fleet := []*apptest.App{healthy, cut}
 	tenant := ownedBy(t, fleet, cut)
 	healthy.Publish(tenant, `"before"`)
@@ -61,7 +61,7 @@ func TestFleetWithOneCutOffFromTheBroker(t *testing.T) {
 	require.NoError(t, way.Close())
 	healthy.Publish(tenant, `"after"`)
 	apptest.Await(t, time.Minute, func() error {
-		if n := apptest.QueryRow[int](healthy.Backstage, `SELECT count(*) FROM messages`); n != 2 {
+		if n := apptest.QueryRow[int](healthy.Probes, `SELECT count(*) FROM messages`); n != 2 {
 			return apptest.NotYet("2 stored: %d", n)
 		}
 		return nil

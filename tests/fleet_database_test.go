@@ -21,7 +21,7 @@ func TestFleetWithOneCutOffFromTheDatabase(t *testing.T) {
 	require.NoError(t, err)
 	healthy := apptest.Boot(t, apptest.On(db, rabbit))
 	cut := apptest.Boot(t, apptest.On(way.URL(), rabbit))
-	cut.LookInto(db, rabbit)
+	cut.UseServers(db, rabbit)
 	tenant := ownedBy(t, []*apptest.App{healthy, cut}, cut)
 	healthy.Publish(tenant, `"before"`)
 	healthy.Stored(tenant, 1)
@@ -29,7 +29,7 @@ func TestFleetWithOneCutOffFromTheDatabase(t *testing.T) {
 	require.NoError(t, way.Close())
 	healthy.Publish(tenant, `"after"`)
 	apptest.Await(t, 90*time.Second, func() error {
-		if n := apptest.QueryRow[int](healthy.Backstage, `SELECT count(*) FROM messages`); n != 2 {
+		if n := apptest.QueryRow[int](healthy.Probes, `SELECT count(*) FROM messages`); n != 2 {
 			return apptest.NotYet("2 stored: %d", n)
 		}
 		return nil

@@ -22,7 +22,7 @@ CREATE TRIGGER keep_last_seq BEFORE DELETE ON tenant_streams FOR EACH ROW EXECUT
 
 // Tenants are deleted through either of two instances while both take messages
 // for them, and one of the two consumes. Everything that was accepted was stored
-// or is counted as discarded, and nobody else notices anything.
+// or is counted as discarded, and no other tenant notices anything.
 func TestDeletingInAFleetLosesNothing(t *testing.T) {
 	t.Parallel()
 	fleet := apptest.BootFleet(t, 2)
@@ -61,8 +61,8 @@ func TestDeletingInAFleetLosesNothing(t *testing.T) {
 			load.RequireNoRefusals(http.StatusNotFound, http.StatusServiceUnavailable, http.StatusMultiStatus)
 			accepted += load.Accepted()
 		}
-		stored := apptest.QueryRow[int](fleet[0].Backstage, `SELECT stored FROM erased WHERE tenant_id = $1`, tenant)
-		discarded := apptest.QueryRow[int](fleet[0].Backstage, `SELECT discarded FROM tenants WHERE id = $1`, tenant)
+		stored := apptest.QueryRow[int](fleet[0].Probes, `SELECT stored FROM erased WHERE tenant_id = $1`, tenant)
+		discarded := apptest.QueryRow[int](fleet[0].Probes, `SELECT discarded FROM tenants WHERE id = $1`, tenant)
 		t.Logf("accepted %d, stored %d, discarded %d", accepted, stored, discarded)
 		require.GreaterOrEqual(t, stored+discarded, accepted)
 		if paused {
@@ -75,6 +75,6 @@ func TestDeletingInAFleetLosesNothing(t *testing.T) {
 	for _, load := range others {
 		load.Stop()
 		load.RequireNoRefusals()
-		load.RequireAllStored(fleet[0].Backstage)
+		load.RequireAllStored(fleet[0].Probes)
 	}
 }

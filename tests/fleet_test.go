@@ -66,7 +66,7 @@ func TestFleetSharesTenants(t *testing.T) {
 
 	others[0].Want(http.StatusAccepted, nil, "DELETE", "/api/consumers", nil)
 	for _, tenant := range tenants {
-		requireUnconsumed(t, owner.Backstage, tenant, 0)
+		requireUnconsumed(t, owner.Probes, tenant, 0)
 	}
 	others[0].PublishAll(tenant, numbered(4))
 	require.Equal(t, 4, others[1].Delete(tenant), "what waited is dropped with the queue")
@@ -78,7 +78,7 @@ func TestFleetSharesTenants(t *testing.T) {
 }
 
 // awaitShares waits until every tenant runs in one of all instances, and every
-// instance says the same, and returns who has which.
+// instance says the same, and returns the owner of each.
 func awaitShares(t *testing.T, fleet []*apptest.App, tenants []string) map[string]string {
 	t.Helper()
 	var view map[string]string
@@ -137,7 +137,7 @@ func TestFleetHandsOver(t *testing.T) {
 		total += load.Accepted()
 	}
 	apptest.Await(t, apptest.Long, func() error {
-		if n := apptest.QueryRow[int](fleet[0].Backstage, `SELECT count(*) FROM messages`); n < total {
+		if n := apptest.QueryRow[int](fleet[0].Probes, `SELECT count(*) FROM messages`); n < total {
 			return apptest.NotYet("%d stored: %d", total, n)
 		}
 		return nil
@@ -145,9 +145,9 @@ func TestFleetHandsOver(t *testing.T) {
 	for _, app := range fleet {
 		app.Stop()
 	}
-	requireAllAcknowledged(t, fleet[0].Backstage, tenants)
+	requireAllAcknowledged(t, fleet[0].Probes, tenants)
 	for _, load := range loads {
-		load.RequireAllStored(fleet[0].Backstage)
+		load.RequireAllStored(fleet[0].Probes)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestFleetKeepsWorkers(t *testing.T) {
 	})
 	tenant := fleet[0].CreateTenant("transmits", 5).ID
 	fleet[1].SetEndpoint(tenant, receiver.URL(), endpointTimeout)
-	apptest.Await(t, apptest.Long, func() error { // whoever consumes knows the endpoint
+	apptest.Await(t, apptest.Long, func() error { // the one that consumes knows the endpoint
 		fleet[2].Publish(tenant, `0`)
 		if len(receiver.Received()) == 0 {
 			return apptest.NotYet("something was transmitted")

@@ -73,8 +73,8 @@ func TestHistoryAtItsEnds(t *testing.T) {
 	require.Empty(t, page.Data)
 	require.Equal(t, "1", page.LastCursor)
 
-	// Whoever was further before the database was restored misses nothing that
-	// comes from now on.
+	// A client that was further before the database was restored misses nothing
+	// that comes from now on.
 	ahead := app.Page(tenant, "cursor=50")
 	require.Equal(t, apptest.Page{Data: []apptest.Message{}, LastCursor: "3"}, ahead)
 	app.PublishAll(tenant, numbered(1))
@@ -118,7 +118,7 @@ func TestHistoryFollowedWhileWritersGoOn(t *testing.T) {
 	apptest.Await(t, 2*apptest.Long, follow)
 	require.Len(t, seen, load.AcceptedFor(tenant))
 	load.RequireNoRefusals()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 }
 
 func TestOneMessage(t *testing.T) {

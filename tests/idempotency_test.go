@@ -64,9 +64,9 @@ func TestPublishAtOnceWithTheSameKey(t *testing.T) {
 	app.Stored(tenant, 6)
 	app.Settled(apptest.QueueName(tenant))
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, []string{tenant})
+	requireAllAcknowledged(t, app.Probes, []string{tenant})
 	app.RequireDense(tenant)
-	require.Equal(t, 6, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages`))
+	require.Equal(t, 6, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages`))
 }
 
 func TestBatchWithKeys(t *testing.T) {
@@ -119,7 +119,7 @@ func TestCreateAgainWithTheSameKey(t *testing.T) {
 	for _, id := range ids {
 		require.Equal(t, ids[0], id)
 	}
-	require.Equal(t, 1, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenants`))
+	require.Equal(t, 1, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants`))
 	require.Equal(t, []string{apptest.PartitionName(ids[0])}, app.Partitions())
 	var tenant apptest.Tenant
 	answer := app.Want(http.StatusCreated, &tenant, "POST", "/api/tenants", `{"name":"Acme"}`, key)

@@ -61,7 +61,7 @@ func TestIsolation(t *testing.T) {
 		}
 	}
 
-	// Whoever belongs to one tenant need not name it, and cannot manage it.
+	// A caller that belongs to one tenant need not name it, and cannot manage it.
 	page := apptest.Page{}
 	eve.Want(http.StatusOK, &page, "GET", "/api/messages", nil)
 	require.Len(t, page.Data, 1)

@@ -83,7 +83,7 @@ func TestInactiveTenant(t *testing.T) {
 	app.Stored(tenant, 1)
 
 	app.SetStatus(tenant, "inactive")
-	requireUnconsumed(t, app.Backstage, tenant, 0)
+	requireUnconsumed(t, app.Probes, tenant, 0)
 	app.Refused(http.StatusConflict, "tenant_inactive", "POST", "/api/messages", `{"payload":2}`, apptest.ForTenant(tenant))
 	app.Refused(http.StatusConflict, "tenant_inactive", "POST", "/api/messages/batch", `{"messages":[{"payload":2}]}`, apptest.ForTenant(tenant))
 	require.Len(t, app.History(tenant, 50), 1)
@@ -104,7 +104,7 @@ func TestInactiveTenant(t *testing.T) {
 	// As often as one likes.
 	for range 5 {
 		app.SetStatus(tenant, "inactive")
-		requireUnconsumed(t, app.Backstage, tenant, 0)
+		requireUnconsumed(t, app.Probes, tenant, 0)
 		app.SetStatus(tenant, "active")
 		require.Equal(t, 1, app.Queue(queue).Consumers)
 	}
@@ -123,7 +123,7 @@ func TestCreateInactive(t *testing.T) {
 	app.Stored(tenant.ID, 1)
 }
 
-// Deleting tells how many messages were dropped, exactly.
+// Deleting reports how many messages were dropped, exactly.
 func TestDeleteCountsWhatItDrops(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t)
@@ -136,7 +136,7 @@ func TestDeleteCountsWhatItDrops(t *testing.T) {
 		app.Put(apptest.QueueName(tenant), "", `1`)
 	}
 	require.Equal(t, waiting, app.Delete(tenant))
-	require.Equal(t, waiting, apptest.QueryRow[int](app.Backstage, `SELECT discarded FROM tenants WHERE id = $1`, tenant))
+	require.Equal(t, waiting, apptest.QueryRow[int](app.Probes, `SELECT discarded FROM tenants WHERE id = $1`, tenant))
 	requireGone(t, app, tenant)
 }
 
@@ -164,8 +164,8 @@ func TestDeletedTenantIsGone(t *testing.T) {
 	} {
 		app.Refused(http.StatusNotFound, "tenant_not_found", c.method, c.path, c.body, apptest.ForTenant(tenant))
 	}
-	require.Equal(t, "deleted", apptest.QueryRow[string](app.Backstage, `SELECT status FROM tenants WHERE id = $1`, tenant))
-	require.Empty(t, apptest.QueryRow[string](app.Backstage, `SELECT name FROM tenants WHERE id = $1`, tenant))
+	require.Equal(t, "deleted", apptest.QueryRow[string](app.Probes, `SELECT status FROM tenants WHERE id = $1`, tenant))
+	require.Empty(t, apptest.QueryRow[string](app.Probes, `SELECT name FROM tenants WHERE id = $1`, tenant))
 }
 
 // requireGone ends the test unless everything of a tenant is gone.
@@ -174,7 +174,7 @@ func requireGone(t *testing.T, app *apptest.App, tenant string) {
 	require.NotContains(t, app.Partitions(), apptest.PartitionName(tenant))
 	require.False(t, app.Queue(apptest.QueueName(tenant)).Exists)
 	require.False(t, app.Queue(apptest.DeadLetterQueueName(tenant)).Exists)
-	require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM tenant_streams WHERE tenant_id = $1`, tenant))
-	require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages WHERE tenant_id = $1`, tenant))
+	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenant_streams WHERE tenant_id = $1`, tenant))
+	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages WHERE tenant_id = $1`, tenant))
 	require.False(t, app.Metrics().HasLabel(tenant), "metrics")
 }

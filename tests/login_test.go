@@ -29,7 +29,7 @@ func TestLoginFlow(t *testing.T) {
 	expires, err := time.Parse(time.RFC3339, token.ExpiresAt)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(time.Hour), expires, time.Minute)
-	require.Contains(t, apptest.QueryRow[string](app.Backstage, `SELECT password FROM users`), "$argon2id$")
+	require.Contains(t, apptest.QueryRow[string](app.Probes, `SELECT password FROM users`), "$argon2id$")
 	app.Login("ada@example.com") // with the new hash
 
 	for _, header := range []string{token.Token, "Bearer " + token.Token, "bearer " + token.Token} {

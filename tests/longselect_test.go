@@ -14,12 +14,12 @@ import (
 	"lanekeeper/tests/apptest"
 )
 
-// promptly is how long what nobody should wait for may take here, on a machine
+// promptly is how long what nothing should hold up may take here, on a machine
 // that is busy with other tests.
 const promptly = 3 * time.Second
 
 // A session that reads all messages and stays in its transaction holds up
-// nobody: neither other tenants' messages nor creates; and deletes answer in
+// neither other tenants' messages nor creates; and deletes answer in
 // time and finish once it is through.
 func TestLongSelect(t *testing.T) {
 	t.Parallel()

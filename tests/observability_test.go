@@ -79,7 +79,7 @@ func TestMetrics(t *testing.T) {
 		return app.Metrics().Is(0, "lanekeeper_queue_depth", "tenant_id", tenant, "queue", apptest.QueueName(tenant))
 	})
 
-	// Requests that nobody expects make no labels of their own.
+	// Unexpected requests make no labels of their own.
 	app.Call("GET", "/made/up", nil)
 	app.Call("BREW", "/tenants", nil)
 	require.False(t, app.Metrics().HasLabel("/made/up"))

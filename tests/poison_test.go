@@ -45,11 +45,11 @@ func TestPoisonOnTheQueue(t *testing.T) {
 		return app.Metrics().Is(float64(len(poison)), "lanekeeper_messages_total", "tenant_id", tenant, "outcome", "dead_lettered")
 	})
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, []string{tenant})
+	requireAllAcknowledged(t, app.Probes, []string{tenant})
 }
 
-// Whatever stands in the headers, it comes along or it is left out, but it
-// holds up nobody.
+// Whatever the headers hold, it is kept or it is left out, but it holds up no
+// other message.
 func TestPoisonWithStrangeHeaders(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t, apptest.LeaveDeadLetters())
@@ -94,7 +94,7 @@ func TestPoisonWithStrangeHeaders(t *testing.T) {
 	app.Stored(other, 1)
 }
 
-// A flood of poison for one tenant keeps nobody from being served.
+// A flood of poison for one tenant keeps no other from being served.
 func TestPoisonInFloods(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t, apptest.LeaveDeadLetters())

@@ -19,7 +19,7 @@ func TestPoliciesThatShortenTheLifeOfMessages(t *testing.T) {
 	v.SetPolicy("short", "^tenant_.*_queue$", map[string]any{"message-ttl": 50, "expires": 3_600_000})
 	v.SetOperatorPolicy("few letters", "^tenant_.*_dlq$", map[string]any{"max-length": 1000})
 	app := apptest.New(t, apptest.On(devtest.Postgres(t), v.URL), func(c *config.Config) { c.RabbitMQ.ManagementURL = v.ManagementURL })
-	app.LookInto(app.Config.Database.URL, v.Admin())
+	app.UseServers(app.Config.Database.URL, v.Admin())
 	app.Start()
 	tenant := app.CreateTenant("short-lived", 1).ID
 	app.Restart() // it looks at once

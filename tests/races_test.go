@@ -129,7 +129,7 @@ func TestManyDeletesOfOneTenant(t *testing.T) {
 }
 
 func statusOf(app *apptest.App, tenant string) string {
-	return apptest.QueryRow[string](app.Backstage, `SELECT status FROM tenants WHERE id = $1`, tenant)
+	return apptest.QueryRow[string](app.Probes, `SELECT status FROM tenants WHERE id = $1`, tenant)
 }
 
 // converged tells what is not yet as the tenant's row says.

@@ -56,7 +56,7 @@ func TestSameIDIsOneRow(t *testing.T) {
 	app.RequireDense(tenant)
 	app.RequireNoDeadLetters(tenant)
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, []string{tenant})
+	requireAllAcknowledged(t, app.Probes, []string{tenant})
 }
 
 // An id that comes with another body is no repetition.
@@ -132,7 +132,7 @@ func TestSameIDInTwoTenants(t *testing.T) {
 // delivered and not acknowledged comes again, and is stored once.
 func TestRedeliveryAfterLostConnections(t *testing.T) {
 	t.Parallel()
-	app, tap := bootOnTap(t)
+	app, tap := bootOnBrokerTap(t)
 	tenants := createTenants(app.Client, 3)
 	load := apptest.StartLoad(t, app.Client, append(tenants, tenants...), 4000)
 	for round := 1; round <= 4; round++ {
@@ -172,16 +172,16 @@ func TestRedeliveryAfterLostConnections(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, tx.Rollback(t.Context()))
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 	// What no worker has begun would go back to its queue.
 	apptest.Await(t, apptest.Long, func() error {
-		if n := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages`); n < load.Accepted()+100 {
+		if n := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages`); n < load.Accepted()+100 {
 			return apptest.NotYet("%d stored: %d", load.Accepted()+100, n)
 		}
 		return nil
 	})
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, tenants)
+	requireAllAcknowledged(t, app.Probes, tenants)
 	for _, tenant := range tenants {
 		app.RequireDense(tenant)
 	}

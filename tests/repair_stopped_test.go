@@ -10,7 +10,7 @@ import (
 	"lanekeeper/tests/apptest"
 )
 
-// A queue that somebody deleted comes back also where no consumer would notice.
+// A queue that was deleted by hand comes back also where no consumer would notice.
 func TestQueueOfAStoppedTenantDeletedByHand(t *testing.T) {
 	t.Parallel()
 	stop := func(app *apptest.App, tenant string) {

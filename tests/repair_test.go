@@ -11,7 +11,7 @@ import (
 	"lanekeeper/tests/apptest"
 )
 
-// A queue that somebody deleted: nothing is accepted that would be lost, other
+// A queue that was deleted by hand: nothing is accepted that would be lost, other
 // tenants notice nothing, and the queue comes back.
 func TestQueueDeletedByHand(t *testing.T) {
 	t.Parallel()
@@ -74,7 +74,7 @@ func TestDeadLetterQueueDeletedByHand(t *testing.T) {
 	require.Equal(t, "poison", string(app.Take(apptest.DeadLetterQueueName(tenant), 1)[0].Body))
 }
 
-// A partition that somebody dropped is made again, and what waited for it is
+// A partition that was dropped by hand is made again, and what waited for it is
 // stored.
 func TestPartitionDroppedByHand(t *testing.T) {
 	t.Parallel()
@@ -97,7 +97,7 @@ func TestPartitionDroppedByHand(t *testing.T) {
 	app.RequireNoDeadLetters(tenant)
 }
 
-// A tenant whose rows somebody keeps locked waits; nobody else does.
+// A tenant whose rows are locked waits; no other does.
 func TestLockedTenantHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t)

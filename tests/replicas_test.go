@@ -10,7 +10,7 @@ import (
 	"lanekeeper/tests/apptest"
 )
 
-// Two instances on the same servers: whoever consumes, nothing is lost or
+// Two instances on the same servers: whichever consumes, nothing is lost or
 // doubled, also while they come and go.
 func TestTwoInstances(t *testing.T) {
 	t.Parallel()
@@ -50,18 +50,18 @@ func TestTwoInstances(t *testing.T) {
 		total++
 	}
 	apptest.Await(t, apptest.Long, func() error {
-		if n := apptest.QueryRow[int](other.Backstage, `SELECT count(*) FROM messages`); n < total {
+		if n := apptest.QueryRow[int](other.Probes, `SELECT count(*) FROM messages`); n < total {
 			return apptest.NotYet("%d stored: %d", total, n)
 		}
 		return nil
 	})
 	other.Stop()
-	requireAllAcknowledged(t, other.Backstage, tenants)
+	requireAllAcknowledged(t, other.Probes, tenants)
 	for _, tenant := range tenants {
 		other.RequireDense(tenant)
 	}
 	for _, load := range loads {
-		load.RequireAllStored(other.Backstage)
+		load.RequireAllStored(other.Probes)
 	}
 }
 
@@ -90,7 +90,7 @@ func TestInstancesFollowEachOther(t *testing.T) {
 		return nil
 	})
 	requireGone(t, owner, deleted)
-	requireUnconsumed(t, one.Backstage, stopped, 0)
+	requireUnconsumed(t, one.Probes, stopped, 0)
 	for tenant, status := range map[string]int{deleted: http.StatusNotFound, stopped: http.StatusConflict} {
 		apptest.Await(t, apptest.Long, func() error {
 			answer := one.Call("POST", "/api/messages", `{"payload":3}`, apptest.ForTenant(tenant))

@@ -26,7 +26,7 @@ func TestRestartRestoresConsumersAndWorkers(t *testing.T) {
 
 	app.Stop()
 	for _, id := range ids {
-		requireUnconsumed(t, app.Backstage, id, 0)
+		requireUnconsumed(t, app.Probes, id, 0)
 	}
 	// What comes while the service is away waits.
 	for i, id := range ids {
@@ -80,6 +80,6 @@ func TestStopFinishesWhatHasBegun(t *testing.T) {
 	})
 	require.NoError(t, tx.Rollback(t.Context()))
 	apptest.AwaitClosed(t, stopped)
-	require.Equal(t, []string{id}, apptest.Query[string](app.Backstage, `SELECT id::text FROM messages`))
-	requireUnconsumed(t, app.Backstage, tenant, 0)
+	require.Equal(t, []string{id}, apptest.Query[string](app.Probes, `SELECT id::text FROM messages`))
+	requireUnconsumed(t, app.Probes, tenant, 0)
 }

@@ -38,10 +38,10 @@ func TestSIGTERMInMidLoad(t *testing.T) {
 		})
 	}
 	app.Start()
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 	app.Signal(syscall.SIGTERM)
 	require.NoError(t, app.Exited(shutdownLimit))
-	requireAllAcknowledged(t, app.Backstage, tenants)
+	requireAllAcknowledged(t, app.Probes, tenants)
 }
 
 // Load balancers see that the service is going before it refuses anything.
@@ -101,10 +101,10 @@ func TestSIGKILLInMidLoad(t *testing.T) {
 		app.Kill()
 		app.Start()
 	}
-	load.RequireStored(app.Backstage)
+	load.RequireStored(app.Probes)
 	app.Signal(syscall.SIGTERM)
 	require.NoError(t, app.Exited(shutdownLimit))
-	requireAllAcknowledged(t, app.Backstage, tenants)
+	requireAllAcknowledged(t, app.Probes, tenants)
 }
 
 // createTenants creates tenants with different numbers of workers.
@@ -117,8 +117,8 @@ func createTenants(c *apptest.Client, n int) []string {
 }
 
 // requireAllAcknowledged ends the test when anything is left in a queue now
-// that nobody consumes: what was stored and not acknowledged would be.
-func requireAllAcknowledged(t *testing.T, b *apptest.Backstage, tenants []string) {
+// that has no consumer: what was stored and not acknowledged would be.
+func requireAllAcknowledged(t *testing.T, b *apptest.Probes, tenants []string) {
 	t.Helper()
 	for _, tenant := range tenants {
 		requireUnconsumed(t, b, tenant, 0)
@@ -127,7 +127,7 @@ func requireAllAcknowledged(t *testing.T, b *apptest.Backstage, tenants []string
 
 // requireUnconsumed waits until the broker has noticed that a tenant's consumer
 // has left, and ends the test unless so many messages wait then.
-func requireUnconsumed(t *testing.T, b *apptest.Backstage, tenant string, waiting int) {
+func requireUnconsumed(t *testing.T, b *apptest.Probes, tenant string, waiting int) {
 	t.Helper()
 	var queue apptest.Queue
 	apptest.Await(t, apptest.Long, func() error {

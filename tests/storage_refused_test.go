@@ -11,7 +11,7 @@ import (
 
 // refuseRows makes the server refuse what is stored in a table, as it does
 // when there is no room, no right or a bad disk.
-func refuseRows(b *apptest.Backstage, table, code string) (end func()) {
+func refuseRows(b *apptest.Probes, table, code string) (end func()) {
 	b.Exec(`CREATE OR REPLACE FUNCTION refuse_` + code + `() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '` + code + `'; END $$`)
 	b.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON ` + table + ` FOR EACH ROW EXECUTE FUNCTION refuse_` + code + `()`)
@@ -27,7 +27,7 @@ func TestOneTenantsStorageRefuses(t *testing.T) {
 		refused, free := app.CreateTenant("refused "+code, 1).ID, app.CreateTenant("free "+code, 1).ID
 		sent := app.PublishAll(refused, numbered(3))
 		app.Stored(refused, len(sent))
-		end := refuseRows(app.Backstage, apptest.PartitionName(refused), code)
+		end := refuseRows(app.Probes, apptest.PartitionName(refused), code)
 		sent = append(sent, app.PublishAll(refused, numbered(500))...)
 
 		begun := time.Now()
@@ -57,7 +57,7 @@ func TestStorageOfAllRefuses(t *testing.T) {
 			for i := range tenants {
 				tenants[i] = app.CreateTenant("tenant", 1).ID
 			}
-			end := refuseRows(app.Backstage, "messages", code)
+			end := refuseRows(app.Probes, "messages", code)
 			sent := make(map[string][]string)
 			for range 3 {
 				for _, id := range tenants {
@@ -67,11 +67,11 @@ func TestStorageOfAllRefuses(t *testing.T) {
 			for _, id := range tenants {
 				app.Settled(apptest.QueueName(id))
 			}
-			require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages`))
+			require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages`))
 			end()
 			begun := time.Now()
 			apptest.Await(t, 10*time.Second, func() error {
-				if n := apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM messages`); n < 15*len(tenants) {
+				if n := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages`); n < 15*len(tenants) {
 					return apptest.NotYet("%d stored", n)
 				}
 				return nil

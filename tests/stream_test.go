@@ -208,7 +208,7 @@ func TestStreamTickets(t *testing.T) {
 	admin.Publish(tenant, `4`)
 	requireEvents(t, resumed, 3, 1)
 	app.StreamRefused(http.StatusUnauthorized, "ticket_invalid", "ticket=made-up")
-	require.Zero(t, apptest.QueryRow[int](app.Backstage, `SELECT count(*) FROM stream_tickets WHERE position($1 IN stream_tickets::text) > 0`, ticket.Ticket), "kept as a hash only")
+	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM stream_tickets WHERE position($1 IN stream_tickets::text) > 0`, ticket.Ticket), "kept as a hash only")
 	app.Exec(`DELETE FROM users WHERE email = 'admin@example.com'`)
 	apptest.Await(t, apptest.Long, func() error {
 		s, err := app.TryStream(t.Context(), query, apptest.LastEventID(4))

@@ -29,7 +29,7 @@ func TestTour(t *testing.T) {
 	require.True(t, app.Queue(apptest.DeadLetterQueueName(tenant.ID)).Exists)
 
 	app.Resize(tenant.ID, 5)
-	require.Equal(t, 5, apptest.QueryRow[int](app.Backstage, `SELECT workers FROM tenants WHERE id = $1`, tenant.ID))
+	require.Equal(t, 5, apptest.QueryRow[int](app.Probes, `SELECT workers FROM tenants WHERE id = $1`, tenant.ID))
 
 	id := app.Publish(tenant.ID, `{"text":"hello"}`)
 	messages := app.Stored(tenant.ID, 1)

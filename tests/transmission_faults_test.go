@@ -55,11 +55,11 @@ func TestStopInMidTransmission(t *testing.T) {
 	app.Settled(apptest.QueueName(tenant))
 	app.RequireNoDeadLetters(tenant)
 	app.Stop()
-	requireAllAcknowledged(t, app.Backstage, []string{tenant})
+	requireAllAcknowledged(t, app.Probes, []string{tenant})
 }
 
-// Answers that never end, and such that are huge, are read no further than
-// they have to be, and hold up nobody.
+// Answers that never end, and huge ones, are read no further than they have to
+// be, and hold up no other message.
 func TestHostileEndpoints(t *testing.T) {
 	t.Parallel()
 	const messages, huge, tolerated = 20, 100 << 20, 32 << 20

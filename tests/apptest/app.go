@@ -27,7 +27,7 @@ const (
 // App is the service, running in this process.
 type App struct {
 	*Client
-	*Backstage
+	*Probes
 
 	// Config is what it was started with.
 	Config config.Config
@@ -88,7 +88,7 @@ func New(t testing.TB, options ...Option) *App {
 	}
 	require.NoError(t, c.Validate())
 	a := &App{
-		Config: c, Client: newClient(t), Backstage: newBackstage(t, c.Database.URL, c.RabbitMQ.URL),
+		Config: c, Client: newClient(t), Probes: newProbes(t, c.Database.URL, c.RabbitMQ.URL),
 		t: t, warned: &warnings{},
 	}
 	a.log = newLog(t, a.warned)

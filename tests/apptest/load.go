@@ -63,8 +63,8 @@ func (l *Load) publish(stopped context.Context, c *Client, client int, tenant st
 		}
 		l.note(tenant, ids, err)
 		if err != nil {
-			select { // there may be nobody to call
-			case <-time.After(lookEvery):
+			select { // there may be no one to call
+			case <-time.After(pollInterval):
 			case <-stopped.Done():
 			}
 		}
@@ -141,26 +141,26 @@ func (l *Load) RequireNoRefusals(allowed ...int) {
 // RequireStored waits until everything that was accepted is stored, and then
 // ends the test if a payload is stored twice or seq has a hole. What was sent
 // without an answer may be stored or not, but at most once.
-func (l *Load) RequireStored(b *Backstage) {
+func (l *Load) RequireStored(p *Probes) {
 	l.t.Helper()
-	l.RequireAllStored(b)
+	l.RequireAllStored(p)
 	for tenant := range l.accepted {
-		b.Settled(QueueName(tenant))
-		b.RequireDense(tenant)
+		p.Settled(QueueName(tenant))
+		p.RequireDense(tenant)
 		const query = `SELECT count(*) - count(DISTINCT payload) FROM messages WHERE tenant_id = $1`
-		require.Zero(l.t, QueryRow[int](b, query, tenant), "payloads that are stored twice")
-		b.RequireNoDeadLetters(tenant)
+		require.Zero(l.t, QueryRow[int](p, query, tenant), "payloads that are stored twice")
+		p.RequireNoDeadLetters(tenant)
 	}
 }
 
 // RequireAllStored waits until everything that was accepted is stored.
-func (l *Load) RequireAllStored(b *Backstage) {
+func (l *Load) RequireAllStored(p *Probes) {
 	l.t.Helper()
 	l.Stop()
 	for tenant, ids := range l.accepted {
 		Await(l.t, Long, func() error {
 			const query = `SELECT count(*) FROM messages WHERE tenant_id = $1 AND id = ANY($2::uuid[])`
-			if n := QueryRow[int](b, query, tenant, ids); n != len(ids) {
+			if n := QueryRow[int](p, query, tenant, ids); n != len(ids) {
 				return NotYet("%d accepted messages stored, %d are", len(ids), n)
 			}
 			return nil
@@ -170,15 +170,15 @@ func (l *Load) RequireAllStored(b *Backstage) {
 
 // RequireDense ends the test unless the seq of a tenant's messages are 1, 2, 3
 // and so on without holes.
-func (b *Backstage) RequireDense(tenant string) (rows int) {
-	b.t.Helper()
+func (p *Probes) RequireDense(tenant string) (rows int) {
+	p.t.Helper()
 	var least, most, last int
 	const query = `
 SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0), (SELECT last_seq FROM tenant_streams WHERE tenant_id = $1)
 FROM messages WHERE tenant_id = $1`
-	require.NoError(b.t, b.Database().QueryRow(b.t.Context(), query, tenant).Scan(&rows, &least, &most, &last))
-	require.Equal(b.t, 1, least)
-	require.Equal(b.t, rows, most, "seq is dense")
-	require.Equal(b.t, rows, last, "the stream knows its last seq")
+	require.NoError(p.t, p.Database().QueryRow(p.t.Context(), query, tenant).Scan(&rows, &least, &most, &last))
+	require.Equal(p.t, 1, least)
+	require.Equal(p.t, rows, most, "seq is dense")
+	require.Equal(p.t, rows, last, "the stream knows its last seq")
 	return rows
 }

@@ -54,7 +54,7 @@ func (h strictHandler) WithGroup(name string) slog.Handler {
 	return strictHandler{h.Handler.WithGroup(name), h.t, h.warned}
 }
 
-// warnings are what was logged that somebody should look at.
+// warnings are what was logged that calls for attention.
 type warnings struct {
 	mu       sync.Mutex
 	lines    []string // guarded by mu

@@ -60,10 +60,10 @@ func (m Metrics) Is(want float64, name string, labels ...string) error {
 	return nil
 }
 
-// Has tells whether there is such a metric.
+// Has reports whether there is such a metric.
 func (m Metrics) Has(name string, labels ...string) bool { return len(m.find(name, labels)) > 0 }
 
-// HasLabel tells whether any metric has a label with this value.
+// HasLabel reports whether any metric has a label with this value.
 func (m Metrics) HasLabel(value string) bool {
 	for _, family := range m.families {
 		for _, metric := range family.GetMetric() {

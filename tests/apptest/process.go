@@ -61,7 +61,7 @@ func Program(t testing.TB) string {
 // Process is the service, running in a process of its own.
 type Process struct {
 	*Client
-	*Backstage
+	*Probes
 
 	t                      testing.TB
 	databaseURL, brokerURL string
@@ -89,7 +89,7 @@ func StartProcessOn(t testing.TB, databaseURL, brokerURL string, environment ...
 
 func newProcess(t testing.TB, databaseURL, brokerURL string, environment []string) *Process {
 	p := &Process{
-		Client: newClient(t), Backstage: newBackstage(t, databaseURL, brokerURL),
+		Client: newClient(t), Probes: newProbes(t, databaseURL, brokerURL),
 		t: t, databaseURL: databaseURL, brokerURL: brokerURL, environment: environment,
 	}
 	t.Cleanup(func() {

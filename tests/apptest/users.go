@@ -12,14 +12,14 @@ const Password = "correct horse battery"
 
 // AddUser inserts a user by SQL, as an administrator would, with a bcrypt hash.
 // Role and tenant may be "" for NULL. It returns the user's id.
-func (b *Backstage) AddUser(email, role, tenant string) (id string) {
-	b.t.Helper()
+func (p *Probes) AddUser(email, role, tenant string) (id string) {
+	p.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(Password), bcrypt.MinCost)
-	require.NoError(b.t, err)
+	require.NoError(p.t, err)
 	const query = `
 INSERT INTO users (name, email, password, role, tenant_id)
 VALUES ($1, $1, $2, nullif($3, ''), nullif($4, '')::uuid) RETURNING user_id::text`
-	return QueryRow[string](b, query, email, string(hash), role, tenant)
+	return QueryRow[string](p, query, email, string(hash), role, tenant)
 }
 
 // Token is the answer to a login.

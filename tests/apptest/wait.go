@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lookEvery is the time between two looks at a condition.
-const lookEvery = 10 * time.Millisecond
+// pollInterval is the time between two checks of a condition.
+const pollInterval = 10 * time.Millisecond
 
 // Long is the limit for what should take much less, on a machine that is busy
 // with other tests.
@@ -22,7 +22,7 @@ func Await(t testing.TB, within time.Duration, condition func() error) {
 	t.Helper()
 	timeout := time.NewTimer(within)
 	defer timeout.Stop()
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		err := condition()
@@ -51,7 +51,7 @@ func Throughout(t testing.TB, span time.Duration, condition func() error) {
 	t.Helper()
 	timeout := time.NewTimer(span)
 	defer timeout.Stop()
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		require.NoError(t, condition())

@@ -176,7 +176,7 @@ func (b *bench) sample(ctx context.Context, messages int, work func() error) (sa
 }
 
 // close ends everything, in order. What was made on servers of others is
-// removed; orderly tells whether the service can be asked to.
+// removed; orderly reports whether the service can be asked to.
 func (b *bench) close(ctx context.Context, orderly bool) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 // tick is the unit of processor time in /proc, on every Linux there is.
 const tick = 10 * time.Millisecond
 
-// cpuTimes is processor time by who spent it. It is all zero where there is
+// cpuTimes is processor time by what spent it. It is all zero where there is
 // no /proc.
 type cpuTimes struct {
 	service, generator, postgres, rabbitmq time.Duration
@@ -90,7 +90,7 @@ func (running programs) since(earlier programs, service int, ours bool) cpuTimes
 	return t
 }
 
-// descends tells whether the process was started by that ancestor, or by one
+// descends reports whether the process was started by that ancestor, or by one
 // that was.
 func (running programs) descends(pid, ancestor int) bool {
 	for range len(running) {

@@ -64,7 +64,7 @@ func ratioOf(rounds []round, f func(round) float64) string {
 	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", median(rounds, ratio), low, high)
 }
 
-// costs returns who spends how much processor time, or "" when that is not
+// costs returns what spends how much processor time, or "" when that is not
 // known here.
 func (r report) costs() string {
 	t := newTable("Tenants", "What", "Lanekeeper", "Postgres", "RabbitMQ", "Load generator", "All", "Processors busy", "Rows in a commit", "Time of a commit")

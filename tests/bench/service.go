@@ -223,7 +223,7 @@ func (p *inProcess) stop(ctx context.Context) error {
 	}
 }
 
-// freeAddress returns an address that nobody listens on.
+// freeAddress returns an address that nothing listens on.
 func freeAddress(ctx context.Context) (string, error) {
 	var c net.ListenConfig
 	l, err := c.Listen(ctx, "tcp", "127.0.0.1:0")

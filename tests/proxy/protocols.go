@@ -79,7 +79,7 @@ func (AMQP) next(in *bufio.Reader, buf []byte) ([]byte, error) {
 	return read(in, buf, frameHeader, func(head []byte) int { return int(binary.BigEndian.Uint32(head[3:])) + frameEnd })
 }
 
-// Heartbeat tells whether a frame is one.
+// Heartbeat reports whether a frame is one.
 func Heartbeat(frame []byte) bool {
 	const heartbeat = 8
 	return frame[0] == heartbeat

@@ -133,7 +133,7 @@ func (p *Proxy) accept(ctx context.Context) {
 		}
 		server, err := dialer.DialContext(ctx, "tcp", p.target)
 		if err != nil {
-			_ = client.Close() // as if nobody listened
+			_ = client.Close() // as if nothing listened
 			continue
 		}
 		q, ok := p.add(client, server)
@@ -163,7 +163,7 @@ func (p *Proxy) add(conns ...net.Conn) (quiet, bool) {
 	defer p.mu.Unlock()
 	for _, conn := range conns {
 		if p.closed {
-			_ = conn.Close() // nobody has it yet
+			_ = conn.Close() // nothing has it yet
 			continue
 		}
 		p.conns[conn] = struct{}{}
