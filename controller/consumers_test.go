@@ -32,14 +32,14 @@ func (f fakeConsumers) Consumer(context.Context, domain.Principal, uuid.UUID) (d
 
 func (f fakeConsumers) StopConsumer(context.Context, domain.Principal, uuid.UUID) (domain.ConsumerStatus, error) {
 	err := f.record(func() {})
-	return domain.ConsumerStatus{TenantID: tenantID, State: domain.ConsumerStopped, Paused: true, Workers: 3, Depth: -1}, err
+	return domain.ConsumerStatus{TenantID: tenantID, State: domain.ConsumerStopped, Stopped: true, Workers: 3, Depth: -1}, err
 }
 
 func (f fakeConsumers) StartConsumer(context.Context, domain.Principal, uuid.UUID) (domain.ConsumerStatus, error) {
 	err := f.record(func() {})
 	if err == nil {
 		t := f.tenant
-		err = t.Resume()
+		err = t.StartConsumer()
 	}
 	return f.consumer, err
 }

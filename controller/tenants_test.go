@@ -21,7 +21,7 @@ func TestCreateTenant(t *testing.T) {
 	require.Equal(t, "/api/tenants/"+tenantID.String(), got.header.Get("Location"))
 	require.Empty(t, got.header.Get("Idempotent-Replayed"))
 	require.JSONEq(t, `{"id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002","tenant_id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
-		"name":"Acme","description":"","status":"active","workers":3,"paused":false,"retention_days":0,"user_id":"0197a3a2-0000-7000-8000-000000000001",
+		"name":"Acme","description":"","status":"active","workers":3,"stopped":false,"retention_days":0,"user_id":"0197a3a2-0000-7000-8000-000000000001",
 		"created_at":"2026-11-21T10:00:00Z","updated_at":"2026-11-21T10:00:00Z"}`, got.body)
 	require.Equal(t, domain.IdempotencyKey{
 		Key: "k 1", Hash: sha256.Sum256([]byte(`{"name":"Acme","description":"d","status":"inactive","workers":7,"retention_days":30}`)),

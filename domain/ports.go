@@ -35,9 +35,9 @@ type TenantRepository interface {
 	// change is returned as it is, and then nothing is stored. Tombstones
 	// and unknown ids are ErrNotFound.
 	ChangeTenant(ctx context.Context, id uuid.UUID, change func(*Tenant) error) (Tenant, error)
-	// PauseTenants sets Paused of every tenant that exists, at once, and
+	// SetAllStopped sets Stopped of every tenant that exists, at once, and
 	// returns the ids of those for which that was a change.
-	PauseTenants(ctx context.Context, paused bool) ([]uuid.UUID, error)
+	SetAllStopped(ctx context.Context, stopped bool) ([]uuid.UUID, error)
 	// LockTenant runs fn while this process, alone in the fleet, holds the
 	// tenant's advisory lock. It waits for the lock until ctx ends.
 	LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error

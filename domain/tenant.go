@@ -60,8 +60,8 @@ type Tenant struct {
 	// Workers is the number of messages the tenant may have in processing at
 	// a time.
 	Workers int
-	// Paused tells that the consumer was stopped on purpose.
-	Paused bool
+	// Stopped reports that the consumer was stopped on purpose.
+	Stopped bool
 	// OwnerID is the user who created the tenant; the zero UUID for none.
 	OwnerID uuid.UUID
 	// RetentionDays is for how many days messages are kept; 0 for ever.
@@ -210,7 +210,7 @@ func (t *Tenant) Gone() bool {
 
 // Consuming tells whether the tenant should have a running consumer.
 func (t *Tenant) Consuming() bool {
-	return t.Status == TenantActive && !t.Paused
+	return t.Status == TenantActive && !t.Stopped
 }
 
 // AcceptsMessages returns nil when messages may be published to the tenant,
@@ -237,18 +237,18 @@ func (t *Tenant) SetWorkers(n int) error {
 	return nil
 }
 
-// Pause stops the tenant's consumer until Resume. It works in every state, so
-// that one who stops an inactive tenant finds it stopped when it is active
-// again.
-func (t *Tenant) Pause() { t.Paused = true }
+// StopConsumer stops the tenant's consumer until StartConsumer. It works in
+// every state: a tenant that is stopped while inactive is still stopped when it
+// becomes active again.
+func (t *Tenant) StopConsumer() { t.Stopped = true }
 
-// Resume lets the tenant have a consumer again. It returns an ErrConflict for
-// an inactive tenant, whose consumer would not run.
-func (t *Tenant) Resume() error {
+// StartConsumer lets the tenant have a consumer again. It returns an
+// ErrConflict for an inactive tenant, whose consumer would not run.
+func (t *Tenant) StartConsumer() error {
 	if t.Status == TenantInactive {
 		return New(ErrConflict, "tenant_inactive", "The tenant is inactive; set its status to active to have a consumer.")
 	}
-	t.Paused = false
+	t.Stopped = false
 	return nil
 }
 

@@ -77,9 +77,9 @@ func TestWhatEachStatusMeans(t *testing.T) {
 		require.Equal(t, c.gone, one.Gone(), status)
 		require.Equal(t, c.consuming, one.Consuming(), status)
 		require.ErrorIs(t, one.AcceptsMessages(), c.publish, status)
-		one.Paused = true
+		one.Stopped = true
 		require.False(t, one.Consuming())
-		require.ErrorIs(t, one.AcceptsMessages(), c.publish, "pausing the consumer stops no publisher")
+		require.ErrorIs(t, one.AcceptsMessages(), c.publish, "stopping the consumer stops no publisher")
 	}
 }
 
@@ -213,16 +213,16 @@ func TestTenantStaysValid(t *testing.T) {
 	})
 }
 
-func TestPauseAndResume(t *testing.T) {
+func TestStopAndStartConsumer(t *testing.T) {
 	t.Parallel()
 	for _, status := range statuses() {
 		tenant := domain.Tenant{Status: status}
-		tenant.Pause()
-		require.True(t, tenant.Paused)
+		tenant.StopConsumer()
+		require.True(t, tenant.Stopped)
 		require.False(t, tenant.Consuming())
-		err := tenant.Resume()
+		err := tenant.StartConsumer()
 		require.Equal(t, status == domain.TenantInactive, err != nil, status)
-		require.Equal(t, err != nil, tenant.Paused, "an error changes nothing")
+		require.Equal(t, err != nil, tenant.Stopped, "an error changes nothing")
 		if err != nil {
 			require.ErrorIs(t, err, domain.ErrConflict)
 			require.Equal(t, "tenant_inactive", domain.CodeOf(err))

@@ -9,9 +9,10 @@ import (
 // Consumer is the consumer of a tenant at one moment.
 type Consumer struct {
 	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
-	// State is what the replica reports that has the consumer; "unknown" while
-	// that cannot be read.
-	State string `json:"state" validate:"required" enums:"starting,running,reconnecting,paused,draining,stopped,failed,unknown" example:"running"`
+	// State is what the replica that has the consumer reports;
+	// "waiting_for_store" while its database is away, "unknown" while that
+	// report cannot be read.
+	State string `json:"state" validate:"required" enums:"starting,running,reconnecting,waiting_for_store,draining,stopped,failed,unknown" example:"running"`
 	// Stopped is true when the consumer was stopped on purpose, and stays so
 	// until it is started again.
 	Stopped bool `json:"stopped" validate:"required" example:"false"`
@@ -36,7 +37,7 @@ type Consumer struct {
 // FromConsumer returns the status of a consumer.
 func FromConsumer(s *domain.ConsumerStatus) Consumer {
 	answer := Consumer{
-		TenantID: s.TenantID.String(), State: s.State, Stopped: s.Paused, Workers: s.Workers, Busy: s.Busy,
+		TenantID: s.TenantID.String(), State: string(s.State), Stopped: s.Stopped, Workers: s.Workers, Busy: s.Busy,
 		ConsumerTag: s.Tag, Replica: s.Replica, LastError: s.LastError,
 	}
 	if s.Depth >= 0 {

@@ -114,8 +114,8 @@ type Tenant struct {
 	Description string `json:"description" validate:"required" example:"Orders of Acme"`
 	Status      string `json:"status" validate:"required" enums:"provisioning,active,inactive,deleting" example:"active"`
 	Workers     int    `json:"workers" validate:"required" example:"3"`
-	// Paused tells that the consumer was stopped on purpose.
-	Paused bool `json:"paused" validate:"required" example:"false"`
+	// Stopped is true when the consumer was stopped on purpose.
+	Stopped bool `json:"stopped" validate:"required" example:"false"`
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays int `json:"retention_days" validate:"required" example:"0"`
 	// UserID is who created the tenant; null when nobody was logged in.
@@ -129,7 +129,7 @@ func FromTenant(t *domain.Tenant) Tenant {
 	return Tenant{
 		ID: t.ID.String(), TenantID: t.ID.String(),
 		Name: t.Name, Description: t.Description,
-		Status: string(t.Status), Workers: t.Workers, Paused: t.Paused, RetentionDays: t.RetentionDays,
+		Status: string(t.Status), Workers: t.Workers, Stopped: t.Stopped, RetentionDays: t.RetentionDays,
 		UserID:    optionalID(t.OwnerID),
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
 	}

@@ -179,7 +179,7 @@ func TestChangesOfTheService(t *testing.T) {
 	}
 	require.NoError(t, d.store.RemoveReplica(t.Context(), "a"))
 	require.NoError(t, d.store.RemoveReplica(t.Context(), "a"))
-	_, err = d.store.PauseTenants(t.Context(), true)
+	_, err = d.store.SetAllStopped(t.Context(), true)
 	require.NoError(t, err)
 	tenant, replicas := domain.Change{Kind: domain.TenantChanged, ID: id}, domain.Change{Kind: domain.ReplicasChanged}
 	for _, heard := range []<-chan domain.Change{own, other} {

@@ -48,7 +48,7 @@ func (s *Store) ReportConsumers(ctx context.Context, replica string, changed []d
 	since := make([]*time.Time, len(changed))
 	for i := range changed {
 		c := &changed[i]
-		ids[i], states[i], tags[i], problems[i] = c.TenantID, c.State, c.Tag, storableText(c.LastError[:min(len(c.LastError), maxReportedError)])
+		ids[i], states[i], tags[i], problems[i] = c.TenantID, string(c.State), c.Tag, storableText(c.LastError[:min(len(c.LastError), maxReportedError)])
 		workers[i], busy[i], depths[i], since[i] = c.Workers, c.Busy, max(-1, c.Depth), nullTime(c.Since)
 	}
 	if ended == nil {
@@ -65,7 +65,7 @@ FROM consumer_reports r JOIN replicas p ON p.name = r.replica
 WHERE r.tenant_id = ANY($2::uuid[]) AND ` + liveReplica
 
 // ConsumerReports implements domain.ReportRepository. What it returns does not
-// say whether a consumer is paused.
+// say whether a consumer was stopped on purpose.
 func (s *Store) ConsumerReports(ctx context.Context, tenantIDs []uuid.UUID, ttl time.Duration) (map[uuid.UUID]domain.ConsumerStatus, error) {
 	reports := make(map[uuid.UUID]domain.ConsumerStatus, len(tenantIDs))
 	if len(tenantIDs) == 0 {

@@ -202,7 +202,7 @@ func TestAlone(t *testing.T) {
 	require.True(t, ran, "the lock was given back")
 }
 
-func TestPauseTenants(t *testing.T) {
+func TestSetAllStopped(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	var ids []uuid.UUID
@@ -213,22 +213,22 @@ func TestPauseTenants(t *testing.T) {
 		require.NoError(t, err)
 		ids = append(ids, tenant.ID)
 	}
-	_, err := d.store.ChangeTenant(t.Context(), ids[1], func(c *domain.Tenant) error { c.Pause(); return nil })
+	_, err := d.store.ChangeTenant(t.Context(), ids[1], func(c *domain.Tenant) error { c.StopConsumer(); return nil })
 	require.NoError(t, err)
 
-	changed, err := d.store.PauseTenants(t.Context(), true)
+	changed, err := d.store.SetAllStopped(t.Context(), true)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []uuid.UUID{ids[0], ids[2]}, changed)
 	later := newTenant(t, uuid.Nil)
 	require.NoError(t, d.store.InsertTenant(t.Context(), later))
 	found, err := d.store.FindTenant(t.Context(), later.ID)
 	require.NoError(t, err)
-	require.False(t, found.Paused)
+	require.False(t, found.Stopped)
 
-	changed, err = d.store.PauseTenants(t.Context(), false)
+	changed, err = d.store.SetAllStopped(t.Context(), false)
 	require.NoError(t, err)
 	require.ElementsMatch(t, ids[:3], changed)
-	changed, err = d.store.PauseTenants(t.Context(), false)
+	changed, err = d.store.SetAllStopped(t.Context(), false)
 	require.NoError(t, err)
 	require.Empty(t, changed)
 }

@@ -63,7 +63,7 @@ func TestOpenNeedsNoServer(t *testing.T) {
 			_, err := s.FindTransmissions(t.Context(), uuid.New(), []uuid.UUID{uuid.New()})
 			return err
 		},
-		"pause tenants":   func() error { _, err := s.PauseTenants(t.Context(), true); return err },
+		"set all stopped": func() error { _, err := s.SetAllStopped(t.Context(), true); return err },
 		"list retentions": func() error { _, err := s.ListRetentions(t.Context()); return err },
 		"expire messages": func() error { _, _, err := s.ExpireMessages(t.Context(), domain.Retention{}, 1); return err },
 		"alone": func() error {

@@ -32,7 +32,7 @@ ON CONFLICT (id) DO NOTHING`
 func (s *Store) InsertTenant(ctx context.Context, t domain.Tenant) error {
 	err := s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, insertTenantSQL, t.ID, t.Name, t.Description, string(t.Status), string(t.Target),
-			t.Workers, t.Paused, nullID(t.OwnerID), t.RetentionDays, nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
+			t.Workers, t.Stopped, nullID(t.OwnerID), t.RetentionDays, nullTime(t.CreatedAt), nullTime(t.UpdatedAt))
 		return err //nolint:wrapcheck // translated below
 	})
 	return translate(err, "insert tenant")
@@ -116,7 +116,7 @@ func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*dom
 			return refused
 		}
 		t, err = scanTenant(tx.QueryRow(ctx, updateTenantSQL, id, t.Name, t.Description, string(t.Status), string(t.Target),
-			t.Workers, t.Paused, t.RetentionDays, t.Discarded))
+			t.Workers, t.Stopped, t.RetentionDays, t.Discarded))
 		return err
 	})
 	switch {
@@ -131,7 +131,7 @@ func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*dom
 }
 
 // Whoever sets many rows locks them in the order of their ids.
-const pauseTenantsSQL = `
+const setAllStoppedSQL = `
 WITH chosen AS MATERIALIZED (
     SELECT id FROM tenants WHERE paused <> $1 AND status IN ('provisioning', 'active', 'inactive') ORDER BY id FOR UPDATE
 )
@@ -139,15 +139,15 @@ UPDATE tenants t SET paused = $1, updated_at = statement_timestamp()
 FROM chosen WHERE t.id = chosen.id AND t.paused <> $1
 RETURNING t.id`
 
-// PauseTenants implements domain.TenantRepository.
-func (s *Store) PauseTenants(ctx context.Context, paused bool) ([]uuid.UUID, error) {
-	rows, err := s.general.Query(ctx, pauseTenantsSQL, paused)
+// SetAllStopped implements domain.TenantRepository.
+func (s *Store) SetAllStopped(ctx context.Context, stopped bool) ([]uuid.UUID, error) {
+	rows, err := s.general.Query(ctx, setAllStoppedSQL, stopped)
 	if err != nil {
-		return nil, translate(err, "pause tenants")
+		return nil, translate(err, "stop or start all consumers")
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return nil, translate(err, "pause tenants")
+		return nil, translate(err, "stop or start all consumers")
 	}
 	return ids, nil
 }
@@ -159,7 +159,7 @@ func scanTenant(row pgx.Row) (domain.Tenant, error) {
 	var deletedAt *time.Time
 	var endpoint endpointRow
 	err := row.Scan(append([]any{
-		&t.ID, &t.Name, &t.Description, &status, &target, &t.Workers, &t.Paused, &owner, &t.RetentionDays, &t.Discarded,
+		&t.ID, &t.Name, &t.Description, &status, &target, &t.Workers, &t.Stopped, &owner, &t.RetentionDays, &t.Discarded,
 		&t.CreatedAt, &t.UpdatedAt, &deletedAt,
 	}, endpoint.targets()...)...)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestChangeTenant(t *testing.T) {
 
 	changed, err := d.store.ChangeTenant(t.Context(), tenant.ID, func(c *domain.Tenant) error {
 		require.Equal(t, tenant, *c)
-		c.Name, c.Description, c.Workers, c.Paused, c.Discarded = "new", "", 7, true, 5
+		c.Name, c.Description, c.Workers, c.Stopped, c.Discarded = "new", "", 7, true, 5
 		c.Target = domain.TenantInactive
 		return c.Transition(domain.TenantActive)
 	})
@@ -66,7 +66,7 @@ func TestChangeTenant(t *testing.T) {
 	require.Equal(t, changed, found)
 	require.Equal(t, "new", found.Name)
 	require.Equal(t, 7, found.Workers)
-	require.True(t, found.Paused)
+	require.True(t, found.Stopped)
 	require.EqualValues(t, 5, found.Discarded)
 	require.Equal(t, domain.TenantInactive, found.Target)
 	require.Zero(t, found.DeletedAt)

@@ -36,8 +36,8 @@ func TestDeletingInAFleetLosesNothing(t *testing.T) {
 	for round := range 6 {
 		tenant := fleet[0].CreateTenant("deleted", 2).ID
 		owner, _ := apptest.Owner(t, fleet, tenant)
-		paused := round >= 4
-		if paused { // and everything is in the queue
+		stopped := round >= 4
+		if stopped { // and everything is in the queue
 			owner.Call("DELETE", "/api/consumers/"+tenant, nil)
 		}
 		var loads []*apptest.Load
@@ -65,7 +65,7 @@ func TestDeletingInAFleetLosesNothing(t *testing.T) {
 		discarded := apptest.QueryRow[int](fleet[0].Probes, `SELECT discarded FROM tenants WHERE id = $1`, tenant)
 		t.Logf("accepted %d, stored %d, discarded %d", accepted, stored, discarded)
 		require.GreaterOrEqual(t, stored+discarded, accepted)
-		if paused {
+		if stopped {
 			require.Positive(t, discarded)
 		}
 		for _, app := range fleet {

@@ -108,7 +108,7 @@ func (p *parts) assembleStreams(redis *redis.Options) {
 func (p *parts) assembleFleet(address string) {
 	p.fleet = fleet.New(fleet.Options{
 		Replica: domain.Replica{Name: p.replica, Address: address}, Replicas: p.store, Reports: p.store,
-		Consumers: p.consumerStatuses, Changed: func() { p.reconciler.Survey() },
+		Consumers: p.manager.Snapshot, Changed: func() { p.reconciler.Survey() },
 		Reaches:     func() bool { return p.broker.State() != broker.Away },
 		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
 	})
@@ -162,7 +162,7 @@ func (p *parts) assembleTenants(d Decorators) {
 	p.tenants = tenant.NewService(tenant.ServiceOptions{
 		Tenants: tenants, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
 		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
-		Consumers: p.consumerStatuses, Reports: p.fleet.Reported, Capacity: p.capacity, Log: p.log,
+		Consumers: p.manager.Snapshot, Reports: p.fleet.Reported, Capacity: p.capacity, Log: p.log,
 	})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
 }

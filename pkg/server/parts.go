@@ -192,7 +192,7 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 		}
 		stats[i] = metrics.ConsumerStats{
 			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy,
-			Queue: broker.QueueName(s.TenantID), QueueDepth: queueDepth(&s), DeadLetters: letters,
+			Queue: broker.QueueName(s.TenantID), QueueDepth: s.Depth, DeadLetters: letters,
 		}
 	}
 	return stats
@@ -208,27 +208,4 @@ func (p *parts) refusedConsumers() (refused, all int) {
 		}
 	}
 	return refused, len(statuses)
-}
-
-// consumerStatuses tells in the words of the domain what the manager says of
-// the consumers of this process.
-func (p *parts) consumerStatuses() []domain.ConsumerStatus {
-	running := p.manager.Snapshot()
-	statuses := make([]domain.ConsumerStatus, len(running))
-	for i, s := range running {
-		statuses[i] = domain.ConsumerStatus{
-			TenantID: s.TenantID, State: string(s.State), Workers: s.Workers, Busy: s.Busy, Depth: queueDepth(&s),
-			Tag: s.Tag, Replica: p.replica, Since: s.Since, LastError: s.LastError,
-		}
-	}
-	return statuses
-}
-
-// queueDepth returns how many messages are in the queue of a consumer, those
-// that it holds included, or -1 while that is not known.
-func queueDepth(s *consumer.Status) int64 {
-	if s.Ready < 0 {
-		return -1
-	}
-	return s.Ready + s.Held
 }

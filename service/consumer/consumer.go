@@ -35,43 +35,6 @@ const (
 
 var errStopped = errors.New("the consumer was told to stop")
 
-// State is the state of a consumer.
-//
-//	starting --subscribed--> running --session lost--> reconnecting --subscribed--> running
-//	starting, reconnecting --queue missing--> failed --subscribed--> running
-//	running --store away too long--> paused --store back--> reconnecting
-//	any --stop--> draining --> stopped
-type State string
-
-// The states of a consumer.
-const (
-	Starting     State = "starting"
-	Running      State = "running"
-	Reconnecting State = "reconnecting"
-	Failed       State = "failed"
-	Paused       State = "paused"
-	Draining     State = "draining"
-	Stopped      State = "stopped"
-)
-
-// Status is what can be told of a consumer at one moment.
-type Status struct {
-	TenantID uuid.UUID
-	State    State
-	// Workers is the number of workers asked for, Busy how many of them have
-	// messages in hand.
-	Workers, Busy int
-	// Held is how many messages were delivered and are not acknowledged, Ready
-	// how many wait in the queue as last seen; -1 for not known.
-	Held, Ready int64
-	Tag         string
-	Since       time.Time
-	LastError   string
-	// Refused tells that the broker is there and does not allow the
-	// subscription.
-	Refused bool
-}
-
 // command is a message on a consumer's control channel; done is closed when
 // it has been taken into account.
 type command struct {
@@ -123,7 +86,7 @@ type consumer struct {
 	vigil vigil
 
 	mu        sync.Mutex
-	state     State
+	state     domain.ConsumerState
 	tag       string
 	begun     tally // when the subscription began
 	since     time.Time
@@ -143,7 +106,7 @@ func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
 		shared: s, tenant: t.ID, created: t.CreatedAt, endpoint: t.Endpoint, patience: s.patience,
 		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
-		state: Starting, since: time.Now(), forgotten: make(chan string, 1), failures: logger.Changes{Remind: time.Minute},
+		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1), failures: logger.Changes{Remind: time.Minute},
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
 	c.version.Store(endpointVersion(t.Endpoint))
@@ -176,7 +139,7 @@ func (c *consumer) send(ctx context.Context, cmd command) error {
 // told to stop or ctx ends; then it drains.
 func (c *consumer) run(ctx context.Context) {
 	defer close(c.done)
-	defer c.enter(Stopped, nil)
+	defer c.enter(domain.ConsumerStopped, nil)
 	ctx = domain.WithTenantID(ctx, c.tenant) // for the log
 	c.letters = c.shared.Collector.start(ctx, c.tenant)
 	defer c.letters.stop()
@@ -200,7 +163,7 @@ func (c *consumer) run(ctx context.Context) {
 				continue
 			case lost:
 				c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
-				c.enter(Reconnecting, err)
+				c.enter(domain.ConsumerReconnecting, err)
 				if time.Since(began) > maxResubscribe {
 					wait = minResubscribe
 				}
@@ -221,7 +184,7 @@ func (c *consumer) awaitStore(ctx context.Context) bool {
 		if _, away := c.shared.Writer.UnavailableSince(); !away {
 			return true
 		}
-		c.enter(Paused, nil)
+		c.enter(domain.ConsumerWaitingForStore, nil)
 		if !c.sleep(ctx, time.Second) {
 			return false
 		}
@@ -288,14 +251,14 @@ func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
 		c.mu.Lock()
 		c.tag, c.begun = tag, c.tally()
 		c.mu.Unlock()
-		c.enter(Running, nil)
+		c.enter(domain.ConsumerRunning, nil)
 	case errors.Is(err, domain.ErrNotFound):
-		c.enter(Failed, err)
+		c.enter(domain.ConsumerFailed, err)
 		if c.shared.QueueMissing != nil {
 			c.shared.QueueMissing(c.tenant)
 		}
 	default:
-		c.enter(Reconnecting, err)
+		c.enter(domain.ConsumerReconnecting, err)
 	}
 	select {
 	case <-c.first:

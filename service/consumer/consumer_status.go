@@ -30,7 +30,7 @@ func (c *consumer) logFailure(ctx context.Context, err error) {
 }
 
 // enter moves to another state and notes the error that led there.
-func (c *consumer) enter(s State, err error) {
+func (c *consumer) enter(s domain.ConsumerState, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != s {
@@ -38,10 +38,10 @@ func (c *consumer) enter(s State, err error) {
 	}
 	if err != nil {
 		c.lastError = err.Error()
-	} else if s == Running {
+	} else if s == domain.ConsumerRunning {
 		c.lastError = ""
 	}
-	c.refused = s != Running && errors.Is(err, domain.ErrNoCapacity)
+	c.refused = s != domain.ConsumerRunning && errors.Is(err, domain.ErrNoCapacity)
 }
 
 // startError tells a caller of Start how things stand after the first
@@ -49,21 +49,34 @@ func (c *consumer) enter(s State, err error) {
 func (c *consumer) startError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == Running {
+	if c.state == domain.ConsumerRunning {
 		return nil
 	}
 	return c.firstErr
 }
 
 // status returns a snapshot.
-func (c *consumer) status() Status {
+func (c *consumer) status() domain.ConsumerStatus {
 	c.mu.Lock()
-	s := Status{TenantID: c.tenant, State: c.state, Tag: c.tag, Since: c.since, LastError: c.lastError, Refused: c.refused}
+	s := domain.ConsumerStatus{
+		TenantID: c.tenant, State: c.state, Tag: c.tag, Replica: c.shared.Replica,
+		Since: c.since, LastError: c.lastError, Refused: c.refused,
+	}
 	c.mu.Unlock()
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {
 		s.Busy = (*pool).Busy()
 	}
-	s.Held, s.Ready = c.held.Load(), c.ready.Load()
+	var known bool
+	if s.Depth, known = c.depth(); !known {
+		s.Depth = -1
+	}
 	return s
+}
+
+// depth returns how many messages of the tenant are not processed yet, ready
+// and held, as last counted; false when that is not known.
+func (c *consumer) depth() (int64, bool) {
+	ready := c.ready.Load()
+	return ready + c.held.Load(), ready >= 0
 }

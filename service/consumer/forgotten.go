@@ -28,7 +28,7 @@ type sight struct {
 func (c *consumer) sight() sight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != Running {
+	if c.state != domain.ConsumerRunning {
 		return sight{}
 	}
 	return sight{tag: c.tag, begun: c.begun, now: c.tally(), idle: c.held.Load() == 0}

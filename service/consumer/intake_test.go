@@ -251,7 +251,7 @@ func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 	require.NoError(t, h.manager.Start(t.Context(), h.tenant))
 	<-tried
 	require.Eventually(t, func() bool {
-		return h.manager.Snapshot()[0].State == Paused && h.manager.shared.budget.held.Load() == 0
+		return h.manager.Snapshot()[0].State == domain.ConsumerWaitingForStore && h.manager.shared.budget.held.Load() == 0
 	}, time.Minute, 10*time.Millisecond)
 	require.Len(t, h.prefetches.list(), 1)
 	store.setFault(nil)

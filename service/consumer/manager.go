@@ -193,13 +193,13 @@ func (m *TenantManager) Resize(ctx context.Context, id uuid.UUID, workers int) e
 }
 
 // Snapshot returns the status of every consumer, ordered by tenant.
-func (m *TenantManager) Snapshot() []Status {
+func (m *TenantManager) Snapshot() []domain.ConsumerStatus {
 	consumers := m.all()
-	statuses := make([]Status, len(consumers))
+	statuses := make([]domain.ConsumerStatus, len(consumers))
 	for i, c := range consumers {
 		statuses[i] = c.status()
 	}
-	slices.SortFunc(statuses, func(a, b Status) int { return slices.Compare(a.TenantID[:], b.TenantID[:]) })
+	slices.SortFunc(statuses, func(a, b domain.ConsumerStatus) int { return slices.Compare(a.TenantID[:], b.TenantID[:]) })
 	return statuses
 }
 
@@ -235,8 +235,7 @@ func (m *TenantManager) Depth(id uuid.UUID) (int64, bool) {
 	if c == nil {
 		return 0, false
 	}
-	ready := c.ready.Load()
-	return ready + c.held.Load(), ready >= 0
+	return c.depth()
 }
 
 // Close drains all consumers at once and returns when they have ended, or

@@ -202,7 +202,7 @@ func (s *shift) send(chunk []stored) {
 // drain takes no more, finishes and acknowledges what was begun, and closes
 // the channel.
 func (s *shift) drain() error {
-	s.c.enter(Draining, nil)
+	s.c.enter(domain.ConsumerDraining, nil)
 	timeout := time.AfterFunc(drainTimeout, s.abort)
 	defer timeout.Stop()
 	err := s.windDown(s.acks.done)

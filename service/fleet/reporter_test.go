@@ -63,13 +63,13 @@ func TestReportsTellWhatChanged(t *testing.T) {
 		pass(reportScans * scanEvery)
 		reports, written = b.reported()
 		require.Equal(t, 2, written)
-		require.Equal(t, "draining", reports[all[3].TenantID].State)
+		require.Equal(t, domain.ConsumerDraining, reports[all[3].TenantID].State)
 		require.EqualValues(t, 12, reports[all[4].TenantID].Depth)
-		all[5].State = "paused"
+		all[5].State = domain.ConsumerWaitingForStore
 		a.run(all...)
 		pass(scanEvery)
 		reports, _ = b.reported()
-		require.Equal(t, "paused", reports[all[5].TenantID].State)
+		require.Equal(t, domain.ConsumerWaitingForStore, reports[all[5].TenantID].State)
 
 		a.run(all[1:]...)
 		pass(scanEvery)

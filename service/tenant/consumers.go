@@ -35,16 +35,18 @@ func (s *Service) Consumer(ctx context.Context, p domain.Principal, id uuid.UUID
 // shall be stopped is stored when it returns; the consumer, in whichever replica
 // it runs, finishes what it began within seconds, and mostly before.
 func (s *Service) StopConsumer(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.ConsumerStatus, error) {
-	return s.pause(ctx, p, id, func(t *domain.Tenant) error { t.Pause(); return nil })
+	return s.changeConsumer(ctx, p, id, func(t *domain.Tenant) error { t.StopConsumer(); return nil })
 }
 
 // StartConsumer lets the tenant's consumer run again. For an inactive tenant
 // that is an ErrConflict.
 func (s *Service) StartConsumer(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.ConsumerStatus, error) {
-	return s.pause(ctx, p, id, (*domain.Tenant).Resume)
+	return s.changeConsumer(ctx, p, id, (*domain.Tenant).StartConsumer)
 }
 
-func (s *Service) pause(ctx context.Context, p domain.Principal, id uuid.UUID, work func(*domain.Tenant) error) (domain.ConsumerStatus, error) {
+// changeConsumer stores a change of the tenant and has it carried out, as far as
+// that is done in settleWait.
+func (s *Service) changeConsumer(ctx context.Context, p domain.Principal, id uuid.UUID, work func(*domain.Tenant) error) (domain.ConsumerStatus, error) {
 	t, err := s.change(ctx, p, id, work)
 	if err != nil {
 		return domain.ConsumerStatus{}, err
@@ -61,25 +63,25 @@ func (s *Service) pause(ctx context.Context, p domain.Principal, id uuid.UUID, w
 // StopConsumer does, and returns how many were not stopped before. Tenants
 // created later have one. It is for admins.
 func (s *Service) StopConsumers(ctx context.Context, p domain.Principal) (int, error) {
-	return s.pauseAll(ctx, p, true)
+	return s.setAllStopped(ctx, p, true)
 }
 
 // StartConsumers takes back everything StopConsumers and StopConsumer did, and
 // returns for how many tenants that was a change. It is for admins.
 func (s *Service) StartConsumers(ctx context.Context, p domain.Principal) (int, error) {
-	return s.pauseAll(ctx, p, false)
+	return s.setAllStopped(ctx, p, false)
 }
 
-func (s *Service) pauseAll(ctx context.Context, p domain.Principal, paused bool) (int, error) {
+func (s *Service) setAllStopped(ctx context.Context, p domain.Principal, stopped bool) (int, error) {
 	if !p.Role.Covers(domain.RoleAdmin) {
 		return 0, forbidden()
 	}
-	ids, err := s.o.Tenants.PauseTenants(ctx, paused)
+	ids, err := s.o.Tenants.SetAllStopped(ctx, stopped)
 	if err != nil {
 		return 0, fmt.Errorf("set all tenants: %w", err)
 	}
 	s.o.Reconciler.Survey()
-	s.o.Log.InfoContext(ctx, "consumers of all tenants stopped or started", slog.Bool("stopped", paused), slog.Int("tenants", len(ids)))
+	s.o.Log.InfoContext(ctx, "consumers of all tenants stopped or started", slog.Bool("stopped", stopped), slog.Int("tenants", len(ids)))
 	return len(ids), nil
 }
 
@@ -117,7 +119,7 @@ func (s *Service) statuses(ctx context.Context, tenants []domain.Tenant) []domai
 			unknown := err != nil && !s.o.Provisioner.owns(t.ID)
 			status = domain.ConsumerStatus{TenantID: t.ID, State: unreported(t, unknown), Workers: t.Workers, Depth: -1}
 		}
-		status.Paused = t.Paused
+		status.Stopped = t.Stopped
 		statuses[i] = status
 	}
 	return statuses
@@ -135,7 +137,7 @@ func (s *Service) reports(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]d
 
 // unreported returns the state of a consumer of which nothing is known: not
 // even whether there is one, or only that nobody runs it.
-func unreported(t *domain.Tenant, unknown bool) string {
+func unreported(t *domain.Tenant, unknown bool) domain.ConsumerState {
 	switch {
 	case unknown:
 		return domain.ConsumerUnknown

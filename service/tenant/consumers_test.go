@@ -21,7 +21,7 @@ func TestStopAndStartConsumer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.ConsumerStatus{TenantID: id, State: "running", Workers: 3, Replica: "r1"}, status)
 
-	stopped := domain.ConsumerStatus{TenantID: id, State: domain.ConsumerStopped, Paused: true, Workers: 3, Depth: -1}
+	stopped := domain.ConsumerStatus{TenantID: id, State: domain.ConsumerStopped, Stopped: true, Workers: 3, Depth: -1}
 	for range 2 {
 		status, err = p.StopConsumer(t.Context(), who, id)
 		require.NoError(t, err)
@@ -43,8 +43,8 @@ func TestStopAndStartConsumer(t *testing.T) {
 
 	status, err = later.StartConsumer(t.Context(), who, id)
 	require.NoError(t, err)
-	require.Equal(t, "running", status.State)
-	require.False(t, status.Paused)
+	require.Equal(t, domain.ConsumerRunning, status.State)
+	require.False(t, status.Stopped)
 }
 
 func TestConsumerOfAnInactiveTenant(t *testing.T) {
@@ -57,11 +57,11 @@ func TestConsumerOfAnInactiveTenant(t *testing.T) {
 	require.Equal(t, "tenant_inactive", domain.CodeOf(err))
 	status, err := p.StopConsumer(t.Context(), who, id)
 	require.NoError(t, err)
-	require.True(t, status.Paused)
+	require.True(t, status.Stopped)
 	_, err = p.Change(t.Context(), who, id, domain.TenantChange{Status: new("active")})
 	require.NoError(t, err)
 	require.Empty(t, p.there(id), "it stays stopped")
-	require.True(t, p.row(id).Paused)
+	require.True(t, p.row(id).Stopped)
 }
 
 func TestStopAllConsumers(t *testing.T) {
@@ -114,7 +114,7 @@ func TestListConsumers(t *testing.T) {
 	create(t, p, member(), domain.NewTenant{})
 	_, err := p.StopConsumer(t.Context(), who, want[1].TenantID)
 	require.NoError(t, err)
-	want[1] = domain.ConsumerStatus{TenantID: want[1].TenantID, State: domain.ConsumerStopped, Paused: true, Workers: 3, Depth: -1}
+	want[1] = domain.ConsumerStatus{TenantID: want[1].TenantID, State: domain.ConsumerStopped, Stopped: true, Workers: 3, Depth: -1}
 
 	got, more, err := p.Consumers(t.Context(), who, domain.TenantQuery{Limit: 2})
 	require.NoError(t, err)

@@ -8,7 +8,7 @@
 //
 //	row           partition  queues   consumer
 //	provisioning  make       declare  -         then the row becomes active or inactive
-//	active        make       declare  start     (stopped while the tenant is paused)
+//	active        make       declare  start     (not while the tenant is stopped)
 //	inactive      keep       keep     stop
 //	deleting      erase      delete   stop      then the row becomes deleted
 //	deleted       -          -        -

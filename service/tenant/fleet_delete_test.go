@@ -99,7 +99,7 @@ func TestConsumersOfTheFleet(t *testing.T) {
 			{TenantID: ids[0], State: "running", Workers: 3, Replica: "r1"},
 			{TenantID: ids[1], State: "running", Workers: 3, Replica: "r1"},
 			{TenantID: ids[2], State: "running", Workers: 3, Replica: "r2"},
-			{TenantID: ids[3], State: domain.ConsumerStopped, Paused: true, Workers: 3, Depth: -1},
+			{TenantID: ids[3], State: domain.ConsumerStopped, Stopped: true, Workers: 3, Depth: -1},
 		}
 		show := func(p *process) []domain.ConsumerStatus {
 			all, more, err := p.Consumers(t.Context(), admin(), domain.TenantQuery{Limit: 10})
@@ -125,10 +125,10 @@ func TestConsumersOfTheFleet(t *testing.T) {
 		require.Equal(t, nobody, show(other)[2])
 		survey(one, other)
 		synctest.Wait()
-		one.set(func() { require.Equal(t, "draining", one.status(ids[1]).State) })
+		one.set(func() { require.Equal(t, domain.ConsumerDraining, one.status(ids[1]).State) })
 		for _, p := range []*process{one, other} {
 			require.Equal(t, domain.ConsumerStatus{TenantID: ids[1], State: "running", Workers: 3, Replica: "r2"}, show(p)[1])
-			require.Equal(t, "running", show(p)[2].State)
+			require.Equal(t, domain.ConsumerRunning, show(p)[2].State)
 		}
 		pass(convergence)
 
@@ -140,7 +140,7 @@ func TestConsumersOfTheFleet(t *testing.T) {
 			require.Equal(t, domain.ConsumerUnknown, status.State)
 			require.Empty(t, status.Replica)
 		}
-		require.True(t, got[3].Paused)
+		require.True(t, got[3].Stopped)
 		require.Positive(t, one.log.count("what other replicas report cannot be read"))
 	})
 }

@@ -266,7 +266,7 @@ func TestNoticesBeyondNumber(t *testing.T) {
 		}
 		p.set(func() {
 			changed := p.rows[id]
-			changed.Paused = true
+			changed.Stopped = true
 			p.rows[id] = changed
 		})
 		flood()

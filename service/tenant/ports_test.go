@@ -74,11 +74,11 @@ func (p *process) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*d
 	return t, nil
 }
 
-func (p *process) PauseTenants(ctx context.Context, paused bool) (ids []uuid.UUID, err error) {
+func (p *process) SetAllStopped(ctx context.Context, stopped bool) (ids []uuid.UUID, err error) {
 	err = p.step(ctx, &p.databaseAway, func() error {
 		for id, t := range p.rows {
-			if !t.Gone() && t.Paused != paused {
-				t.Paused = paused
+			if !t.Gone() && t.Stopped != stopped {
+				t.Stopped = stopped
 				p.rows[id] = t
 				ids = append(ids, id)
 			}
@@ -292,9 +292,9 @@ func (p *process) statuses() []domain.ConsumerStatus {
 
 // status needs mu. It tells of a consumer that runs.
 func (p *process) status(id uuid.UUID) domain.ConsumerStatus {
-	state := "running"
+	state := domain.ConsumerRunning
 	if !p.owned(id) && p.draining[id] > 0 {
-		state = "draining"
+		state = domain.ConsumerDraining
 	}
 	return domain.ConsumerStatus{TenantID: id, State: state, Workers: p.consumers[id].Workers, Replica: p.name}
 }

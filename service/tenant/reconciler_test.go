@@ -107,9 +107,9 @@ func TestRoundsRepair(t *testing.T) {
 			// Without its queue the consumer cannot be started.
 			delete(p.consumers, ids[3])
 			delete(p.queues, ids[3])
-			paused := p.rows[ids[4]]
-			paused.Paused = true
-			p.rows[ids[4]] = paused
+			stopped := p.rows[ids[4]]
+			stopped.Stopped = true
+			p.rows[ids[4]] = stopped
 			sending := p.rows[ids[5]]
 			sending.Endpoint = &domain.Endpoint{Version: 7}
 			p.rows[ids[5]] = sending
