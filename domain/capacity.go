@@ -41,8 +41,8 @@ type FileUse struct {
 	Limit int
 }
 
-// NearlyFull tells whether it is time to allow the broker more.
+// NearlyFull reports whether it is time to allow the broker more.
 func (u FileUse) NearlyFull() bool { return u.Limit > 0 && u.Need*100 >= u.Limit*nearlyFullPercent }
 
-// Full tells whether more is needed than can be relied upon.
+// Full reports whether more is needed than can be relied upon.
 func (u FileUse) Full() bool { return u.Limit > 0 && u.Need*100 > u.Limit*fullPercent }

@@ -43,7 +43,7 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 	return context.WithValue(ctx, ownerKey, owner)
 }
 
-// Owner returns whose share the work counts towards, or "" when nobody asked
+// Owner returns whose share the work counts towards, or "" when no caller asked
 // for it.
 func Owner(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey).(string)

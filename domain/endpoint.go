@@ -34,7 +34,7 @@ type Endpoint struct {
 	UpdatedAt time.Time
 }
 
-// Paused tells whether the endpoint takes no messages for now.
+// Paused reports whether the endpoint takes no messages for now.
 func (e *Endpoint) Paused() bool { return e.PausedReason != "" }
 
 // NewEndpoint checks what a caller says of an endpoint. TimeoutMS is nil for
@@ -103,7 +103,7 @@ type TransmitResult struct {
 	// Err is nil for 2xx, else what went wrong, free of secrets and fit to be
 	// shown to the tenant.
 	Err error
-	// Gone tells that the endpoint wants no more messages (410).
+	// Gone: the endpoint wants no more messages (410).
 	Gone bool
 }
 

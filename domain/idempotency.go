@@ -27,7 +27,7 @@ func CheckIdempotencyKey(key, pointer string) error {
 	return WithFields(FieldError{pointer, fmt.Sprintf("must have 1 to %d printable ASCII characters", MaxIdempotencyKeyLength)})
 }
 
-// IdempotencyClaim asks to be the one who acts under a key.
+// IdempotencyClaim asks to be the one call that acts under a key.
 type IdempotencyClaim struct {
 	// Scope is the tenant, or for creating tenants the user, the key belongs
 	// to.
@@ -44,9 +44,9 @@ type IdempotencyGrant struct {
 	// ID is the id under which to act: the claim's own, or that of the first
 	// claim with this key.
 	ID uuid.UUID
-	// Confirmed tells that the earlier claim was carried out.
+	// Confirmed: the earlier claim was carried out.
 	Confirmed bool
-	// Mismatch tells that the key was used for another request.
+	// Mismatch: the key was used for another request.
 	Mismatch bool
 }
 

@@ -42,7 +42,7 @@ type QueueInspector interface {
 	ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error
 }
 
-// PartitionInspector tells which tenants have a partition.
+// PartitionInspector finds out which tenants have a partition.
 type PartitionInspector interface {
 	// ListPartitions returns the tenants for which there is a table, attached
 	// (true) or not.

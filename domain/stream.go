@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// StreamBounds tells which part of a tenant's history exists.
+// StreamBounds are the part of a tenant's history that exists.
 type StreamBounds struct {
 	// First is the lowest seq that is kept, and Last the highest that was ever
 	// given; Last is First-1 where nothing is kept.
@@ -52,7 +52,7 @@ type Ticket struct {
 	// Hash is the SHA-256 of what the browser sends.
 	Hash     []byte
 	TenantID uuid.UUID
-	// Holder is who asked for the ticket. Its role and tenant count as they
+	// Holder is the caller that asked for the ticket. Its role and tenant count as they
 	// are when the ticket is used, and are not kept with it.
 	Holder Principal
 	// FirstUseBy is until when the ticket must have been used for the first
@@ -60,7 +60,7 @@ type Ticket struct {
 	// all.
 	FirstUseBy time.Time
 	ExpiresAt  time.Time
-	// Used tells that it was taken for a stream before.
+	// Used: it was taken for a stream before.
 	Used bool
 }
 
@@ -103,7 +103,7 @@ type TicketRepository interface {
 	// ReturnTicket undoes a claim with which no stream was opened: the ticket is
 	// again as ClaimTicket returned it. A claim that is lost changes nothing.
 	ReturnTicket(ctx context.Context, t Ticket, claim uuid.UUID) error
-	// DeleteExpiredTickets deletes at most limit tickets that nobody can use
+	// DeleteExpiredTickets deletes at most limit tickets that no client can use
 	// any more, and returns how many there were.
 	DeleteExpiredTickets(ctx context.Context, limit int) (int, error)
 }

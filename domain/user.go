@@ -30,7 +30,7 @@ func ParseRole(s string) (Role, error) {
 	return "", WithFields(FieldError{"/role", `must be "viewer", "member" or "admin"`})
 }
 
-// Covers tells whether a caller with role r may use a route that asks for
+// Covers reports whether a caller with role r may use a route that asks for
 // need.
 func (r Role) Covers(need Role) bool { return r.rank() >= need.rank() && need.rank() > 0 }
 
@@ -54,13 +54,13 @@ const (
 	maxEmailLength    = 254  // bytes, RFC 5321 section 4.5.3.1.3
 )
 
-// User is somebody who can log in.
+// User is a person or program that can log in.
 type User struct {
 	ID    uuid.UUID
 	Name  string
 	Email string
 	// PasswordHash is an argon2id or bcrypt hash in its usual text form; ""
-	// for a user who cannot log in.
+	// for a user that cannot log in.
 	PasswordHash string
 	Role         Role
 	// TenantID is the tenant the user belongs to; the zero UUID for none.
@@ -140,7 +140,7 @@ func NormalizeEmail(s string) (string, bool) {
 // UserNotFound is the answer for a user that does not exist.
 func UserNotFound() error { return New(ErrNotFound, "user_not_found", "There is no such user.") }
 
-// Principal is who makes a call.
+// Principal is the caller of a request.
 type Principal struct {
 	// UserID is the zero UUID for the built-in admin of open mode.
 	UserID   uuid.UUID
@@ -152,8 +152,8 @@ type Principal struct {
 	ExpiresAt    time.Time
 }
 
-// MayAccess tells whether the caller may see tenant t at all: as admin, as
-// its creator, or as somebody who belongs to it.
+// MayAccess reports whether the caller may see tenant t at all: as admin, as
+// its creator, or as one that belongs to it.
 func (p Principal) MayAccess(t *Tenant) bool {
 	switch {
 	case p.Role == RoleAdmin:
@@ -165,7 +165,7 @@ func (p Principal) MayAccess(t *Tenant) bool {
 	}
 }
 
-// MayManage tells whether the caller may change or delete tenant t: as admin
+// MayManage reports whether the caller may change or delete tenant t: as admin
 // or as its creator.
 func (p Principal) MayManage(t *Tenant) bool {
 	return p.Role == RoleAdmin || p.Role == RoleMember && p.UserID != uuid.Nil && p.UserID == t.OwnerID
