@@ -182,8 +182,8 @@ func pieces(text string, size int) func(func(string) bool) {
 	}
 }
 
-// No answer waits for a body that nobody wants.
-func TestBodiesThatNobodyReads(t *testing.T) {
+// No answer waits for a body that no handler reads.
+func TestUnreadBodies(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	for name, tc := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 )
 
 // An EventSource never comes back after a status other than 200. What passes by
-// itself must not be told to it by one; what does not must.
+// itself must not be answered by one; what does not must.
 func TestEventSourceIsToldToComeBack(t *testing.T) {
 	t.Parallel()
 	const byTicket = "/api/messages/stream?ticket=" + goodTicket
@@ -79,9 +79,9 @@ func unknownTenant() (domain.Tenant, error) {
 	return domain.Tenant{}, unavailable("database_unavailable")
 }
 
-// A ticket whose client had gone before it could be told where it is has not
-// been used: it will come back without a place.
-func TestTicketOfStreamThatNobodyGot(t *testing.T) {
+// A ticket whose client had gone before it could learn where its stream is has
+// not been used: it will come back without a place.
+func TestTicketOfStreamThatNeverArrived(t *testing.T) {
 	t.Parallel()
 	s := newStreamAPI(t)
 	gone := make(chan struct{})

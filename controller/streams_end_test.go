@@ -18,7 +18,7 @@ import (
 )
 
 // A stream ends when its right to exist does, and in good order, so that its
-// client comes back and is told why.
+// client comes back and learns why.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	const byTicket = "/api/messages/stream?ticket=" + goodTicket

@@ -39,7 +39,7 @@ func TestStream(t *testing.T) {
 	require.Empty(t, s.drops)
 }
 
-// What a stream tells of a message is, byte for byte, what the history does.
+// What a stream has of a message is, byte for byte, what the history has.
 func TestEventsAreTheHistory(t *testing.T) {
 	t.Parallel()
 	s := newStreamAPI(t)
@@ -193,7 +193,7 @@ func TestIssueTicket(t *testing.T) {
 	s.problem(s.do("POST", "/api/messages/stream/tickets", "", "X-Tenant-ID: "+otherID.String()), http.StatusNotFound, "tenant_not_found")
 }
 
-// A ticket is all that a stream needs, and lets nobody in who could not come
+// A ticket is all that a stream needs, and lets no caller in who could not come
 // with a token.
 func TestStreamByTicket(t *testing.T) {
 	t.Parallel()

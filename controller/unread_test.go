@@ -27,7 +27,7 @@ func (c *cutConnection) Serving(request string) {
 
 func (c *cutConnection) Cut() bool { return true }
 
-// A request whose answer was cut is told by its id to what cuts it, and is in
+// The connection that cuts an answer knows the id of its request, which is in
 // the log and the metrics as one whose client did not wait.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@
 //	consumer.go    a consumer as others see it; fleet.go: the replicas
 //	user.go        users, roles, and who may do what
 //	stream.go      realtime streams and their tickets
-//	errors.go      the kinds of errors, by which callers decide; each says who is told what
+//	errors.go      the kinds of errors, by which callers decide
 //	ports.go       repositories, publisher, topology, subscriber; context.go: what a
 //	               context carries
 //

@@ -95,7 +95,7 @@ type TicketRepository interface {
 	// that another stream is open on it, which with TicketResumed has been asked
 	// to end. It returns the ticket as it was before, for ReturnTicket.
 	ClaimTicket(ctx context.Context, hash []byte, claim uuid.UUID, use TicketUse, lease time.Duration) (Ticket, error)
-	// RenewTicket prolongs a claim, and reports whether somebody has asked for
+	// RenewTicket prolongs a claim, and reports whether another call has asked for
 	// the ticket meanwhile; ErrNotFound when the claim is lost.
 	RenewTicket(ctx context.Context, hash []byte, claim uuid.UUID, lease time.Duration) (wanted bool, err error)
 	// ReleaseTicket ends a claim, so that the ticket can be used again at once.

@@ -118,7 +118,8 @@ type Tenant struct {
 	Stopped bool `json:"stopped" validate:"required" example:"false"`
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays int `json:"retention_days" validate:"required" example:"0"`
-	// UserID is who created the tenant; null when nobody was logged in.
+	// UserID is the user who created the tenant; null when it was made without a
+	// token.
 	UserID    *string   `json:"user_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a2-0000-7000-8000-000000000001"`
 	CreatedAt time.Time `json:"created_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00Z"`
 	UpdatedAt time.Time `json:"updated_at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00Z"`

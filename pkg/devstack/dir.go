@@ -15,7 +15,7 @@ import (
 // ErrBusy: another process runs servers in the directory.
 var ErrBusy = errors.New("servers already run in this directory")
 
-// errNotOurs: a directory that we would use belongs to somebody else.
+// errNotOurs: a directory that we would use belongs to another user.
 var errNotOurs = errors.New("belongs to somebody else")
 
 // temporaryPrefix begins the name of directories made by TempDir.

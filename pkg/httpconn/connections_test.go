@@ -128,8 +128,8 @@ func TestShareOfAnAddressInUse(t *testing.T) {
 	require.Equal(t, 1, count(t, s.hold("127.0.0.2", 1)))
 }
 
-// When there is no room left, whoever has most loses an idle one, and whoever
-// has fewer than the newcomer loses none.
+// When there is no room left, the address that has most loses an idle one, and
+// one that has fewer than the newcomer's loses none.
 func TestAllConnections(t *testing.T) {
 	t.Parallel()
 	s := serve(t, httpconn.Options{Limit: 10, PerAddress: 6}, held(t))

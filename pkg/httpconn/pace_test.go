@@ -109,7 +109,7 @@ type outcome struct {
 	gone bool
 }
 
-// pieces writes n bytes in pieces and tells how that ended.
+// pieces writes n bytes in pieces and returns how that ended.
 func pieces(n, piece int, ended chan<- outcome) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		data := bytes.Repeat([]byte("x"), piece)

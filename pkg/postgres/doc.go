@@ -2,7 +2,7 @@
 // the server's side, and sorts its errors by what can be done about them.
 //
 //	pool.go       NewPool and ParseConfig; PoolOptions are the limits
-//	settings.go   what every session has set, and errors that only the URL can mend
+//	settings.go   what every session has set, and errors that go away only with another URL
 //	pooling.go    CheckPooling: whether a pooler stands in between that loses state
 //	cancel.go     how a statement ends whose context ended
 //	errors.go     Classify: unavailable, contended, the data's fault, or ours

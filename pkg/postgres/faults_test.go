@@ -150,7 +150,7 @@ func TestTheURLDoesNotChangeHowTheDriverTalks(t *testing.T) {
 	require.Equal(t, []string{"1234ms", `a'b\c,public`, "test"}, []string{timeout, path, name}, "what may be set is")
 }
 
-// What a server refuses for good is told apart from one that is away, in words
+// What a server refuses for good is not taken for one that is away, in words
 // without secrets.
 func TestExplain(t *testing.T) {
 	t.Parallel()

@@ -80,8 +80,8 @@ type PoolOptions struct {
 	// sorting a whole table that it takes for small because it has grown since
 	// its statistics were made.
 	PreferIndexes bool
-	// Unprepared sends statements without preparing them, as befits
-	// statements that are hardly ever repeated.
+	// Unprepared sends statements without preparing them, for those that are
+	// hardly ever repeated.
 	Unprepared bool
 	// KeepOnCancel makes a cancelled context end the wait only, without a
 	// cancel request to the server. Such a pool is for connections that wait

@@ -14,7 +14,7 @@ import (
 	"lanekeeper/pkg/postgres"
 )
 
-// A pooler is fine in session mode, and told from one in the other modes, also
+// A pooler is fine in session mode, and not taken for one in the other modes, also
 // while others use it.
 func TestPooling(t *testing.T) {
 	t.Parallel()

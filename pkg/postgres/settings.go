@@ -96,7 +96,7 @@ func literal(text string) string {
 }
 
 // SettingError means that the server refuses a setting that a URL asks for. It
-// is wrong until the URL is mended.
+// stays wrong until the URL is changed.
 type SettingError struct {
 	// Name of the parameter.
 	Name  string
@@ -124,7 +124,7 @@ func (e *SettingError) Error() string {
 func (e *SettingError) Unwrap() error { return e.cause }
 
 // IsMisconfigured reports whether connecting fails for what only the
-// configuration can mend: waiting makes no sense.
+// configuration can change: waiting makes no sense.
 func IsMisconfigured(err error) bool {
 	if _, ok := errors.AsType[*SettingError](err); ok || errors.Is(err, ErrPooled) {
 		return true

@@ -48,8 +48,8 @@ func PgBouncer(t testing.TB, databaseURL, mode string) string {
 		password = " password='" + server.Password + "'"
 	}
 	port := freePort(t)
-	// Nothing is listed that the server would have to ignore: this is all that
-	// somebody needs who follows the documentation.
+	// Nothing is listed that the server would have to ignore: this is all that the
+	// documentation asks for.
 	text := fmt.Sprintf(`[databases]
 %s = host=%s port=%d user=%s%s
 [pgbouncer]

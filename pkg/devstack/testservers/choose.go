@@ -101,7 +101,7 @@ type Options struct {
 	// Durable is for measurements: what is committed survives a crash of the
 	// machine.
 	Durable bool
-	// Progress is told what is taken and why.
+	// Progress gets lines on what is taken and why.
 	Progress io.Writer
 }
 

@@ -70,7 +70,7 @@ func TestWithoutAnEngine(t *testing.T) {
 }
 
 // Servers in containers live like those from programs. Without an engine there
-// is nothing to try, and the reason is told.
+// is nothing to try, and the reason is given.
 func TestContainersCanBeBroken(t *testing.T) {
 	t.Parallel()
 	for _, kind := range Kinds() {

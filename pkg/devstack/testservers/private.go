@@ -83,7 +83,7 @@ func (p *programs) Kill() error {
 	return nil
 }
 
-// Remove implements Private. The directory belongs to whoever made it.
+// Remove implements Private. The directory stays: its maker removes it.
 func (p *programs) Remove() error { return p.Kill() }
 
 func (p *programs) installed() bool {
