@@ -56,9 +56,22 @@ const (
 	ErrRejected Kind = "rejected"
 )
 
-// ErrNoCapacity: a server that is there allows no more of something. It is the
-// cause of an ErrUnavailable, for those who decide whether to wait for it.
-const ErrNoCapacity Kind = "no capacity"
+// The kinds of errors that some errors of the kinds above are besides, for those
+// inside who decide by more than a caller is told; see Error.Because.
+const (
+	// ErrNoCapacity: a server that is there allows no more of something. The
+	// error is an ErrUnavailable.
+	ErrNoCapacity Kind = "no capacity"
+	// ErrQueueMissing: there is no queue to take a message. The error is an
+	// ErrUnavailable.
+	ErrQueueMissing Kind = "queue missing"
+	// ErrStoreRefuses: the store answers and takes nothing, or nothing of some
+	// tenants. The error is an ErrUnavailable.
+	ErrStoreRefuses Kind = "store refuses"
+	// ErrStoreFault: a row cannot be stored for a fault of the service's own. The
+	// error is an ErrRejected.
+	ErrStoreFault Kind = "store fault"
+)
 
 // FieldError tells what is wrong with one field.
 type FieldError struct {
@@ -79,6 +92,7 @@ type Error struct {
 	// RetryAfter is how long the caller should wait; zero says nothing.
 	RetryAfter time.Duration
 	cause      error
+	because    Kind
 }
 
 // New returns an Error without a cause.
@@ -100,17 +114,19 @@ func WithFields(fields ...FieldError) *Error {
 // NoCapacity returns an ErrUnavailable with code "broker_capacity" that is an
 // ErrNoCapacity as well, and hides cause from the caller. It may be nil.
 func NoCapacity(cause error, message string) *Error {
-	if cause == nil {
-		cause = ErrNoCapacity
-	} else {
-		cause = fmt.Errorf("%w: %w", ErrNoCapacity, cause)
-	}
-	return Wrap(cause, ErrUnavailable, "broker_capacity", message)
+	return Wrap(cause, ErrUnavailable, "broker_capacity", message).Because(ErrNoCapacity)
 }
 
 // After sets RetryAfter and returns the error itself.
 func (e *Error) After(d time.Duration) *Error {
 	e.RetryAfter = d
+	return e
+}
+
+// Because makes the error one of this kind as well, about which callers are told
+// nothing, and returns the error itself.
+func (e *Error) Because(kind Kind) *Error {
+	e.because = kind
 	return e
 }
 
@@ -127,10 +143,10 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// Is reports whether target is the kind of this error.
+// Is reports whether target is a kind of this error.
 func (e *Error) Is(target error) bool {
 	kind, ok := target.(Kind)
-	return ok && kind == e.Kind
+	return ok && (kind == e.Kind || e.because != "" && kind == e.because)
 }
 
 // Unwrap returns the cause.

@@ -31,6 +31,14 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, outer, domain.ErrConflict)
 	require.ErrorIs(t, outer, domain.ErrUnavailable, "the cause's kind is still in the chain")
 
+	missing := domain.New(domain.ErrUnavailable, "queue_missing", "No queue.").Because(domain.ErrQueueMissing)
+	for _, kind := range []domain.Kind{domain.ErrUnavailable, domain.ErrQueueMissing} {
+		require.ErrorIs(t, fmt.Errorf("publish: %w", missing), kind)
+	}
+	require.NotErrorIs(t, missing, domain.ErrNoCapacity)
+	require.NotErrorIs(t, err, domain.ErrQueueMissing)
+	require.NotErrorIs(t, err, domain.Kind(""))
+
 	require.Empty(t, domain.CodeOf(cause))
 	require.Empty(t, domain.CodeOf(nil))
 }

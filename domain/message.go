@@ -109,8 +109,7 @@ type Receipt struct {
 
 // Outgoing is a message on its way to a tenant's queue.
 type Outgoing struct {
-	ID       uuid.UUID
-	TenantID uuid.UUID
+	ID uuid.UUID
 	// MessageID is what the message is called instead of ID, unless it is
 	// empty: an id that need not be a UUID.
 	MessageID string
@@ -135,9 +134,8 @@ type Delivery struct {
 	MessageID string
 	Body      []byte
 	// Encoding is the content encoding of the body; "" for none.
-	Encoding    string
-	Headers     map[string]any
-	Redelivered bool
+	Encoding string
+	Headers  map[string]any
 	// Refusal is why it cannot become a message, whatever its body is; zero for
 	// nothing.
 	Refusal Refusal

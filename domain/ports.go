@@ -61,7 +61,9 @@ type MessageRepository interface {
 	// may occur twice for a tenant in one call. An error means that none was
 	// stored (or, when the connection broke during commit, that it is not
 	// known: appending again is safe); its kind is ErrUnavailable,
-	// ErrContended, ErrPartitionMissing or ErrRejected.
+	// ErrContended, ErrPartitionMissing or ErrRejected. An ErrUnavailable of a
+	// store that answers is an ErrStoreRefuses, an ErrRejected that is not the
+	// row's fault an ErrStoreFault.
 	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
 	// History returns a page. It may hold fewer than q.Limit messages with
 	// More set, and none, so that one page stays below q.MaxBytes; no payload
@@ -135,18 +137,19 @@ type SecretRepository interface {
 // Publisher puts messages on tenants' queues. Methods are safe for concurrent
 // use.
 type Publisher interface {
-	// Publish publishes the batch in order and returns one error for each
-	// message: nil once the broker confirmed it in an existing queue, else an
-	// ErrUnavailable. It returns by the end of ctx at the latest; a message
-	// whose confirm was not seen by then is an ErrUnavailable too, although
-	// it may have arrived.
-	Publish(ctx context.Context, batch []Outgoing) []error
+	// Publish publishes the batch to the tenant's queue in order and returns one
+	// error for each message: nil once the broker confirmed it in an existing
+	// queue, else an ErrUnavailable, which is an ErrQueueMissing when there is
+	// none. It returns by the end of ctx at the latest; a message whose confirm
+	// was not seen by then is an ErrUnavailable too, although it may have
+	// arrived.
+	Publish(ctx context.Context, tenantID uuid.UUID, batch []Outgoing) []error
 	// Retry hands a message that could not be transmitted to the retry tier
 	// for its attempt (1 for the first), from where it comes back to its
 	// tenant's queue; nil once confirmed.
 	Retry(ctx context.Context, tenantID uuid.UUID, d Delivery, attempt int) error
 	// Bury hands a dead letter to its tenant's dead-letter queue; nil once
-	// confirmed.
+	// confirmed. The error is an ErrQueueMissing when there is no such queue.
 	Bury(ctx context.Context, letter DeadLetter) error
 }
 

@@ -66,17 +66,19 @@ func translateAppend(ctx context.Context, err error) error {
 	case postgres.ClassData:
 		return domain.Wrap(err, domain.ErrRejected, "rejected", "The store refuses a message.")
 	case postgres.ClassOther:
-		return domain.Wrap(err, domain.ErrRejected, "store_fault", "The service cannot store a message, which is a fault of its own.")
+		return domain.Wrap(err, domain.ErrRejected, "store_fault", "The service cannot store a message, which is a fault of its own.").
+			Because(domain.ErrStoreFault)
 	case postgres.ClassNone, postgres.ClassUnavailable:
 	}
 	return appendUnavailable(err)
 }
 
-// appendUnavailable tells by its code whether the server may have refused the
-// rows of one tenant only.
+// appendUnavailable returns an ErrStoreRefuses when the server may have refused
+// the rows of one tenant only.
 func appendUnavailable(cause error) error {
 	if postgres.IsLocal(cause) {
-		return domain.Wrap(cause, domain.ErrUnavailable, "append_refused", "The database takes nothing, or not from every tenant; append again.").After(retryAfter)
+		return domain.Wrap(cause, domain.ErrUnavailable, "append_refused", "The database takes nothing, or not from every tenant; append again.").
+			After(retryAfter).Because(domain.ErrStoreRefuses)
 	}
 	return domain.Wrap(cause, domain.ErrUnavailable, "append_unavailable", "The database cannot be reached; append again.").After(retryAfter)
 }

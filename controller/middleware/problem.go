@@ -130,7 +130,8 @@ func statusOf(kind domain.Kind) int {
 		return http.StatusTooManyRequests
 	case domain.ErrUnavailable, domain.ErrContended:
 		return http.StatusServiceUnavailable
-	case domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity:
+	case domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity,
+		domain.ErrQueueMissing, domain.ErrStoreRefuses, domain.ErrStoreFault:
 	}
 	return http.StatusInternalServerError
 }

@@ -42,7 +42,7 @@ func BenchmarkPublish(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					tenant := tenants[int(calls.Add(1))%len(tenants)]
-					for _, err := range publisher.Publish(ctx, outgoing(tenant, c.size)) {
+					for _, err := range publisher.Publish(ctx, tenant, outgoing(c.size)) {
 						if err != nil {
 							failed.Add(1)
 						}

@@ -34,10 +34,10 @@ func start(t *testing.T, url string) *broker.Broker {
 	return b
 }
 
-func outgoing(tenant uuid.UUID, n int) []domain.Outgoing {
+func outgoing(n int) []domain.Outgoing {
 	batch := make([]domain.Outgoing, n)
 	for i := range batch {
-		batch[i] = domain.Outgoing{ID: uuid.New(), TenantID: tenant, Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+		batch[i] = domain.Outgoing{ID: uuid.New(), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
 	}
 	return batch
 }
@@ -55,8 +55,8 @@ func TestPublishedMessagesArriveInOrder(t *testing.T) {
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
 	require.NoError(t, b.DeclareQueues(ctx, tenant), "declaring again is allowed")
-	batch := outgoing(tenant, 1000) // more than the window
-	requireNoErrors(t, b.Publish(ctx, batch))
+	batch := outgoing(1000) // more than the window
+	requireNoErrors(t, b.Publish(ctx, tenant, batch))
 	require.Eventually(t, func() bool {
 		depth, err := b.QueueDepth(ctx, tenant)
 		return err == nil && depth == 1000
@@ -83,28 +83,27 @@ func TestPublishedMessagesArriveInOrder(t *testing.T) {
 	require.Zero(t, depth)
 }
 
-// A message that the broker returns is never taken for accepted, also when it
-// stands between others that are.
+// A message that the broker returns is never taken for accepted, also when
+// others are at the same time, on the same channels.
 func TestReturnedMessagesAreErrors(t *testing.T) {
 	t.Parallel()
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, there, missing := t.Context(), uuid.New(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, there))
 	for range 20 {
-		batch := outgoing(there, 300)
-		for i := range batch {
-			if i%3 == 0 {
-				batch[i].TenantID = missing
-			}
+		var returned, accepted []error
+		var calls sync.WaitGroup
+		calls.Go(func() { returned = b.Publish(ctx, missing, outgoing(100)) })
+		calls.Go(func() { accepted = b.Publish(ctx, there, outgoing(200)) })
+		calls.Wait()
+		require.Len(t, returned, 100)
+		for _, err := range returned {
+			require.ErrorIs(t, err, domain.ErrUnavailable)
+			require.ErrorIs(t, err, domain.ErrQueueMissing)
+			require.Equal(t, "queue_missing", domain.CodeOf(err))
 		}
-		for i, err := range b.Publish(ctx, batch) {
-			if i%3 == 0 {
-				require.ErrorIs(t, err, domain.ErrUnavailable)
-				require.Equal(t, "queue_missing", domain.CodeOf(err))
-			} else {
-				require.NoError(t, err)
-			}
-		}
+		require.Len(t, accepted, 200)
+		requireNoErrors(t, accepted)
 	}
 }
 
@@ -113,7 +112,7 @@ func TestUnacknowledgedDeliveriesGoBack(t *testing.T) {
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
-	requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 10)))
+	requireNoErrors(t, b.Publish(ctx, tenant, outgoing(10)))
 	sub, err := b.Subscribe(ctx, tenant, "tag-1", 100)
 	require.NoError(t, err)
 	first := <-sub.Deliveries()
@@ -166,7 +165,7 @@ func TestDeletingQueuesTellsWhatIsLost(t *testing.T) {
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
-	requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 7)))
+	requireNoErrors(t, b.Publish(ctx, tenant, outgoing(7)))
 	var discarded int64
 	require.Eventually(t, func() bool { depth, _ := b.QueueDepth(ctx, tenant); return depth == 7 }, 5*time.Second, 10*time.Millisecond)
 	discarded, err := b.DeleteQueues(ctx, tenant)
@@ -191,7 +190,7 @@ func TestPublishingRefusesAtOnceWhileTheBrokerIsAway(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); b.Run(ctx) }()
 	start := time.Now()
-	err := b.Publish(ctx, outgoing(uuid.New(), 1))[0]
+	err := b.Publish(ctx, uuid.New(), outgoing(1))[0]
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	require.ErrorIs(t, b.DeclareQueues(ctx, uuid.New()), domain.ErrUnavailable)
 	require.Less(t, time.Since(start), time.Second)
@@ -212,7 +211,7 @@ func TestPublishingIsBoundedWhileTheBrokerHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	begin := time.Now()
-	for _, err := range b.Publish(ctx, outgoing(tenant, 600)) {
+	for _, err := range b.Publish(ctx, tenant, outgoing(600)) {
 		require.ErrorIs(t, err, domain.ErrUnavailable)
 		require.Equal(t, "publish_unknown", domain.CodeOf(err))
 	}
@@ -221,7 +220,7 @@ func TestPublishingIsBoundedWhileTheBrokerHangs(t *testing.T) {
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		return b.Publish(ctx, outgoing(tenant, 1))[0] == nil
+		return b.Publish(ctx, tenant, outgoing(1))[0] == nil
 	}, 30*time.Second, 100*time.Millisecond)
 }
 
@@ -237,7 +236,7 @@ func TestEverythingComesBackAfterTheBrokerWasKilled(t *testing.T) {
 	server.Stop()
 	server.Start()
 	require.Eventually(t, ready, 30*time.Second, 50*time.Millisecond)
-	requireNoErrors(t, b.Publish(t.Context(), outgoing(tenant, 100)))
+	requireNoErrors(t, b.Publish(t.Context(), tenant, outgoing(100)))
 	sub, err := b.Subscribe(t.Context(), tenant, "tag-1", 10)
 	require.NoError(t, err)
 	<-sub.Deliveries()
@@ -265,7 +264,7 @@ func TestDeletingCountsWhatIsUnderWay(t *testing.T) {
 	for range 5 {
 		ctx, tenant := t.Context(), uuid.New()
 		require.NoError(t, b.DeclareQueues(ctx, tenant))
-		requireNoErrors(t, b.Publish(ctx, outgoing(tenant, 300)))
+		requireNoErrors(t, b.Publish(ctx, tenant, outgoing(300)))
 		sub, err := b.Subscribe(ctx, tenant, "tag", 100)
 		require.NoError(t, err)
 		acked := 0
@@ -281,7 +280,7 @@ func TestDeletingCountsWhatIsUnderWay(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for range 50 {
-					for _, err := range b.Publish(ctx, outgoing(tenant, 3)) {
+					for _, err := range b.Publish(ctx, tenant, outgoing(3)) {
 						if err != nil {
 							return
 						}

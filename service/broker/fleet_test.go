@@ -37,8 +37,8 @@ func TestTheNextConsumerWaits(t *testing.T) {
 	one, other := start(t, url), start(t, url)
 	ctx, tenant := t.Context(), newTenant(t)
 	require.NoError(t, one.DeclareQueues(ctx, tenant))
-	batch := outgoing(tenant, 30)
-	requireNoErrors(t, one.Publish(ctx, batch))
+	batch := outgoing(30)
+	requireNoErrors(t, one.Publish(ctx, tenant, batch))
 	leaving, err := one.Subscribe(ctx, tenant, "one", 10)
 	require.NoError(t, err)
 	take(t, leaving, batch[:10])
@@ -76,7 +76,7 @@ func TestAwaitNoConsumers(t *testing.T) {
 	require.NoError(t, one.DeclareQueues(ctx, tenant))
 	require.NoError(t, deleter.AwaitNoConsumers(ctx, tenant))
 	const messages = 100
-	requireNoErrors(t, one.Publish(ctx, outgoing(tenant, messages)))
+	requireNoErrors(t, one.Publish(ctx, tenant, outgoing(messages)))
 	active, err := one.Subscribe(ctx, tenant, "active", 50)
 	require.NoError(t, err)
 	waiting, err := other.Subscribe(ctx, tenant, "waiting", 50)
@@ -121,7 +121,7 @@ func TestDeletingElsewhereCountsEverything(t *testing.T) {
 			wg.Go(func() {
 				for !announced.Load() {
 					sent.Add(3)
-					errs := publishing.Publish(ctx, outgoing(tenant, 3))
+					errs := publishing.Publish(ctx, tenant, outgoing(3))
 					for _, err := range errs {
 						if err == nil && !announced.Load() {
 							accepted.Add(1)
@@ -173,8 +173,8 @@ func TestDeletingAfterTheConsumerMovedAway(t *testing.T) {
 	one, other := start(t, url), start(t, url)
 	ctx, tenant := t.Context(), newTenant(t)
 	require.NoError(t, one.DeclareQueues(ctx, tenant))
-	batch := outgoing(tenant, 10)
-	requireNoErrors(t, one.Publish(ctx, batch))
+	batch := outgoing(10)
+	requireNoErrors(t, one.Publish(ctx, tenant, batch))
 	sub, err := one.Subscribe(ctx, tenant, "one", 10)
 	require.NoError(t, err)
 	take(t, sub, batch)
@@ -216,7 +216,7 @@ func TestDeletingWaitsForPublishersElsewhere(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for time.Now().Before(hears) {
-					for _, err := range publishing.Publish(ctx, outgoing(tenant, 3)) {
+					for _, err := range publishing.Publish(ctx, tenant, outgoing(3)) {
 						if err != nil {
 							t.Error(err)
 						}

@@ -64,6 +64,6 @@ func TestCallsThatAreGivenUpEndNobodysConnection(t *testing.T) {
 	}
 	require.False(t, closed(bystander.Done()))
 	require.False(t, closed(letters.Done()))
-	requireNoErrors(t, b.Publish(t.Context(), outgoing(other, 1)))
+	requireNoErrors(t, b.Publish(t.Context(), other, outgoing(1)))
 	<-bystander.Deliveries()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,55 +35,30 @@ const (
 const contentTypeJSON = "application/json"
 
 // Publish publishes the batch in order on one channel; see domain.Publisher.
-func (b *Broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
+func (b *Broker) Publish(ctx context.Context, tenantID uuid.UUID, batch []domain.Outgoing) []error {
 	now := time.Now()
 	parcels := make([]parcel, len(batch))
 	for i, m := range batch {
-		parcels[i] = parcel{key: QueueName(m.TenantID), message: amqp.Publishing{
+		parcels[i] = parcel{key: QueueName(tenantID), message: amqp.Publishing{
 			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
 			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
 	}
-	leave, open := b.enter(batch)
-	if !open {
+	if !b.traffic.enter(tenantID) { // its queue is being deleted
 		errs := make([]error, len(batch))
-		for i := range errs {
-			errs[i] = publishError(errReturned)
-		}
+		fill(errs, publishError(errReturned))
 		return errs
 	}
-	defer leave()
+	defer b.traffic.leave(tenantID)
 	errs := b.send(ctx, parcels)
 	for i, err := range errs {
-		errs[i] = b.published(batch[i].TenantID, err)
+		errs[i] = b.published(tenantID, err)
 		if err == nil && b.options.Confirmed != nil {
-			b.options.Confirmed(batch[i].TenantID)
+			b.options.Confirmed(tenantID)
 		}
 	}
 	return errs
-}
-
-// enter notes the batch as under way for each of its tenants. It refuses the
-// whole batch when the queue of one of them is being deleted.
-func (b *Broker) enter(batch []domain.Outgoing) (leave func(), open bool) {
-	var entered []uuid.UUID
-	leave = func() {
-		for _, id := range entered {
-			b.traffic.leave(id)
-		}
-	}
-	for _, m := range batch {
-		if slices.Contains(entered, m.TenantID) {
-			continue
-		}
-		if !b.traffic.enter(m.TenantID) {
-			leave()
-			return nil, false
-		}
-		entered = append(entered, m.TenantID)
-	}
-	return leave, true
 }
 
 // Bury publishes a dead letter to its tenant's dead-letter queue; see
@@ -145,51 +119,13 @@ func (b *Broker) published(tenantID uuid.UUID, err error) error {
 // confirm before it was replaced.
 const maxRounds = 5
 
-// send publishes the parcels and waits for all confirms. The order within each
-// queue is kept.
+// send publishes the parcels, which are all for one queue, in order, and waits
+// for all confirms. What has to be published again follows when the rest is
+// settled.
 func (b *Broker) send(ctx context.Context, parcels []parcel) []error {
 	errs := make([]error, len(parcels))
-	if oneQueue(parcels) {
-		b.sendToQueue(ctx, parcels, errs)
-		return errs
-	}
-	places := make(map[string][]int)
-	for i := range parcels {
-		queue := parcels[i].queue()
-		places[queue] = append(places[queue], i)
-	}
-	var calls sync.WaitGroup
-	for _, at := range places {
-		calls.Go(func() {
-			part := make([]parcel, len(at))
-			for n, i := range at {
-				part[n] = parcels[i]
-			}
-			outcome := make([]error, len(at))
-			b.sendToQueue(ctx, part, outcome)
-			for n, i := range at {
-				errs[i] = outcome[n]
-			}
-		})
-	}
-	calls.Wait()
-	return errs
-}
-
-func oneQueue(parcels []parcel) bool {
-	for i := range parcels {
-		if parcels[i].queue() != parcels[0].queue() {
-			return false
-		}
-	}
-	return true
-}
-
-// sendToQueue does so for parcels that are all for one queue. What has to be
-// published again follows when the rest is settled.
-func (b *Broker) sendToQueue(ctx context.Context, parcels []parcel, errs []error) {
 	if len(parcels) == 0 {
-		return
+		return errs
 	}
 	b.sendOnce(ctx, parcels, errs)
 	for round := 1; slices.Contains(errs, errAgain); round++ {
@@ -210,6 +146,7 @@ func (b *Broker) sendToQueue(ctx context.Context, parcels []parcel, errs []error
 			errs[i] = outcome[n]
 		}
 	}
+	return errs
 }
 
 // sendOnce publishes the parcels on one channel.
@@ -298,7 +235,7 @@ func publishError(err error) error {
 		return nil
 	case errors.Is(err, errReturned):
 		return domain.Wrap(err, domain.ErrUnavailable, "queue_missing",
-			"The tenant's queue is not there; it is being repaired.").After(retryAfter)
+			"The tenant's queue is not there; it is being repaired.").After(retryAfter).Because(domain.ErrQueueMissing)
 	case errors.Is(err, errBlocked):
 		return domain.Wrap(err, domain.ErrUnavailable, "broker_blocked",
 			"The message broker is short of resources and takes no messages; try again shortly.").After(retryAfter)

@@ -71,7 +71,7 @@ func TestRefusalsRenewTheChannel(t *testing.T) {
 	published, failures := 0, []error(nil)
 	publishers.Go(func() {
 		for !closed(enough) {
-			for _, err := range b.Publish(t.Context(), outgoing(other, 50)) {
+			for _, err := range b.Publish(t.Context(), other, outgoing(50)) {
 				published++
 				if err != nil {
 					failures = append(failures, err)
@@ -81,7 +81,7 @@ func TestRefusalsRenewTheChannel(t *testing.T) {
 	})
 	publishers.Go(func() {
 		for !closed(enough) {
-			b.Publish(t.Context(), outgoing(full, 1))
+			b.Publish(t.Context(), full, outgoing(1))
 		}
 	})
 	require.Eventually(t, func() bool { return log.with(renewing) >= 4 }, time.Minute, 10*time.Millisecond)
@@ -90,7 +90,7 @@ func TestRefusalsRenewTheChannel(t *testing.T) {
 	require.NoError(t, errors.Join(failures[:min(len(failures), 3)]...), "%d of %d", len(failures), published)
 	require.Equal(t, published, int(depth(t, b, other)))
 
-	err = b.Publish(t.Context(), outgoing(full, 1))[0]
+	err = b.Publish(t.Context(), full, outgoing(1))[0]
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 }
 

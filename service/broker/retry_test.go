@@ -126,7 +126,7 @@ func comesToWork(ctx context.Context, b *broker.Broker, tenant uuid.UUID, tag st
 	if err := persist(func() error { return b.DeclareQueues(ctx, tenant) }); err != nil {
 		return err
 	}
-	if err := persist(func() error { return b.Publish(ctx, outgoing(tenant, 1))[0] }); err != nil {
+	if err := persist(func() error { return b.Publish(ctx, tenant, outgoing(1))[0] }); err != nil {
 		return err
 	}
 	var sub domain.Subscription

@@ -42,13 +42,13 @@ func TestConfirmedMessagesOutliveAKillRightAfterDeclaring(t *testing.T) {
 	for i := range created {
 		created[i] = freshTenant(t)
 		require.NoError(t, b.DeclareQueues(t.Context(), created[i]))
-		requireNoErrors(t, b.Publish(t.Context(), outgoing(created[i], 1)))
+		requireNoErrors(t, b.Publish(t.Context(), created[i], outgoing(1)))
 	}
 	killed(created...)
 
 	replaced := created[0]
 	require.NoError(t, b.ReplaceQueue(t.Context(), replaced))
-	requireNoErrors(t, b.Publish(t.Context(), outgoing(replaced, 1)))
+	requireNoErrors(t, b.Publish(t.Context(), replaced, outgoing(1)))
 	killed(replaced)
 }
 
@@ -60,7 +60,7 @@ func TestAQueueThatWasNeverUsableIsReplaced(t *testing.T) {
 	b := start(t, server.URL())
 	finished, tenant := freshTenant(t), freshTenant(t)
 	require.NoError(t, b.DeclareQueues(t.Context(), finished))
-	requireNoErrors(t, b.Publish(t.Context(), outgoing(finished, 1)))
+	requireNoErrors(t, b.Publish(t.Context(), finished, outgoing(1)))
 	declareUnsealed(t, server.URL(), tenant)
 	server.Kill()
 	server.Start()
@@ -69,12 +69,12 @@ func TestAQueueThatWasNeverUsableIsReplaced(t *testing.T) {
 	require.NoError(t, err, "the queue is in the list")
 	limited, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.Error(t, b.Publish(limited, outgoing(tenant, 1))[0], "and takes nothing")
+	require.Error(t, b.Publish(limited, tenant, outgoing(1))[0], "and takes nothing")
 
 	begun := time.Now()
 	require.NoError(t, b.DeclareQueues(t.Context(), tenant))
 	require.Less(t, time.Since(begun), repaired)
-	requireNoErrors(t, b.Publish(t.Context(), outgoing(tenant, 1)))
+	requireNoErrors(t, b.Publish(t.Context(), tenant, outgoing(1)))
 	receives(t, b, tenant)
 	receives(t, b, finished)
 }

@@ -62,10 +62,10 @@ func (s silenced) do(t *testing.T, what string, tenant uuid.UUID) {
 	require.NoError(t, err)
 }
 
-func messages(tenant uuid.UUID, n int) []domain.Outgoing {
+func messages(n int) []domain.Outgoing {
 	batch := make([]domain.Outgoing, n)
 	for i := range batch {
-		batch[i] = domain.Outgoing{ID: uuid.New(), TenantID: tenant, Body: []byte("1")}
+		batch[i] = domain.Outgoing{ID: uuid.New(), Body: []byte("1")}
 	}
 	return batch
 }
@@ -74,7 +74,7 @@ func messages(tenant uuid.UUID, n int) []domain.Outgoing {
 func publish(b *Broker, tenant uuid.UUID, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
-	for _, err := range b.Publish(ctx, messages(tenant, n)) {
+	for _, err := range b.Publish(ctx, tenant, messages(n)) {
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func TestASilentQueueHoldsUpNobodyElse(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		before := b.lanes[0].current.Load()
-		require.Error(t, b.Publish(ctx, messages(silent, 1))[0])
+		require.Error(t, b.Publish(ctx, silent, messages(1))[0])
 		limit := time.After(20 * time.Second)
 		for gone := false; !gone; {
 			require.NoError(t, publish(b, other, 50), "nobody notices")

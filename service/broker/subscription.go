@@ -214,7 +214,7 @@ func delivery(d amqp.Delivery) domain.Delivery {
 	}
 	return domain.Delivery{
 		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
-		Redelivered: d.Redelivered, Published: published, PublishedHere: here, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
+		Published: published, PublishedHere: here, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
 	}
 }
 

@@ -315,10 +315,10 @@ func TestBuriedMessagesAreCollectedAtOnce(t *testing.T) {
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test",
 	})
 	require.NoError(t, m.Start(t.Context(), tenant))
-	for _, err := range l.broker.Publish(t.Context(), []domain.Outgoing{
-		{ID: uuid.New(), TenantID: tenant.ID, Body: []byte("not json \xff")},
-		{ID: uuid.New(), TenantID: tenant.ID, Body: []byte(`{"n":1}`)},
-		{MessageID: "order-1", TenantID: tenant.ID, Body: []byte(`"\u0000"`)},
+	for _, err := range l.broker.Publish(t.Context(), tenant.ID, []domain.Outgoing{
+		{ID: uuid.New(), Body: []byte("not json \xff")},
+		{ID: uuid.New(), Body: []byte(`{"n":1}`)},
+		{MessageID: "order-1", Body: []byte(`"\u0000"`)},
 	}) {
 		require.NoError(t, err)
 	}

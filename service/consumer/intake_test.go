@@ -173,8 +173,8 @@ func (h *heavy) publish(n, size int) {
 	h.t.Helper()
 	fill := strings.Repeat("x", size)
 	for range n {
-		m := domain.Outgoing{ID: uuid.New(), TenantID: h.tenant.ID, Body: fmt.Appendf(nil, "%q", fill)}
-		for _, err := range h.broker.Publish(h.t.Context(), []domain.Outgoing{m}) {
+		m := domain.Outgoing{ID: uuid.New(), Body: fmt.Appendf(nil, "%q", fill)}
+		for _, err := range h.broker.Publish(h.t.Context(), h.tenant.ID, []domain.Outgoing{m}) {
 			require.NoError(h.t, err)
 		}
 		h.published = append(h.published, m.ID.String())

@@ -146,10 +146,6 @@ func (c *consumer) deadLetter(d *domain.Delivery, reason domain.DeadLetterReason
 	}
 }
 
-// codeQueueMissing is what a Publisher's error says when there is no queue to
-// take the message.
-const codeQueueMissing = "queue_missing"
-
 // bury publishes a dead letter, and tries on until it is confirmed or ctx
 // ends.
 func (c *consumer) bury(ctx context.Context, letter *domain.DeadLetter) bool {
@@ -167,7 +163,7 @@ func (c *consumer) bury(ctx context.Context, letter *domain.DeadLetter) bool {
 		if !errors.Is(err, context.Canceled) {
 			c.shared.Log.WarnContext(ctx, "dead letter not confirmed, trying on", slog.Any("error", err))
 		}
-		if domain.CodeOf(err) == codeQueueMissing && c.shared.QueueMissing != nil {
+		if errors.Is(err, domain.ErrQueueMissing) && c.shared.QueueMissing != nil {
 			c.shared.QueueMissing(c.tenant)
 		}
 		select {

@@ -103,7 +103,7 @@ func (s *laneSubscription) end(err error) {
 
 func (s *laneSubscription) Close() error { s.end(nil); return nil }
 
-func (l *lane) Publish(context.Context, []domain.Outgoing) []error { panic("not used") }
+func (l *lane) Publish(context.Context, uuid.UUID, []domain.Outgoing) []error { panic("not used") }
 
 func (l *lane) Retry(_ context.Context, _ uuid.UUID, _ domain.Delivery, attempt int) error {
 	l.mu.Lock()

@@ -273,7 +273,7 @@ func (w *Writer) finish(batch []row, outcomes []domain.AppendOutcome) {
 // the service's own is for those who run it, and not to be overlooked.
 func (w *Writer) giveUp(ctx context.Context, r row, cause error) {
 	level := slog.LevelWarn
-	if domain.CodeOf(cause) == codeFault {
+	if errors.Is(cause, domain.ErrStoreFault) {
 		level = slog.LevelError
 	}
 	m := r.message()

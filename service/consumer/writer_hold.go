@@ -12,12 +12,6 @@ import (
 )
 
 const (
-	// codeRefused is what the store's error says when its server answers, but
-	// takes nothing, or nothing from some tenants.
-	codeRefused = "append_refused"
-	// codeFault is what it says when a row cannot be stored for a fault of the
-	// service's own.
-	codeFault = "store_fault"
 	// trialFrom is how often in a row a batch is refused before tenants are
 	// tried on their own; trialTenants how many at a time, and trialTime for how
 	// long.
@@ -32,7 +26,7 @@ const (
 // isRefusal tells whether the store was there and took nothing, which may be
 // about one tenant's storage or about all of them.
 func isRefusal(err error) bool {
-	return errors.Is(err, domain.ErrUnavailable) && domain.CodeOf(err) == codeRefused
+	return errors.Is(err, domain.ErrUnavailable) && errors.Is(err, domain.ErrStoreRefuses)
 }
 
 // append runs one transaction, and waits with backoff for as long as the

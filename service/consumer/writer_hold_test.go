@@ -22,7 +22,7 @@ func (s *faultyStore) refuse(tenants ...uuid.UUID) *atomic.Int64 {
 		for _, id := range tenants {
 			if has(batch, id) {
 				times.Add(1)
-				return domain.New(domain.ErrUnavailable, codeRefused, "no room")
+				return domain.New(domain.ErrUnavailable, "append_refused", "no room").Because(domain.ErrStoreRefuses)
 			}
 		}
 		return nil
@@ -148,7 +148,7 @@ func TestWriterTakesARefusalOfAllForAnOutage(t *testing.T) {
 		} else {
 			whole++
 		}
-		return domain.New(domain.ErrUnavailable, codeRefused, "no room")
+		return domain.New(domain.ErrUnavailable, "append_refused", "no room").Because(domain.ErrStoreRefuses)
 	})
 	var wg sync.WaitGroup
 	var sent [][]domain.Message

@@ -303,12 +303,12 @@ func TestWriterUnderRandomFaults(t *testing.T) {
 	store := newFaultyStore()
 	w := startWriter(t, WriterOptions{Repository: store, Linger: time.Millisecond})
 	kinds := []domain.Kind{domain.ErrContended, domain.ErrPartitionMissing, domain.ErrUnavailable}
-	codes := []string{"random", codeRefused}
+	reasons := []domain.Kind{"random", domain.ErrStoreRefuses}
 	poison := make(map[uuid.UUID]bool)
 	var mu sync.Mutex
 	store.setFault(func(batch []domain.Message) error {
 		if rand.IntN(4) == 0 {
-			return domain.New(kinds[rand.IntN(len(kinds))], codes[rand.IntN(len(codes))], "random")
+			return domain.New(kinds[rand.IntN(len(kinds))], "random", "random").Because(reasons[rand.IntN(len(reasons))])
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -204,11 +204,11 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 	batch := make([]domain.Outgoing, len(letters))
 	for i := range letters {
 		l := &letters[i]
-		batch[i] = domain.Outgoing{ID: l.ID, TenantID: r.tenantID, MessageID: l.MessageID, Body: l.Body, Encoding: l.Encoding()}
+		batch[i] = domain.Outgoing{ID: l.ID, MessageID: l.MessageID, Body: l.Body, Encoding: l.Encoding()}
 	}
 	var confirmed []int64
 	var errs error
-	for i, err := range s.o.Publisher.Publish(ctx, batch) {
+	for i, err := range s.o.Publisher.Publish(ctx, r.tenantID, batch) {
 		if err == nil {
 			confirmed = append(confirmed, letters[i].Seq)
 		} else if errs == nil {

@@ -23,6 +23,7 @@ type world struct {
 	letters   map[uuid.UUID][]domain.DeadLetter
 	next      int64
 	published []domain.Outgoing
+	tenants   []uuid.UUID // that these were published to
 	// publish is asked for every message, read before every page, and mark
 	// before letters are marked.
 	publish  func(ctx context.Context, m domain.Outgoing) error
@@ -80,12 +81,12 @@ func (w *world) bodies() (bodies []string) {
 	return bodies
 }
 
-func (w *world) Publish(ctx context.Context, batch []domain.Outgoing) []error {
+func (w *world) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.Outgoing) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
 		if errs[i] = w.publish(ctx, m); errs[i] == nil {
 			w.mu.Lock()
-			w.published = append(w.published, m)
+			w.published, w.tenants = append(w.published, m), append(w.tenants, tenant)
 			w.mu.Unlock()
 		}
 	}

@@ -55,7 +55,8 @@ func outcomeOf(r *domain.Receipt) outcome {
 	case domain.ErrInvalid, domain.ErrTooLarge, domain.ErrNotFound, domain.ErrConflict:
 		return outcomeRefused
 	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported, domain.ErrGone,
-		domain.ErrTooSlow, domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity:
+		domain.ErrTooSlow, domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity,
+		domain.ErrQueueMissing, domain.ErrStoreRefuses, domain.ErrStoreFault:
 	}
 	return outcomeFailed
 }

@@ -158,7 +158,7 @@ func (p *publication) outgoing() (batch []domain.Outgoing, positions []int) {
 		if _, repeated := p.repeats[i]; repeated || receipt.Err != nil || receipt.Replayed {
 			continue
 		}
-		batch = append(batch, domain.Outgoing{ID: receipt.ID, TenantID: p.tenantID, Body: sub.Payload})
+		batch = append(batch, domain.Outgoing{ID: receipt.ID, Body: sub.Payload})
 		positions = append(positions, i)
 	}
 	return batch, positions

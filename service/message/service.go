@@ -208,7 +208,7 @@ func (s *Service) publish(ctx context.Context, p *publication) {
 		return
 	}
 	begun := time.Now()
-	errs := s.o.Publisher.Publish(ctx, batch)
+	errs := s.o.Publisher.Publish(ctx, p.tenantID, batch)
 	s.o.Observer.ObservePublish(time.Since(begun).Seconds())
 	for i, at := range positions {
 		p.receipts[at].Err = errs[i]

@@ -21,13 +21,15 @@ import (
 type broker struct {
 	mu        sync.Mutex
 	published []domain.Outgoing
+	// tenants are those that these were published to.
+	tenants []uuid.UUID
 	// fail returns the error for one message; nil for none.
 	fail func(domain.Outgoing) error
 	// hang makes Publish wait for the end of its context.
 	hang bool
 }
 
-func (b *broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
+func (b *broker) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.Outgoing) []error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	errs := make([]error, len(batch))
@@ -39,7 +41,7 @@ func (b *broker) Publish(ctx context.Context, batch []domain.Outgoing) []error {
 		case b.fail != nil && b.fail(m) != nil:
 			errs[i] = b.fail(m)
 		default:
-			b.published = append(b.published, m)
+			b.published, b.tenants = append(b.published, m), append(b.tenants, tenant)
 		}
 	}
 	return errs
@@ -161,7 +163,8 @@ func TestPublishInOrder(t *testing.T) {
 		require.NoError(t, receipts[i].Err)
 		require.False(t, receipts[i].Replayed)
 		require.EqualValues(t, 7, receipts[i].ID.Version())
-		require.Equal(t, domain.Outgoing{ID: receipts[i].ID, TenantID: f.tenant.ID, Body: []byte(body)}, f.broker.published[i])
+		require.Equal(t, domain.Outgoing{ID: receipts[i].ID, Body: []byte(body)}, f.broker.published[i])
+		require.Equal(t, f.tenant.ID, f.broker.tenants[i])
 	}
 	require.Zero(t, f.keys.claims, "no key, no round trip")
 	require.Equal(t, map[string]int{"accepted": 3}, f.observer.counts)

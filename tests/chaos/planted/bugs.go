@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -38,10 +39,10 @@ func (r *earlyRepository) AppendMessages(ctx context.Context, messages []domain.
 type carelessPublisher struct{ domain.Publisher }
 
 // Publish implements domain.Publisher, wrongly.
-func (p carelessPublisher) Publish(ctx context.Context, batch []domain.Outgoing) []error {
-	errs := p.Publisher.Publish(ctx, batch)
+func (p carelessPublisher) Publish(ctx context.Context, tenantID uuid.UUID, batch []domain.Outgoing) []error {
+	errs := p.Publisher.Publish(ctx, tenantID, batch)
 	for i, err := range errs {
-		if domain.CodeOf(err) == "queue_missing" {
+		if errors.Is(err, domain.ErrQueueMissing) {
 			errs[i] = nil
 		}
 	}
