@@ -14,7 +14,7 @@ type Replica struct {
 	// Address is the host and port that the process listens on. As no two
 	// processes can, one that comes after another has taken its place.
 	Address string
-	// ReachesBroker tells whether the process could use the broker just now.
+	// ReachesBroker says whether the process could use the broker just now.
 	ReachesBroker bool
 }
 
@@ -22,13 +22,13 @@ type Replica struct {
 // concurrent use; the clock that counts is that of the database. Errors are
 // ErrUnavailable while it is away.
 type ReplicaRepository interface {
-	// Beat records that the replica is alive, forgets others with its
+	// Heartbeat records that the replica is alive, forgets others with its
 	// address, and returns the names of all that were seen within ttl, in
 	// order, itself included.
-	Beat(ctx context.Context, r Replica, ttl time.Duration) ([]string, error)
+	Heartbeat(ctx context.Context, r Replica, ttl time.Duration) ([]string, error)
 	// LiveReplicas returns the same without recording anything.
 	LiveReplicas(ctx context.Context, ttl time.Duration) ([]string, error)
-	// OthersReachBroker tells whether a replica with another name was seen
+	// OthersReachBroker reports whether a replica with another name was seen
 	// within ttl and reached the broker then.
 	OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error)
 	// RemoveReplica forgets the replica at once, and what it reported.

@@ -174,7 +174,7 @@ func TestChangesOfTheService(t *testing.T) {
 	_, err = d.store.ChangeTenant(t.Context(), id, func(c *domain.Tenant) error { c.Workers = 9; return nil })
 	require.NoError(t, err)
 	for range 5 {
-		_, err = d.store.Beat(t.Context(), replica("a"), ttl)
+		_, err = d.store.Heartbeat(t.Context(), replica("a"), ttl)
 		require.NoError(t, err)
 	}
 	require.NoError(t, d.store.RemoveReplica(t.Context(), "a"))

@@ -17,8 +17,8 @@ const liveReplica = `p.seen_at > now() - $1::interval AND p.seen_at < now() + $1
 // A row from the future is made an old one, or its replica would seem to come
 // alive when that time has come. The parts of the statement do not see each
 // other's changes, so the replica itself is named apart from the rest.
-const beatSQL = `
-WITH beat AS (
+const heartbeatSQL = `
+WITH heartbeat AS (
     INSERT INTO replicas (name, address, reaches_broker) VALUES ($2, $3, $4)
     ON CONFLICT (name) DO UPDATE SET address = excluded.address, reaches_broker = excluded.reaches_broker, seen_at = now()
 ), doubtful AS (
@@ -31,10 +31,10 @@ UNION ALL
 SELECT $2
 ORDER BY 1`
 
-// Beat implements domain.ReplicaRepository. A replica without an address takes
-// nobody's place.
-func (s *Store) Beat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
-	return s.replicaNames(ctx, "record heartbeat", beatSQL, ttl, r.Name, r.Address, r.ReachesBroker)
+// Heartbeat implements domain.ReplicaRepository. A replica without an address takes
+// no other's place.
+func (s *Store) Heartbeat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
+	return s.replicaNames(ctx, "record heartbeat", heartbeatSQL, ttl, r.Name, r.Address, r.ReachesBroker)
 }
 
 const liveReplicasSQL = `SELECT p.name FROM replicas p WHERE ` + liveReplica + ` ORDER BY p.name`
@@ -63,7 +63,7 @@ const othersReachBrokerSQL = `SELECT EXISTS (SELECT FROM replicas p WHERE p.reac
 func (s *Store) OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error) {
 	var others bool
 	if err := s.fleet.QueryRow(ctx, othersReachBrokerSQL, ttl, name).Scan(&others); err != nil {
-		return false, translate(err, "ask who reaches the broker")
+		return false, translate(err, "ask which replicas reach the broker")
 	}
 	return others, nil
 }

@@ -21,7 +21,7 @@ func replica(name string) domain.Replica {
 // beat fails the test unless the replicas named are alive after it.
 func beat(t testing.TB, s *Store, r domain.Replica, alive ...string) {
 	t.Helper()
-	names, err := s.Beat(t.Context(), r, ttl)
+	names, err := s.Heartbeat(t.Context(), r, ttl)
 	require.NoError(t, err)
 	require.Equal(t, alive, names)
 }
@@ -89,7 +89,7 @@ func TestBeatDoubtsTheFuture(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, ttl / 2} {
 		d.ageReplica(t, "a", -jump)
 		d.ageReplica(t, "b", -jump)
-		_, err := d.store.Beat(t.Context(), replica("b"), ttl)
+		_, err := d.store.Heartbeat(t.Context(), replica("b"), ttl)
 		require.NoError(t, err)
 		names, err := d.store.LiveReplicas(t.Context(), ttl)
 		require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestDeleteDeadReplicas(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for _, name := range []string{"alive", "dead", "deader", "replaced"} {
-		_, err := d.store.Beat(t.Context(), replica(name), ttl)
+		_, err := d.store.Heartbeat(t.Context(), replica(name), ttl)
 		require.NoError(t, err)
 		require.NoError(t, d.store.ReportConsumers(t.Context(), name, []domain.ConsumerStatus{{TenantID: newID(t)}}, nil))
 	}
@@ -152,7 +152,7 @@ func TestBeatConcurrently(t *testing.T) {
 		g.Go(func() error {
 			r := domain.Replica{Name: fmt.Sprintf("r%d", i), Address: fmt.Sprintf("host:%d", i)}
 			for range 50 {
-				names, err := store.Beat(t.Context(), r, ttl)
+				names, err := store.Heartbeat(t.Context(), r, ttl)
 				if err != nil {
 					return err
 				}
@@ -267,7 +267,7 @@ func TestFleetIsUnavailable(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	for name, call := range map[string]func() error{
-		"beat":        func() error { _, err := s.Beat(t.Context(), replica("a"), ttl); return err },
+		"heartbeat":   func() error { _, err := s.Heartbeat(t.Context(), replica("a"), ttl); return err },
 		"live":        func() error { _, err := s.LiveReplicas(t.Context(), ttl); return err },
 		"broker":      func() error { _, err := s.OthersReachBroker(t.Context(), "a", ttl); return err },
 		"remove":      func() error { return s.RemoveReplica(t.Context(), "a") },

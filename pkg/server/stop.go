@@ -77,7 +77,7 @@ func (p *parts) leaveFleet(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if err := p.fleet.Leave(ctx); err != nil {
+	if err := p.fleet.Deregister(ctx); err != nil {
 		p.log.WarnContext(ctx, "other replicas will notice only later that this one has ended", slog.Any("error", err))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/logger"
 )
 
 const (
@@ -14,9 +15,9 @@ const (
 	askEvery = 3 * time.Second
 	// slowTime is how long an answer may take; a slower one tells too little.
 	slowTime = time.Second
-	// apart is how far our clock may be from the database's before the log
-	// tells: further, and what others say of times looks wrong here.
-	apart = 30 * time.Second
+	// maxSkew is how far our clock may be from the database's before the log
+	// says so: beyond it, times from other replicas look wrong here.
+	maxSkew = 30 * time.Second
 )
 
 // Clock is the time that all replicas share: that of the database. Between two
@@ -27,9 +28,8 @@ type Clock struct {
 	database domain.DatabaseClock
 	log      *slog.Logger
 	answer   atomic.Pointer[answer]
-	// astray tells that the log was told of our clock. The goroutine of Run
-	// uses it.
-	astray bool
+	// skew is what the log was told of our clock. The goroutine of Run uses it.
+	skew logger.Changes
 }
 
 // answer is what the database's time was at a moment.
@@ -44,7 +44,7 @@ func NewClock(database domain.DatabaseClock, log *slog.Logger) *Clock {
 }
 
 // Now returns the time. It is for times that are compared with those of other
-// processes; two of it do not tell how much time has passed between them.
+// processes; the difference of two is not the time that has passed between them.
 func (c *Clock) Now() time.Time {
 	a := c.answer.Load()
 	if a == nil {
@@ -81,12 +81,11 @@ func (c *Clock) Ask(ctx context.Context) {
 	ours := begun.Add(took / 2)
 	c.answer.Store(&answer{theirs: theirs, ours: ours})
 	difference := ours.Round(0).Sub(theirs)
-	if astray := difference.Abs() > apart; astray != c.astray {
-		c.astray = astray
-		if astray {
-			c.log.WarnContext(ctx, "this machine's clock is not the database's, which counts", slog.Duration("ahead", difference))
-		} else {
-			c.log.InfoContext(ctx, "this machine's clock is the database's again")
-		}
+	skewed := difference.Abs() > maxSkew
+	switch {
+	case skewed && c.skew.Failed(""):
+		c.log.WarnContext(ctx, "this machine's clock is not the database's, which counts", slog.Duration("ahead", difference))
+	case !skewed && c.skew.Recovered():
+		c.log.InfoContext(ctx, "this machine's clock is the database's again")
 	}
 }

@@ -47,13 +47,13 @@ func TestJumpsOfTheClockMoveNothing(t *testing.T) {
 // Nor does anybody delete the rows that only look old.
 func TestAJumpBeforeTheDeadAreForgotten(t *testing.T) {
 	t.Parallel()
-	for phase := time.Duration(0); phase < 2*tidyEvery; phase += lookEvery / 2 {
+	for phase := time.Duration(0); phase < 2*forgetEvery; phase += readEvery / 2 {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
 			replicas := joinAll(t, b, "a", "b")
 			pass(phase)
 			b.set(func() { b.jump += 2 * forgetAfter })
-			pass(beatEvery)
+			pass(heartbeatEvery)
 			for _, r := range replicas {
 				requireMembers(t, r, "a", "b")
 				require.LessOrEqual(t, r.told(), 2)

@@ -22,7 +22,7 @@ type Options struct {
 	Reports  domain.ReportRepository
 	// Consumers returns the status of every consumer of this process.
 	Consumers func() []domain.ConsumerStatus
-	// Reaches tells whether this process reaches the broker at the moment.
+	// Reaches reports whether this process reaches the broker at the moment.
 	// Nil means always.
 	Reaches func() bool
 	// Changed is told that tenants may have another owner than before. It
@@ -39,20 +39,23 @@ type Options struct {
 type Fleet struct {
 	o Options
 
-	// members is nil as long as nobody is known. The goroutine of the heart
-	// writes it, and Leave after that has ended.
+	// members is nil as long as nobody is known. The goroutine of the
+	// heartbeat writes it, and Deregister after that has ended.
 	members atomic.Pointer[members]
 	// outages counts how often reports may have been lost: the database came
-	// back, or this replica did. The heart writes it.
+	// back, or this replica did. The heartbeat
+	// writes it.
 	outages atomic.Int64
 	// depths is written by the reporter.
 	depths atomic.Pointer[map[uuid.UUID]int64]
 
 	refresh chan struct{}
 	started atomic.Bool
-	leave   sync.Once
-	leaving chan struct{} // closed by Leave
-	quiet   chan struct{} // closed when nothing that Run started runs any more
+	// deregistering is closed by Deregister, once, and stopped when nothing that
+	// Run started runs any more.
+	deregister    sync.Once
+	deregistering chan struct{}
+	stopped       chan struct{}
 }
 
 // New returns a Fleet that owns nothing; Run starts it.
@@ -63,18 +66,18 @@ func New(o Options) *Fleet {
 	if o.Reaches == nil {
 		o.Reaches = func() bool { return true }
 	}
-	return &Fleet{o: o, refresh: make(chan struct{}, 1), leaving: make(chan struct{}), quiet: make(chan struct{})}
+	return &Fleet{o: o, refresh: make(chan struct{}, 1), deregistering: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Run takes part in the fleet, once the broker was reached, until ctx ends or
-// Leave is called. The row stays
-// when ctx ends, and the replica goes on owning what it did; Leave takes both
-// away. It must be called once, and it returns when ctx has ended.
+// Deregister is called. The row stays when ctx ends, and the replica goes on
+// owning what it did; Deregister takes both away. It must be called once, and it
+// returns when ctx has ended.
 func (f *Fleet) Run(ctx context.Context) {
 	f.started.Store(true)
 	select {
-	case <-f.leaving:
-		close(f.quiet)
+	case <-f.deregistering:
+		close(f.stopped)
 		<-ctx.Done()
 		return
 	default:
@@ -82,19 +85,19 @@ func (f *Fleet) Run(ctx context.Context) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { newHeart(f).run(working) })
+	wg.Go(func() { newHeartbeat(f).run(working) })
 	wg.Go(func() { newReporter(f).run(working) })
 	select {
-	case <-f.leaving:
+	case <-f.deregistering:
 	case <-ctx.Done():
 	}
 	stop()
 	wg.Wait()
-	close(f.quiet)
+	close(f.stopped)
 	<-ctx.Done()
 }
 
-// Refresh asks for a look at the other replicas now, because one has come or
+// Refresh has the rows of the other replicas read now, because one has come or
 // gone. It never blocks.
 func (f *Fleet) Refresh() {
 	select {
@@ -103,7 +106,7 @@ func (f *Fleet) Refresh() {
 	}
 }
 
-// Owns tells whether a tenant belongs to this replica.
+// Owns reports whether a tenant belongs to this replica.
 func (f *Fleet) Owns(tenantID uuid.UUID) bool { return f.Owner(tenantID) == f.o.Replica.Name }
 
 // Owner returns the name of the replica that a tenant belongs to, or "" as
@@ -116,34 +119,34 @@ func (f *Fleet) Size() int {
 	switch {
 	case m == nil:
 		return 1
-	case f.joined():
+	case f.isMember():
 		return len(m.names)
 	}
 	return len(m.names) + 1
 }
 
-// joined tells whether this replica takes part.
-func (f *Fleet) joined() bool {
+// isMember reports whether this replica takes part.
+func (f *Fleet) isMember() bool {
 	m := f.members.Load()
 	return m != nil && slices.Contains(m.names, f.o.Replica.Name)
 }
 
-// Leave ends what Run does, and tells the others that this replica is gone,
-// so that they take its tenants at once: call it when these begin to drain,
-// and the queues hand each over when it is drained. It may be called again,
-// also when it has failed or Run was never called.
-func (f *Fleet) Leave(ctx context.Context) error {
-	f.leave.Do(func() { close(f.leaving) })
+// Deregister ends what Run does, and removes the row of this replica, so that the
+// others take its tenants at once: call it when these begin to drain, and the
+// queues hand each over when it is drained. It may be called again, also when it
+// has failed or Run was never called.
+func (f *Fleet) Deregister(ctx context.Context) error {
+	f.deregister.Do(func() { close(f.deregistering) })
 	if f.started.Load() {
 		select {
-		case <-f.quiet:
+		case <-f.stopped:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the last heartbeat: %w", ctx.Err())
 		}
 	}
 	f.members.Store(nil)
 	if err := f.o.Replicas.RemoveReplica(ctx, f.o.Replica.Name); err != nil {
-		return fmt.Errorf("leave the fleet: %w", err)
+		return fmt.Errorf("remove this replica from the fleet: %w", err)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestAloneOwnsEverything(t *testing.T) {
 		require.Zero(t, r.told())
 
 		b.set(func() { b.down = false })
-		pass(2 * lookEvery)
+		pass(2 * readEvery)
 		require.True(t, r.Owns(id))
 		require.Equal(t, "a", r.Owner(id))
 		require.Equal(t, 1, r.told())
@@ -67,7 +67,7 @@ func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
 		a := join(t, b, "a")
-		pass(lookEvery + lookEvery/2)
+		pass(readEvery + readEvery/2)
 		join(t, b, "b")
 		synctest.Wait()
 		requireMembers(t, a, "a")
@@ -87,7 +87,7 @@ func TestADeadReplicaLosesItsTenants(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
 			replicas := joinAll(t, b, "a", "b", "c")
-			pass(time.Minute + time.Duration(phase)*beatEvery/7)
+			pass(time.Minute + time.Duration(phase)*heartbeatEvery/7)
 			replicas[0].kill()
 			pass(suspectAfter)
 			requireMembers(t, replicas[1], "a", "b", "c")
@@ -101,7 +101,7 @@ func TestADeadReplicaLosesItsTenants(t *testing.T) {
 				require.LessOrEqual(t, r.told(), 4)
 			}
 			b.set(func() { require.Len(t, b.rows, 3) })
-			pass(2 * tidyEvery)
+			pass(2 * forgetEvery)
 			b.set(func() { require.Len(t, b.rows, 2, "forgotten after an hour") })
 		})
 	}
@@ -115,11 +115,11 @@ func TestASlowReplicaStays(t *testing.T) {
 		a := join(t, b, "a")
 		beat := func() { b.set(func() { b.rows["slow"] = row{address: "slow", seen: b.now()} }) }
 		beat()
-		pass(2 * lookEvery)
+		pass(2 * readEvery)
 		told := a.told()
 		for range 20 {
 			beat()
-			pass(deadAfter - lookEvery)
+			pass(deadAfter - readEvery)
 			requireMembers(t, a, "a", "slow")
 		}
 		require.Equal(t, told, a.told())
@@ -133,13 +133,13 @@ func TestLeave(t *testing.T) {
 		replicas := joinAll(t, b, "a", "b")
 		a, other := replicas[0], replicas[1]
 		pass(time.Minute)
-		require.NoError(t, a.Leave(t.Context()))
+		require.NoError(t, a.Deregister(t.Context()))
 		for _, id := range newIDs(t, 20) {
 			require.False(t, a.Owns(id))
 		}
-		pass(lookEvery)
+		pass(readEvery)
 		requireMembers(t, other, "b")
-		require.NoError(t, a.Leave(t.Context()), "again")
+		require.NoError(t, a.Deregister(t.Context()), "again")
 		pass(time.Hour)
 		b.set(func() { require.Len(t, b.rows, 1, "it does not come back") })
 	})
@@ -155,7 +155,7 @@ func TestLeaveAtAnyTime(t *testing.T) {
 			o.Replica.Name, o.Replica.Address = "a", "a:1"
 			for range 200 { // it is a matter of luck who comes first
 				f := New(o)
-				require.NoError(t, f.Leave(t.Context()))
+				require.NoError(t, f.Deregister(t.Context()))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				f.Run(ctx)
 				require.Error(t, ctx.Err(), "it returns when its context has ended")
@@ -169,10 +169,10 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
 			a := join(t, b, "a")
-			pass(lookEvery)
+			pass(readEvery)
 			a.kill()
 			require.True(t, a.Owns(uuid.New()), "until it leaves")
-			require.NoError(t, a.Leave(t.Context()))
+			require.NoError(t, a.Deregister(t.Context()))
 			require.False(t, a.Owns(uuid.New()))
 			b.set(func() { require.Empty(t, b.rows) })
 		})
@@ -182,11 +182,11 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
 			a := join(t, b, "a")
-			pass(lookEvery)
+			pass(readEvery)
 			b.set(func() { b.frozen, b.late = true, true })
-			pass(2 * beatEvery) // by now it is writing, and will be for a second or two
+			pass(2 * heartbeatEvery) // by now it is writing, and will be for a second or two
 			go b.set(func() { b.frozen = false })
-			require.NoError(t, a.Leave(t.Context()))
+			require.NoError(t, a.Deregister(t.Context()))
 			pass(time.Minute)
 			b.set(func() { require.Empty(t, b.rows) })
 		})
@@ -196,14 +196,14 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
 			a := join(t, b, "a")
-			pass(lookEvery)
+			pass(readEvery)
 			b.set(func() { b.frozen = true })
-			pass(beatEvery)
+			pass(heartbeatEvery)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			require.ErrorIs(t, a.Leave(ctx), context.DeadlineExceeded)
+			require.ErrorIs(t, a.Deregister(ctx), context.DeadlineExceeded)
 			b.set(func() { b.frozen = false })
-			require.NoError(t, a.Leave(t.Context()))
+			require.NoError(t, a.Deregister(t.Context()))
 			pass(time.Minute)
 			b.set(func() { require.Empty(t, b.rows) })
 		})
@@ -281,7 +281,7 @@ func TestALostTableMovesNothing(t *testing.T) {
 		replicas := joinAll(t, b, "a", "b", "c")
 		told := tolds(replicas)
 		b.set(func() { b.down = true })
-		pass(2 * beatEvery)
+		pass(2 * heartbeatEvery)
 		b.set(func() {
 			b.down = false
 			clear(b.rows)
@@ -305,7 +305,7 @@ func TestANewcomerInTheFreeze(t *testing.T) {
 		pass(time.Minute)
 		b.set(func() { b.down = false })
 		replicas = append(replicas, join(t, b, "c"))
-		pass(2 * lookEvery)
+		pass(2 * readEvery)
 		for _, r := range replicas {
 			requireMembers(t, r, "a", "b", "c")
 		}
@@ -320,11 +320,11 @@ func TestARestartedReplica(t *testing.T) {
 		b := newTable()
 		other := join(t, b, "other")
 		before := joinAt(t, b, "before", "host:1")
-		pass(2 * lookEvery)
+		pass(2 * readEvery)
 		requireMembers(t, other, "other", "before")
 		before.kill()
 		after := joinAt(t, b, "after", "host:1")
-		pass(lookEvery)
+		pass(readEvery)
 		requireMembers(t, other, "other", "after")
 		requireMembers(t, after, "other", "after")
 	})
@@ -336,11 +336,11 @@ func TestItsRowIsDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
 		a := join(t, b, "a")
-		pass(lookEvery)
+		pass(readEvery)
 		b.set(func() { clear(b.rows) })
-		pass(lookEvery)
+		pass(readEvery)
 		requireMembers(t, a, "a")
-		pass(beatEvery)
+		pass(heartbeatEvery)
 		b.set(func() { require.Len(t, b.rows, 1) })
 	})
 }

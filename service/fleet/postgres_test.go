@@ -173,8 +173,8 @@ func TestReplicasComeAndGo(t *testing.T) {
 	for len(all) > 1 {
 		leaver := all[0]
 		all = all[1:]
-		require.NoError(t, leaver.Leave(t.Context()))
-		require.NoError(t, leaver.Leave(t.Context()))
+		require.NoError(t, leaver.Deregister(t.Context()))
+		require.NoError(t, leaver.Deregister(t.Context()))
 		agree(t, ids, all...)
 		require.False(t, slices.ContainsFunc(ids, leaver.Owns))
 	}

@@ -10,9 +10,9 @@ import (
 	"lanekeeper/domain"
 )
 
-// Reported returns what other replicas told of the consumers of these tenants,
-// a few seconds ago; of this process it says nothing. A tenant of whose
-// consumer no live replica has told is left out. When the reports cannot be
+// Reported returns what other replicas reported of the consumers of these
+// tenants, a few seconds ago, and nothing of this process. A tenant whose
+// consumer no live replica has reported is left out. When the reports cannot be
 // read it returns an ErrUnavailable.
 func (f *Fleet) Reported(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]domain.ConsumerStatus, error) {
 	reports, err := f.o.Reports.ConsumerReports(ctx, ids, deadAfter)

@@ -11,11 +11,12 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/logger"
 )
 
 const (
-	// Every scanEvery our consumers are looked at for new states, and at
-	// every reportScans-th time for everything.
+	// Every scanEvery the states of our consumers are compared with what was
+	// reported, and at every reportScans-th time everything is.
 	scanEvery   = time.Second
 	reportScans = 3
 	// A report is repeated when it is repeatAfter old, though no more than
@@ -27,21 +28,23 @@ const (
 	depthsEvery = 5 * time.Second
 )
 
-// reporter tells the others of our consumers, and reads how deep their queues
+// reporter reports our consumers to the others, and reads how deep all queues
 // are. It belongs to the goroutine of run.
 type reporter struct {
 	fleet *Fleet
-	// reported is what the others were told.
+	// reported is what was reported last.
 	reported map[uuid.UUID]report
-	// outages is how many of them it has made up for.
+	// outages is for how many of them everything was reported again.
 	outages  int64
 	depthsAt time.Time
-	// failing and blind remember what the log was told last: that reporting,
-	// or reading depths, fails.
-	failing, blind bool
+	// failing says that the last report failed.
+	failing bool
+	// reporting and reading are what the log was told of reports, and of depths.
+	reporting, reading logger.Changes
 }
 
-// report is what was told of a consumer. It is to be told again after due.
+// report is what was reported of a consumer. It is to be reported again after
+// due.
 type report struct {
 	status domain.ConsumerStatus
 	due    time.Time
@@ -60,7 +63,7 @@ func (r *reporter) run(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if !r.fleet.joined() {
+		if !r.fleet.isMember() {
 			continue // nobody would read it
 		}
 		if everything := scan%reportScans == 0; everything || !r.failing {
@@ -73,7 +76,7 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
-// report tells what has changed: new states, or everything.
+// report reports what has changed: new states, or everything.
 func (r *reporter) report(ctx context.Context, everything bool) {
 	if outages := r.fleet.outages.Load(); outages != r.outages {
 		r.outages = outages
@@ -84,13 +87,14 @@ func (r *reporter) report(ctx context.Context, everything bool) {
 	if ctx.Err() != nil {
 		return
 	}
+	r.failing = err != nil
 	switch {
-	case err != nil && !r.failing:
-		r.fleet.o.Log.WarnContext(ctx, "consumers cannot be reported to the other replicas", slog.Any("error", err))
-	case err == nil && r.failing:
+	case err == nil && r.reporting.Recovered():
 		r.fleet.o.Log.InfoContext(ctx, "consumers are reported again")
+	case err != nil && r.reporting.Failed(""):
+		r.fleet.o.Log.WarnContext(ctx, "consumers cannot be reported to the other replicas", slog.Any("error", err))
 	}
-	if r.failing = err != nil; r.failing {
+	if r.failing {
 		r.repeatAll()
 	}
 }
@@ -103,7 +107,7 @@ func (r *reporter) repeatAll() {
 	}
 }
 
-// changes returns what to tell, in the order of tenants.
+// changes returns what to report, in the order of tenants.
 func (r *reporter) changes(now time.Time, everything bool) (changed []domain.ConsumerStatus, ended []uuid.UUID) {
 	running := r.fleet.o.Consumers()
 	seen := make(map[uuid.UUID]struct{}, len(running))
@@ -132,9 +136,9 @@ func (r *reporter) changes(now time.Time, everything bool) (changed []domain.Con
 	return changed, ended
 }
 
-// send tells the others and notes what they were told. Chunks and the two
+// send reports to the others and notes what it reported. Chunks and the two
 // kinds go apart, so that no call locks rows out of order. A chunk that cannot
-// be told, because the row of one of its tenants is locked, keeps none of the
+// be written, because the row of one of its tenants is locked, keeps none of the
 // others back.
 func (r *reporter) send(ctx context.Context, changed []domain.ConsumerStatus, ended []uuid.UUID) error {
 	var errs []error
@@ -177,13 +181,13 @@ func (r *reporter) readDepths(ctx context.Context) {
 		return
 	case err == nil:
 		r.fleet.depths.Store(&depths)
-	case !r.blind:
+		r.reading.Recovered()
+	case r.reading.Failed(""):
 		r.fleet.o.Log.WarnContext(ctx, "depths of queues cannot be read", slog.Any("error", err))
 	}
-	r.blind = err != nil
 }
 
-// sameState tells whether two statuses differ in numbers at most.
+// sameState reports whether two statuses differ in numbers at most.
 func sameState(a, b *domain.ConsumerStatus) bool {
 	return a.State == b.State && a.Tag == b.Tag && a.Workers == b.Workers && a.LastError == b.LastError && a.Since.Equal(b.Since)
 }

@@ -60,8 +60,8 @@ func (b *table) set(change func()) {
 
 func (b *table) now() time.Time { return time.Now().Add(b.jump) }
 
-// enter locks the table, unless it is broken.
-func (b *table) enter(ctx context.Context, write bool) (leave func(), err error) {
+// open locks the table, unless it is broken.
+func (b *table) open(ctx context.Context, write bool) (done func(), err error) {
 	b.mu.Lock()
 	if b.frozen {
 		late := b.late
@@ -92,12 +92,12 @@ func (b *table) live(ttl time.Duration) []string {
 	return names
 }
 
-func (b *table) Beat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
-	leave, err := b.enter(ctx, true)
+func (b *table) Heartbeat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
+	done, err := b.open(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer done()
 	maps.DeleteFunc(b.rows, func(_ string, other row) bool { return other.address == r.Address })
 	for name, other := range b.rows {
 		if age := b.now().Sub(other.seen); age <= -time.Second {
@@ -109,51 +109,51 @@ func (b *table) Beat(ctx context.Context, r domain.Replica, ttl time.Duration) (
 }
 
 func (b *table) LiveReplicas(ctx context.Context, ttl time.Duration) ([]string, error) {
-	leave, err := b.enter(ctx, false)
+	done, err := b.open(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer done()
 	return b.live(ttl), nil
 }
 
 func (b *table) OthersReachBroker(ctx context.Context, name string, ttl time.Duration) (bool, error) {
-	leave, err := b.enter(ctx, false)
+	done, err := b.open(ctx, false)
 	if err != nil {
 		return false, err
 	}
-	defer leave()
+	defer done()
 	return slices.ContainsFunc(b.live(ttl), func(n string) bool { return n != name && b.rows[n].reaches }), nil
 }
 
 func (b *table) RemoveReplica(ctx context.Context, name string) error {
-	leave, err := b.enter(ctx, true)
+	done, err := b.open(ctx, true)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	delete(b.rows, name)
 	maps.DeleteFunc(b.reports, func(_ uuid.UUID, s domain.ConsumerStatus) bool { return s.Replica == name })
 	return nil
 }
 
 func (b *table) DeleteDeadReplicas(ctx context.Context, age time.Duration) (int, error) {
-	leave, err := b.enter(ctx, true)
+	done, err := b.open(ctx, true)
 	if err != nil {
 		return 0, err
 	}
-	defer leave()
+	defer done()
 	before := len(b.rows)
 	maps.DeleteFunc(b.rows, func(_ string, r row) bool { return b.now().Sub(r.seen) >= age })
 	return before - len(b.rows), nil
 }
 
 func (b *table) ReportConsumers(ctx context.Context, replica string, changed []domain.ConsumerStatus, ended []uuid.UUID) error {
-	leave, err := b.enter(ctx, true)
+	done, err := b.open(ctx, true)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	if slices.ContainsFunc(changed, func(c domain.ConsumerStatus) bool { return c.TenantID == b.locked }) {
 		return domain.New(domain.ErrUnavailable, "database_unavailable", "locked")
 	}
@@ -174,11 +174,11 @@ func (b *table) ReportConsumers(ctx context.Context, replica string, changed []d
 }
 
 func (b *table) ConsumerReports(ctx context.Context, ids []uuid.UUID, ttl time.Duration) (map[uuid.UUID]domain.ConsumerStatus, error) {
-	leave, err := b.enter(ctx, false)
+	done, err := b.open(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer done()
 	found := make(map[uuid.UUID]domain.ConsumerStatus)
 	for id, s := range b.reports {
 		if slices.Contains(ids, id) && slices.Contains(b.live(ttl), s.Replica) {
@@ -189,11 +189,11 @@ func (b *table) ConsumerReports(ctx context.Context, ids []uuid.UUID, ttl time.D
 }
 
 func (b *table) ConsumerDepths(ctx context.Context, ttl time.Duration) (map[uuid.UUID]int64, error) {
-	leave, err := b.enter(ctx, false)
+	done, err := b.open(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer done()
 	found := make(map[uuid.UUID]int64)
 	for id, s := range b.reports {
 		if s.Depth >= 0 && slices.Contains(b.live(ttl), s.Replica) {
@@ -268,7 +268,7 @@ func joinAll(t testing.TB, b *table, names ...string) []*replica {
 	for i, name := range names {
 		replicas[i] = join(t, b, name)
 	}
-	pass(2 * lookEvery)
+	pass(2 * readEvery)
 	for _, r := range replicas {
 		requireMembers(t, r, names...)
 	}

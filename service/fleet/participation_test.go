@@ -12,7 +12,7 @@ import (
 )
 
 // notice is how long the others may take to see what a replica has decided.
-const notice = 3 * lookEvery
+const notice = 3 * readEvery
 
 // A replica with a wrong address of the broker takes nobody's tenants.
 func TestWhoNeverReachedTheBrokerTakesNoPart(t *testing.T) {

@@ -14,19 +14,20 @@ const (
 	// away for all of them (up to 10 s: one that publishes notices first), or
 	// that it is back (up to 6 s between two attempts).
 	changeAfter = 15 * time.Second
-	// countdownShare is how much more often than usual a replica looks at the
-	// others while changeAfter passes: a moment in which nobody reached the
-	// broker ends that, and one must not be missed by looking once a second at
-	// what others tell once a second.
+	// countdownShare is how much more often than usual a replica reads the rows
+	// of the others while changeAfter passes: a moment in which nobody reached the
+	// broker ends that, and reading once a second what others write once a second
+	// could miss one.
 	countdownShare = 5
 	// reachEvery is how often a replica that starts looks for the broker.
 	reachEvery = 20 * time.Millisecond
 )
 
-// stance is whether this replica can do what members do. It belongs to the
-// goroutine of the heart.
-type stance struct {
-	joinedOnce bool
+// participation is whether this replica is to be a member. It belongs to the
+// goroutine of the heartbeat.
+type participation struct {
+	// begun says that it was one already.
+	begun bool
 	// told is what the others were told of the broker.
 	told bool
 	// since is how long taking part and reaching the broker have not been the
@@ -36,7 +37,7 @@ type stance struct {
 
 // awaitBroker returns true once the broker was reached, or false when ctx ends
 // before.
-func (h *heart) awaitBroker(ctx context.Context) bool {
+func (h *heartbeat) awaitBroker(ctx context.Context) bool {
 	tick := time.NewTicker(reachEvery)
 	defer tick.Stop()
 	for !h.fleet.o.Reaches() {
@@ -49,41 +50,41 @@ func (h *heart) awaitBroker(ctx context.Context) bool {
 	return true
 }
 
-// decide tells whether this replica is to take part, and removes its row when
+// decide reports whether this replica is to take part, and removes its row when
 // it no longer is. The package's documentation has the reasons.
-func (h *heart) decide(ctx context.Context, reaches bool) (part bool, err error) {
-	in := h.roster.in
+func (h *heartbeat) decide(ctx context.Context, reaches bool) (part bool, err error) {
+	in := h.members.in
 	if reaches == in {
-		h.stance.since = time.Time{}
+		h.participation.since = time.Time{}
 		return in, nil
 	}
-	if reaches && !h.stance.joinedOnce {
+	if reaches && !h.participation.begun {
 		return true, nil
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	others, err := h.fleet.o.Replicas.OthersReachBroker(call, h.fleet.o.Replica.Name, suspectAfter)
 	if err != nil {
-		return in, fmt.Errorf("ask who reaches the broker: %w", err)
+		return in, fmt.Errorf("ask which replicas reach the broker: %w", err)
 	}
 	now := time.Now()
 	switch {
 	case !others:
-		h.stance.since = time.Time{}
+		h.participation.since = time.Time{}
 		return in || reaches, nil
-	case h.stance.since.IsZero():
-		h.stance.since = now
+	case h.participation.since.IsZero():
+		h.participation.since = now
 		return in, nil
-	case now.Sub(h.stance.since) < changeAfter:
+	case now.Sub(h.participation.since) < changeAfter:
 		return in, nil
 	}
 	if in {
 		if err := h.fleet.o.Replicas.RemoveReplica(call, h.fleet.o.Replica.Name); err != nil {
-			return in, fmt.Errorf("leave the tenants to others: %w", err)
+			return in, fmt.Errorf("give up the tenants: %w", err)
 		}
-		h.roster.in = false
+		h.members.in = false
 	}
-	h.stance.since = time.Time{}
+	h.participation.since = time.Time{}
 	h.fleet.o.Log.WarnContext(ctx, "this replica follows its broker connection", slog.Bool("takes_part", !in))
 	return !in, nil
 }
