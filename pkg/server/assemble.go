@@ -76,7 +76,7 @@ func (p *parts) assembleBroker() error {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
 	o.Replica, o.Log = p.replica, p.log
-	o.QueueMissing = func(id uuid.UUID) { p.reconciler.KickUnlessConsumed(id) }
+	o.QueueMissing = func(id uuid.UUID) { p.reconciler.EnqueueUnlessConsumed(id) }
 	o.Confirmed = func(id uuid.UUID) { p.manager.Expect(id) }
 	p.broker = broker.New(o)
 	p.shortened, err = shortenedQueues(p.config)
@@ -93,7 +93,7 @@ func brokerOptions(c config.Config) broker.Options {
 }
 
 // kick asks for a tenant to be looked at soon.
-func (p *parts) kick(id uuid.UUID) { p.reconciler.Kick(id) }
+func (p *parts) kick(id uuid.UUID) { p.reconciler.Enqueue(id) }
 
 // assembleStreams builds what tells clients of messages as they are stored.
 func (p *parts) assembleStreams(redis *redis.Options) {
@@ -108,7 +108,7 @@ func (p *parts) assembleStreams(redis *redis.Options) {
 func (p *parts) assembleFleet(address string) {
 	p.fleet = fleet.New(fleet.Options{
 		Replica: domain.Replica{Name: p.replica, Address: address}, Replicas: p.store, Reports: p.store,
-		Consumers: p.manager.Snapshot, Changed: func() { p.reconciler.Survey() },
+		Consumers: p.manager.Snapshot, Changed: func() { p.reconciler.ResyncAll() },
 		Reaches:     func() bool { return p.broker.State() != broker.Away },
 		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
 	})

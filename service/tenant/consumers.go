@@ -80,7 +80,7 @@ func (s *Service) setAllStopped(ctx context.Context, p domain.Principal, stopped
 	if err != nil {
 		return 0, fmt.Errorf("set all tenants: %w", err)
 	}
-	s.o.Reconciler.Survey()
+	s.o.Reconciler.ResyncAll()
 	s.o.Log.InfoContext(ctx, "consumers of all tenants stopped or started", slog.Bool("stopped", stopped), slog.Int("tenants", len(ids)))
 	return len(ids), nil
 }

@@ -34,7 +34,7 @@ func fleet(t *testing.T) (one, other *process, moved map[uuid.UUID]bool) {
 // changes.
 func survey(processes ...*process) {
 	for _, p := range processes {
-		p.reconciler.Survey()
+		p.reconciler.ResyncAll()
 	}
 }
 
@@ -238,7 +238,7 @@ func TestChangesTakeEffectElsewhere(t *testing.T) {
 }
 
 // More changes at once than can wait are made up for by looking at everything.
-func TestNoticesBeyondNumber(t *testing.T) {
+func TestEnqueuedConsumersBeyondNumber(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())

@@ -19,15 +19,15 @@ func NewFollower(d *Directory, r *Reconciler) *Follower {
 // are ignored. It never blocks, and what it asks for costs a read of the row
 // when nothing is to be done, so that it may be told of this process' own
 // changes, too. Which tenants are owned here is for somebody else to follow,
-// who then calls Reconciler.Survey.
+// who then calls Reconciler.ResyncAll.
 func (f *Follower) Follow(c domain.Change) {
 	switch c.Kind {
 	case domain.TenantChanged:
 		f.directory.Forget(c.ID)
-		f.reconciler.Notice(c.ID)
+		f.reconciler.EnqueueConsumer(c.ID)
 	case domain.TenantsChanged, domain.AnythingChanged:
 		f.directory.ForgetAll()
-		f.reconciler.Survey()
+		f.reconciler.ResyncAll()
 	case domain.UserChanged, domain.ReplicasChanged:
 	}
 }

@@ -63,7 +63,7 @@ type ProvisionerOptions struct {
 // may be repeated, and are safe for concurrent use.
 type Provisioner struct {
 	o     ProvisionerOptions
-	local keyedLock
+	local tenantMutex
 	// These hand out their turns first come, first served.
 	changing, erasing, leaving *semaphore.Weighted
 	reading, starting          *semaphore.Weighted
@@ -73,7 +73,7 @@ type Provisioner struct {
 // NewProvisioner returns a Provisioner.
 func NewProvisioner(o ProvisionerOptions) *Provisioner {
 	return &Provisioner{
-		o: o, changing: semaphore.NewWeighted(changesAtATime), erasing: semaphore.NewWeighted(1),
+		o: o, local: newTenantMutex(), changing: semaphore.NewWeighted(changesAtATime), erasing: semaphore.NewWeighted(1),
 		leaving: semaphore.NewWeighted(leavingAtATime),
 		reading: semaphore.NewWeighted(readingAtATime), starting: semaphore.NewWeighted(startingAtATime),
 		checking: semaphore.NewWeighted(checkingAtATime),

@@ -4,23 +4,27 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
+	"lanekeeper/pkg/logger"
 )
 
 const (
-	// roundEvery is the time between two looks at all tenants, give or take a
-	// fifth.
-	roundEvery = 10 * time.Second
-	// kicksKept is how many kicks, and how many notices, can wait. The next
-	// round makes up for kicks that are dropped, and a survey for notices.
-	kicksKept = 1024
+	// resyncEvery is the longest time between two looks at all tenants, and
+	// resyncJitter by how much of it one may be shorter.
+	resyncEvery  = 12 * time.Second
+	resyncJitter = 1.0 / 3
+	// retryFirst and retryMax are the first and the longest pause after failures.
+	retryFirst = 500 * time.Millisecond
+	retryMax   = 8 * time.Second
+	// queueLength is how many tenants can be enqueued in each way. The next
+	// resync makes up for those that Enqueue drops; EnqueueConsumer asks for one.
+	queueLength = 1024
 	// cancelLag is how long the broker has to tell a consumer that its queue is
 	// gone. A queue of the same name that is made before that is left without a
 	// consumer, for the broker forgets the old one in silence (seen with 3.10.8).
@@ -44,131 +48,87 @@ type ReconcilerOptions struct {
 	Log         *slog.Logger
 }
 
-// Reconciler finishes what requests and crashes left unfinished. In rounds it
-// lists all tenants; those on their way to another state it hands to
+// Reconciler finishes what requests and crashes left unfinished. At intervals it
+// resyncs: it lists all tenants, hands those on their way to another state to
 // Provisioner.Converge, and those whose consumer is not as it should be to
-// Provisioner.Settle. What fails is tried again, after growing pauses, until
-// it succeeds.
+// Provisioner.Settle. What fails is tried again, after growing pauses, until it
+// succeeds.
 //
 // Run is the one goroutine that owns the state. It starts at most one job a
-// tenant, and one for the listing; these report to it and end with it. Its
-// other methods only send to it, and are safe for concurrent use.
+// tenant, and one for the resync; these report to it and end with it. The other
+// methods only send to it, and are safe for concurrent use.
 type Reconciler struct {
 	o ReconcilerOptions
 
-	kicks    chan uuid.UUID
-	missing  chan uuid.UUID
-	notices  chan uuid.UUID
-	surveys  chan struct{}
-	requests chan request
-	ended    chan struct{} // closed when Run returns
+	// What Enqueue, EnqueueUnlessConsumed, EnqueueConsumer, ResyncAll and Await
+	// send.
+	tenants   chan uuid.UUID
+	delayed   chan uuid.UUID
+	consumers chan uuid.UUID
+	resyncs   chan struct{}
+	requests  chan request
+	ended     chan struct{} // closed when Run returns
 
 	// The rest belongs to Run.
 	jobs     sync.WaitGroup
 	finished chan finished
-	listed   chan listing
+	resynced chan resyncResult
 	work     map[uuid.UUID]*work
+	waiting  int // how many of these have failed, or are delayed
 	// checked is when the queues of tenants were last wanted to be checked. It
-	// belongs to the listing.
+	// belongs to the resync's job.
 	checked map[uuid.UUID]time.Time
-	waiting int // how many of these have pauses, or are late
-}
-
-// task is what is to be done for a tenant; a greater one includes the lesser.
-type task uint8
-
-const (
-	nothing task = iota
-	check
-	settle
-	converge
-)
-
-// work is the state of one tenant that there is something to do for.
-type work struct {
-	// running is the task under way, and wanted the one to do after it.
-	running, wanted task
-	// pauses and due are set after a failure: nothing is begun before due,
-	// unless somebody waits for it.
-	pauses *backoff.ExponentialBackOff
-	due    time.Time
-	// late says that the work is begun when it is due, and not at all when a
-	// consumer runs here by then; nothing else is known of the tenant.
-	late   bool
-	health health
-	// waiting get the result of the next task, and served that of the one
-	// under way.
-	waiting, served []chan<- outcome
-}
-
-type request struct {
-	id    uuid.UUID
-	reply chan<- outcome // buffered
-}
-
-type outcome struct {
-	tenant domain.Tenant
-	err    error
-}
-
-type finished struct {
-	id uuid.UUID
-	outcome
-}
-
-type listing struct {
-	tasks map[uuid.UUID]task
-	err   error
 }
 
 // NewReconciler returns a Reconciler; Run starts it.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
 	return &Reconciler{
-		o: o, kicks: make(chan uuid.UUID, kicksKept), missing: make(chan uuid.UUID, kicksKept), notices: make(chan uuid.UUID, kicksKept),
-		surveys: make(chan struct{}, 1), requests: make(chan request), ended: make(chan struct{}),
-		finished: make(chan finished), listed: make(chan listing), work: make(map[uuid.UUID]*work),
+		o: o, tenants: make(chan uuid.UUID, queueLength), delayed: make(chan uuid.UUID, queueLength),
+		consumers: make(chan uuid.UUID, queueLength), resyncs: make(chan struct{}, 1),
+		requests: make(chan request), ended: make(chan struct{}),
+		finished: make(chan finished), resynced: make(chan resyncResult), work: make(map[uuid.UUID]*work),
 		checked: make(map[uuid.UUID]time.Time),
 	}
 }
 
-// Kick asks for a tenant to be looked at soon. It never blocks.
-func (r *Reconciler) Kick(id uuid.UUID) {
+// Enqueue has a tenant converged soon. It never blocks.
+func (r *Reconciler) Enqueue(id uuid.UUID) {
 	select {
-	case r.kicks <- id:
+	case r.tenants <- id:
 	default:
 	}
 }
 
-// KickUnlessConsumed asks for a tenant to be looked at whose queue seems to be
-// gone, a moment from now, unless it has a consumer in this process: that is told
-// by the broker, and asks for the queue. It never blocks, and asking again
+// EnqueueUnlessConsumed has a tenant whose queue seems to be gone converged a
+// moment from now, unless it has a consumer in this process: that hears of it
+// from the broker, and asks for the queue. It never blocks, and calling it again
 // meanwhile adds nothing.
-func (r *Reconciler) KickUnlessConsumed(id uuid.UUID) {
+func (r *Reconciler) EnqueueUnlessConsumed(id uuid.UUID) {
 	select {
-	case r.missing <- id:
+	case r.delayed <- id:
 	default:
 	}
 }
 
-// Notice tells that the tenant was changed somewhere: its consumer follows
-// soon, and nothing else is looked at. It never blocks.
-func (r *Reconciler) Notice(id uuid.UUID) {
+// EnqueueConsumer has the consumer of a tenant that was changed somewhere
+// settled soon, and nothing else. It never blocks.
+func (r *Reconciler) EnqueueConsumer(id uuid.UUID) {
 	select {
-	case r.notices <- id:
+	case r.consumers <- id:
 	default:
-		r.Survey()
+		r.ResyncAll()
 	}
 }
 
-// Survey asks for all tenants to be looked at soon. It never blocks.
-func (r *Reconciler) Survey() {
+// ResyncAll has all tenants looked at soon. It never blocks.
+func (r *Reconciler) ResyncAll() {
 	select {
-	case r.surveys <- struct{}{}:
+	case r.resyncs <- struct{}{}:
 	default:
 	}
 }
 
-// Await has a tenant looked at now and returns what Provisioner.Converge
+// Await has a tenant converged now and returns what Provisioner.Converge
 // says. When ctx ends before, the work goes on without it.
 func (r *Reconciler) Await(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
 	reply := make(chan outcome, 1)
@@ -198,121 +158,134 @@ func errEnded() error {
 func (r *Reconciler) Run(ctx context.Context) error {
 	defer close(r.ended)
 	defer r.jobs.Wait()
-	round, retry := time.NewTimer(0), time.NewTimer(0)
-	defer round.Stop()
-	defer retry.Stop()
-	failures := newPauses()
-	var list health
-	listing := false // whether a job is listing
-	surveys := r.surveys
+	resync, due := time.NewTimer(0), time.NewTimer(0)
+	defer resync.Stop()
+	defer due.Stop()
+	retry := backoff.New(retryFirst, retryMax)
+	var problems logger.Changes
+	resyncing := false // whether a job does
+	resyncs := r.resyncs
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case id := <-r.kicks:
-			r.want(ctx, id, converge)
-		case id := <-r.missing:
-			r.wantLate(id)
-		case id := <-r.notices:
-			r.want(ctx, id, settle)
+		case id := <-r.tenants:
+			r.enqueue(ctx, id, converge)
+		case id := <-r.delayed:
+			r.enqueueDelayed(id)
+		case id := <-r.consumers:
+			r.enqueue(ctx, id, settle)
 		case q := <-r.requests:
 			r.serve(ctx, q)
 		case f := <-r.finished:
 			r.finish(ctx, f)
-		case <-surveys:
-			round.Reset(0)
-		case <-round.C:
-			listing = true
-			r.jobs.Go(func() { r.list(ctx) })
-		case l := <-r.listed:
-			listing = false
-			if l.err == nil {
-				failures.Reset()
-				round.Reset(roundEvery + time.Duration((rand.Float64()-0.5)*0.4*float64(roundEvery))) //nolint:gosec // jitter
+		case <-resyncs:
+			resync.Reset(0)
+		case <-resync.C:
+			resyncing = true
+			r.jobs.Go(func() { r.resync(ctx) })
+		case result := <-r.resynced:
+			resyncing = false
+			r.reportResync(ctx, &problems, result.err)
+			if result.err == nil {
+				retry.Reset()
+				resync.Reset(backoff.Jitter(resyncEvery, resyncJitter))
 			} else {
-				round.Reset(failures.NextBackOff())
+				resync.Reset(retry.Next())
 			}
-			switch list.note(l.err) {
-			case failing:
-				r.o.Log.WarnContext(ctx, "tenants cannot be listed", slog.Any("error", l.err))
-			case recovered:
-				r.o.Log.InfoContext(ctx, "tenants can be listed again")
-			case unchanged:
+			for id, t := range result.tasks {
+				r.enqueue(ctx, id, t)
 			}
-			for id, t := range l.tasks {
-				r.want(ctx, id, t)
-			}
-		case <-retry.C:
-			for id, w := range r.work {
-				if w.late && !time.Now().Before(w.due) && r.o.Consumers.Runs(id) {
-					r.waiting--
-					delete(r.work, id)
-					continue
-				}
-				r.begin(ctx, id, w)
-			}
+		case <-due.C:
+			r.startDue(ctx)
 		}
-		r.schedule(retry)
-		surveys = r.surveys
-		if listing { // what it reads may be older than the wish
-			surveys = nil
+		r.schedule(due)
+		resyncs = r.resyncs
+		if resyncing { // what it reads may be older than the wish
+			resyncs = nil
 		}
 	}
 }
 
-// want notes that something is to be done for a tenant and begins it if it
-// can.
-func (r *Reconciler) want(ctx context.Context, id uuid.UUID, t task) {
+func (r *Reconciler) reportResync(ctx context.Context, problems *logger.Changes, err error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+	case err == nil && problems.Recovered():
+		r.o.Log.InfoContext(ctx, "tenants can be listed again")
+	case err != nil && problems.Failed(domain.CodeOf(err)):
+		r.o.Log.WarnContext(ctx, "tenants cannot be listed", slog.Any("error", err))
+	}
+}
+
+// workOn returns the work of a tenant, new if need be.
+func (r *Reconciler) workOn(id uuid.UUID) *work {
 	w := r.work[id]
 	if w == nil {
 		w = &work{}
 		r.work[id] = w
 	}
-	w.wanted = max(w.wanted, t)
-	if t == converge {
-		r.onTime(w)
-	}
-	r.begin(ctx, id, w)
+	return w
 }
 
-// wantLate notes that a tenant is to be looked at later, if there is nothing to
-// do for it anyway.
-func (r *Reconciler) wantLate(id uuid.UUID) {
+// enqueue notes that something is to be done for a tenant and starts it if it
+// can.
+func (r *Reconciler) enqueue(ctx context.Context, id uuid.UUID, t task) {
+	w := r.workOn(id)
+	w.wanted = max(w.wanted, t)
+	if t == converge {
+		r.endDelay(w)
+	}
+	r.start(ctx, id, w)
+}
+
+// enqueueDelayed notes that a tenant is to be converged later, if there is nothing
+// to do for it anyway.
+func (r *Reconciler) enqueueDelayed(id uuid.UUID) {
 	if r.work[id] == nil {
-		r.work[id] = &work{wanted: converge, due: time.Now().Add(cancelLag), late: true}
+		r.work[id] = &work{wanted: converge, due: time.Now().Add(cancelLag), delayed: true}
 		r.waiting++
 	}
 }
 
-// onTime has late work begin as soon as it can.
-func (r *Reconciler) onTime(w *work) {
-	if w.late {
-		w.late, w.due = false, time.Time{}
+// endDelay has delayed work start as soon as it can.
+func (r *Reconciler) endDelay(w *work) {
+	if w.delayed {
+		w.delayed, w.due = false, time.Time{}
 		r.waiting--
 	}
 }
 
+// serve has somebody get the result of the tenant's next task.
 func (r *Reconciler) serve(ctx context.Context, q request) {
-	w := r.work[q.id]
-	if w == nil {
-		w = &work{}
-		r.work[q.id] = w
-	}
+	w := r.workOn(q.id)
 	w.waiting = append(w.waiting, q.reply)
 	w.due = time.Time{}
-	r.want(ctx, q.id, converge)
+	r.enqueue(ctx, q.id, converge)
 }
 
-func (r *Reconciler) begin(ctx context.Context, id uuid.UUID, w *work) {
-	if w.running != nothing || w.wanted == nothing || time.Now().Before(w.due) {
+// startDue starts what has waited for long enough.
+func (r *Reconciler) startDue(ctx context.Context) {
+	for id, w := range r.work {
+		if w.delayed && w.startable() && r.o.Consumers.Runs(id) {
+			r.waiting--
+			delete(r.work, id)
+			continue
+		}
+		r.start(ctx, id, w)
+	}
+}
+
+// start starts the job for the tenant's next task, if it may start now.
+func (r *Reconciler) start(ctx context.Context, id uuid.UUID, w *work) {
+	if !w.startable() {
 		return
 	}
-	r.onTime(w)
+	r.endDelay(w)
 	w.running, w.wanted = w.wanted, nothing
 	w.served, w.waiting = w.waiting, nil
 	t := w.running
 	r.jobs.Go(func() {
-		f := finished{id: id, outcome: r.do(ctx, id, t)}
+		f := finished{id: id, outcome: r.perform(ctx, id, t)}
 		select {
 		case r.finished <- f:
 		case <-ctx.Done():
@@ -320,7 +293,7 @@ func (r *Reconciler) begin(ctx context.Context, id uuid.UUID, w *work) {
 	})
 }
 
-func (r *Reconciler) do(ctx context.Context, id uuid.UUID, t task) outcome {
+func (r *Reconciler) perform(ctx context.Context, id uuid.UUID, t task) outcome {
 	switch t {
 	case converge:
 		reached, err := r.o.Provisioner.Converge(ctx, id)
@@ -332,57 +305,65 @@ func (r *Reconciler) do(ctx context.Context, id uuid.UUID, t task) outcome {
 	return outcome{err: r.o.Provisioner.settleInTurn(ctx, id)}
 }
 
+// finish takes in what became of a task.
 func (r *Reconciler) finish(ctx context.Context, f finished) {
 	w := r.work[f.id]
 	for _, reply := range w.served {
 		reply <- f.outcome
 	}
-	failed := w.running
+	task := w.running
 	w.running, w.served = nothing, nil
 	err := f.err
-	if errors.Is(err, domain.ErrNotFound) && failed == converge {
+	if errors.Is(err, domain.ErrNotFound) && task == converge {
 		err = nil // there is no such tenant, so there is nothing to do
 	}
-	tenantCtx := domain.WithTenantID(ctx, f.id)
-	switch w.health.note(err) {
-	case failing:
-		r.o.Log.WarnContext(tenantCtx, "tenant is not as it should be yet", slog.Any("error", err))
-	case recovered:
-		r.o.Log.InfoContext(tenantCtx, "tenant is as it should be")
-	case unchanged:
-	}
-	if err != nil {
-		if w.pauses == nil {
-			w.pauses = newPauses()
-			r.waiting++
-		}
-		w.due = time.Now().Add(w.pauses.NextBackOff())
-		w.wanted = max(w.wanted, failed)
-		if errors.Is(err, domain.ErrNotFound) {
-			w.wanted = converge // the queue is missing
-		}
-		if len(w.waiting) > 0 {
-			w.due = time.Time{}
-		}
-		r.begin(ctx, f.id, w)
-		return
-	}
-	if w.pauses != nil {
-		w.pauses, w.due = nil, time.Time{}
+	r.report(domain.WithTenantID(ctx, f.id), w, err)
+	switch {
+	case err != nil:
+		r.retryLater(w, task, err)
+	case w.retry != nil:
+		w.retry, w.due = nil, time.Time{}
 		r.waiting--
 	}
-	if w.wanted == nothing {
+	if err == nil && w.wanted == nothing {
 		delete(r.work, f.id)
 		return
 	}
-	r.begin(ctx, f.id, w)
+	r.start(ctx, f.id, w)
+}
+
+func (r *Reconciler) report(ctx context.Context, w *work, err error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+	case err == nil && w.problems.Recovered():
+		r.o.Log.InfoContext(ctx, "tenant is as it should be")
+	case err != nil && w.problems.Failed(domain.CodeOf(err)):
+		r.o.Log.WarnContext(ctx, "tenant is not as it should be yet", slog.Any("error", err))
+	}
+}
+
+// retryLater has a task that failed done again after a pause, or at once when
+// somebody waits for it.
+func (r *Reconciler) retryLater(w *work, failed task, err error) {
+	if w.retry == nil {
+		w.retry = backoff.New(retryFirst, retryMax)
+		r.waiting++
+	}
+	w.due = time.Now().Add(w.retry.Next())
+	w.wanted = max(w.wanted, failed)
+	if errors.Is(err, domain.ErrNotFound) {
+		w.wanted = converge // the queue is missing
+	}
+	if len(w.waiting) > 0 {
+		w.due = time.Time{}
+	}
 }
 
 // schedule sets the timer to when the next tenant is due. Only what failed, or
-// is late, is not begun at once.
-func (r *Reconciler) schedule(retry *time.Timer) {
+// is delayed, is not started at once.
+func (r *Reconciler) schedule(due *time.Timer) {
 	if r.waiting == 0 {
-		retry.Stop()
+		due.Stop()
 		return
 	}
 	var next time.Time
@@ -392,8 +373,8 @@ func (r *Reconciler) schedule(retry *time.Timer) {
 		}
 	}
 	if next.IsZero() {
-		retry.Stop()
+		due.Stop()
 		return
 	}
-	retry.Reset(time.Until(next))
+	due.Reset(time.Until(next))
 }

@@ -123,7 +123,7 @@ func TestRoundsRepair(t *testing.T) {
 	})
 }
 
-func TestKickMakesWhatIsMissing(t *testing.T) {
+func TestEnqueueMakesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())
@@ -134,8 +134,8 @@ func TestKickMakesWhatIsMissing(t *testing.T) {
 			delete(p.queues, id)
 			delete(p.partitions, id)
 		})
-		p.reconciler.Kick(id)
-		p.reconciler.Kick(uuid.New()) // no such tenant
+		p.reconciler.Enqueue(id)
+		p.reconciler.Enqueue(uuid.New()) // no such tenant
 		synctest.Wait()
 		require.Empty(t, p.there(id))
 	})
@@ -143,7 +143,7 @@ func TestKickMakesWhatIsMissing(t *testing.T) {
 
 // What a kick found is tried again until it succeeds, although rounds would
 // not find it.
-func TestKickIsNotForgotten(t *testing.T) {
+func TestEnqueuedIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())
@@ -154,7 +154,7 @@ func TestKickIsNotForgotten(t *testing.T) {
 			p.brokerAway = true
 		})
 		for range 100 {
-			p.reconciler.Kick(id)
+			p.reconciler.Enqueue(id)
 			pass(time.Second)
 		}
 		p.set(func() { require.Less(t, p.steps, 200, "kicks do not shorten the pauses") })
@@ -169,7 +169,7 @@ func TestKickIsNotForgotten(t *testing.T) {
 
 // A queue that a publisher misses is made a moment later, and left to its
 // consumer where there is one; publishing on adds nothing.
-func TestKickUnlessConsumed(t *testing.T) {
+func TestEnqueueUnlessConsumed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())
@@ -187,8 +187,8 @@ func TestKickUnlessConsumed(t *testing.T) {
 			return there
 		}
 		for range 10_000 {
-			p.reconciler.KickUnlessConsumed(consumed)
-			p.reconciler.KickUnlessConsumed(stopped)
+			p.reconciler.EnqueueUnlessConsumed(consumed)
+			p.reconciler.EnqueueUnlessConsumed(stopped)
 			synctest.Wait()
 		}
 		pass(2*time.Second - time.Millisecond)
@@ -197,19 +197,19 @@ func TestKickUnlessConsumed(t *testing.T) {
 		synctest.Wait()
 		require.True(t, there(stopped))
 		require.False(t, there(consumed), "its consumer asks for it")
-		p.reconciler.KickUnlessConsumed(consumed)
-		p.reconciler.Kick(consumed)
+		p.reconciler.EnqueueUnlessConsumed(consumed)
+		p.reconciler.Enqueue(consumed)
 		synctest.Wait()
 		require.True(t, there(consumed), "at once")
 		require.Empty(t, p.violations)
 	})
 }
 
-func TestKickNeverBlocks(t *testing.T) {
+func TestEnqueueNeverBlocks(t *testing.T) {
 	t.Parallel()
 	p := newProcess(newWorld())
 	for range 100_000 {
-		p.reconciler.Kick(uuid.New())
+		p.reconciler.Enqueue(uuid.New())
 	}
 	defer p.run(t)()
 }

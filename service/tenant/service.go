@@ -202,7 +202,7 @@ func (s *Service) change(ctx context.Context, p domain.Principal, id uuid.UUID, 
 
 func (s *Service) leaveToReconciler(ctx context.Context, id uuid.UUID, err error) {
 	s.o.Log.InfoContext(domain.WithTenantID(ctx, id), "change is left to the reconciler", slog.Any("error", err))
-	s.o.Reconciler.Kick(id)
+	s.o.Reconciler.Enqueue(id)
 }
 
 func forbidden() error {

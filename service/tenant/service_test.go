@@ -339,7 +339,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				group.Go(func() { _, _ = p.SetWorkers(t.Context(), admin(), first, n+1) })
 				group.Go(func() { _, _ = p.Change(t.Context(), admin(), first, domain.TenantChange{Status: new("inactive")}) })
 				group.Go(func() { _, _ = p.Change(t.Context(), admin(), first, domain.TenantChange{Status: new("active")}) })
-				group.Go(func() { p.reconciler.Kick(first) })
+				group.Go(func() { p.reconciler.Enqueue(first) })
 			}
 			group.Go(func() { _, _ = p.Delete(t.Context(), admin(), first) })
 			group.Wait()

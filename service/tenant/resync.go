@@ -3,19 +3,19 @@ package tenant
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 )
 
 const (
 	// checkStopped and checkRunning are how often the queues of a tenant without
-	// and with a consumer are checked. A consumer, and who publishes, notices by
-	// itself that its queue is gone, but nobody that a binding is, or that the
-	// queue is into which nothing has died yet.
+	// and with a consumer are checked. Consumers and publishers notice by
+	// themselves that a queue is gone, but nobody notices that a binding is, or
+	// the queue for dead letters while nothing dies.
 	checkStopped = time.Minute
 	checkRunning = 5 * time.Minute
 
@@ -23,22 +23,22 @@ const (
 	listTimeout = 15 * time.Second
 )
 
-// list is the job that looks at all tenants.
-func (r *Reconciler) list(ctx context.Context) {
-	tasks, err := r.survey(ctx)
+// resync is the job that looks at all tenants.
+func (r *Reconciler) resync(ctx context.Context) {
+	tasks, err := r.compareAll(ctx)
 	select {
-	case r.listed <- listing{tasks, err}:
+	case r.resynced <- resyncResult{tasks, err}:
 	case <-ctx.Done():
 	}
 }
 
-// survey compares what the database says with what is running here and returns
+// compareAll compares what the database says with what is running here and returns
 // what there is to do. When nothing is, that costs the listing only. What was
 // left unfinished is finished by the replica that owns the tenant.
-func (r *Reconciler) survey(ctx context.Context) (map[uuid.UUID]task, error) {
+func (r *Reconciler) compareAll(ctx context.Context) (map[uuid.UUID]task, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	tenants, err := r.tenants(ctx)
+	tenants, err := r.listTenants(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (r *Reconciler) checkDue(id uuid.UUID, runs bool) (last time.Time, due bool
 	now := time.Now()
 	last, known := r.checked[id]
 	if !known {
-		last = now.Add(-rand.N(every)) //nolint:gosec // spreads the tenants, guards nothing
+		last = now.Add(-backoff.Jitter(every, 1))
 	}
 	if now.Sub(last) < every {
 		return last, false
@@ -88,8 +88,8 @@ func (r *Reconciler) checkDue(id uuid.UUID, runs bool) (last time.Time, due bool
 	return now, true
 }
 
-// tenants returns all tenants but the tombstones.
-func (r *Reconciler) tenants(ctx context.Context) ([]domain.Tenant, error) {
+// listTenants returns all tenants but the tombstones.
+func (r *Reconciler) listTenants(ctx context.Context) ([]domain.Tenant, error) {
 	var all []domain.Tenant
 	q := domain.TenantQuery{Limit: listPage}
 	for {
