@@ -26,7 +26,7 @@ type client struct {
 	by      shares.User     // whose share of the memory it has
 	life    context.Context //nolint:containedctx // of the stream, not of a call
 	end     context.CancelFunc
-	leave   sync.Once
+	closing sync.Once
 	// cursor is the seq of the last event that Next returned; -1 before Open
 	// is done. Written by Next, read by the feed.
 	cursor atomic.Int64
@@ -36,7 +36,7 @@ type client struct {
 
 	// Those of Next. While the client is queued its turn reads them, and leaves
 	// in caught what came of it.
-	queued bool  // with the laggards
+	queued bool  // to catch up
 	start  int64 // of the window that the client is behind
 	rows   int   // how many messages to read when behind
 	caught chan caught
@@ -97,7 +97,7 @@ func (c *client) Next(ctx context.Context) ([]byte, error) {
 			c.cursor.Store(v.last)
 			return v.data, nil
 		case v.behind:
-			if data, err := c.catchUp(ctx, v.start); data != nil || err != nil {
+			if data, err := c.nextFromDatabase(ctx, v.start); data != nil || err != nil {
 				return data, err
 			}
 			continue // it may have to end
@@ -125,11 +125,11 @@ func (c *client) ended(ctx context.Context) error {
 
 // Close implements domain.EventStream.
 func (c *client) Close() {
-	c.leave.Do(func() {
+	c.closing.Do(func() {
 		c.end()
-		c.service.laggards.leave(c)
+		c.service.catchUp.dequeue(c)
 		c.sent()
-		c.service.leave(c)
+		c.service.removeClient(c)
 	})
 }
 
@@ -137,17 +137,18 @@ func (c *client) Close() {
 func (c *client) sent() {
 	if part := c.sending.Swap(nil); part != nil {
 		part.GiveBack()
-		c.service.laggards.freed()
+		c.service.catchUp.freed()
 	}
 }
 
-// catchUp returns what follows the cursor, for a client that is behind the
-// window, which begins at start; nothing when the client is to look again. The
+// nextFromDatabase returns what follows the cursor, for a client that is behind
+// the window, which begins at start; nothing when the window is to be looked at
+// again. The
 // client keeps its turn when ctx ends, and a later call gets what was read.
-func (c *client) catchUp(ctx context.Context, start int64) ([]byte, error) {
+func (c *client) nextFromDatabase(ctx context.Context, start int64) ([]byte, error) {
 	if !c.queued {
 		c.queued, c.start = true, start
-		c.service.laggards.join(c) //nolint:contextcheck // reads for as long as the stream lives
+		c.service.catchUp.enqueue(c) //nolint:contextcheck // reads for as long as the stream lives
 	}
 	select {
 	case got := <-c.caught:
@@ -165,7 +166,7 @@ func (c *client) catchUp(ctx context.Context, start int64) ([]byte, error) {
 	return nil, nil
 }
 
-// read is a turn of a client that is behind.
+// read is the turn of a client that is behind.
 func (c *client) read() caught {
 	ctx, cancel := context.WithTimeout(c.life, readTimeout)
 	defer cancel()

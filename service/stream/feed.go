@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
+	"lanekeeper/pkg/logger"
 )
 
 const (
@@ -27,12 +29,13 @@ const (
 	wakeStep = 3 * time.Millisecond
 
 	// holdLimit is how long a feed waits for clients that would fall out of
-	// the window, and holdStep how often it looks.
+	// the window, and holdStep how often it checks.
 	holdLimit = 100 * time.Millisecond
 	holdStep  = 5 * time.Millisecond
 
-	minRetry = 100 * time.Millisecond
-	maxRetry = 2 * time.Second
+	// retryFirst and retryMax are the first and the longest pause after failures.
+	retryFirst = 100 * time.Millisecond
+	retryMax   = 2 * time.Second
 )
 
 // feed reads the tail of one tenant's history for all of its clients:
@@ -41,24 +44,24 @@ const (
 //	reading --database away--> backing off --> reading
 //	reading --history gone--> failed
 //
-// It lives as long as it has members.
+// It lives as long as it has clients.
 type feed struct {
 	service *Service
 	tenant  uuid.UUID
 	window  window
-	// woken holds a token when the feed is to look.
+	// woken holds a token when the feed is to read.
 	woken chan struct{}
 
 	// Guarded by the service's mutex.
-	members map[*client]struct{}
-	joined  int // so far
+	clients map[*client]struct{}
+	added   int // clients, so far
 	begun   bool
 	cancel  context.CancelFunc // nil before it has begun
 
 	// Those of the goroutine.
 	news      bool      // the clients do not know yet
 	broadcast time.Time // when the last began
-	failing   bool
+	problems  logger.Changes
 	held      int // what the service counts for the window
 }
 
@@ -66,7 +69,7 @@ func newFeed(s *Service, tenant uuid.UUID) *feed {
 	f := &feed{
 		service: s, tenant: tenant,
 		woken:   make(chan struct{}, 1),
-		members: make(map[*client]struct{}),
+		clients: make(map[*client]struct{}),
 	}
 	f.window.init()
 	return f
@@ -81,7 +84,7 @@ func beginning(cursor int64, bounds domain.StreamBounds) int64 {
 	return bounds.Last
 }
 
-// signal makes the feed look. It never blocks.
+// signal makes the feed read. It never blocks.
 func (f *feed) signal() {
 	select {
 	case f.woken <- struct{}{}:
@@ -98,7 +101,7 @@ func (f *feed) stop() {
 
 func (f *feed) run(ctx context.Context) {
 	defer f.count(0)
-	retry := minRetry
+	retry := backoff.New(retryFirst, retryMax)
 	for {
 		more, err := f.read(ctx)
 		switch {
@@ -109,15 +112,14 @@ func (f *feed) run(ctx context.Context) {
 			return
 		case err != nil:
 			f.report(ctx, err)
-			if !wait(ctx, jitter(retry)) {
+			if retry.Wait(ctx) != nil {
 				return
 			}
-			retry = min(2*retry, maxRetry)
 			continue
 		}
 		f.report(ctx, nil)
-		retry = minRetry
-		if !f.announce(ctx) || !more && !f.idle(ctx) || !f.pace(ctx) {
+		retry.Reset()
+		if !f.announce(ctx) || !more && !f.awaitWakeUp(ctx) || !f.awaitNextBroadcast(ctx) {
 			return
 		}
 	}
@@ -153,11 +155,11 @@ func (f *feed) announce(ctx context.Context) bool {
 	}
 	f.news, f.broadcast = false, time.Now()
 	clients, _ := f.audience()
-	pause := pauseFor(clients)
+	pause := broadcastPause(clients)
 	steps := max(1, min(groups, int(pause/wakeStep)))
 	for group := range groups {
 		due := pause * time.Duration(group*steps/groups) / time.Duration(steps)
-		if early := due - time.Since(f.broadcast); early > 0 && !wait(ctx, early) {
+		if early := due - time.Since(f.broadcast); early > 0 && backoff.Sleep(ctx, early) != nil {
 			return false
 		}
 		f.window.wake(group)
@@ -165,8 +167,8 @@ func (f *feed) announce(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// idle waits until it is time to look; false means that ctx ended.
-func (f *feed) idle(ctx context.Context) bool {
+// awaitWakeUp waits until it is time to read; false means that ctx ended.
+func (f *feed) awaitWakeUp(ctx context.Context) bool {
 	poll := time.NewTimer(f.service.pollAfter())
 	defer poll.Stop()
 	select {
@@ -180,25 +182,25 @@ func (f *feed) idle(ctx context.Context) bool {
 	return true
 }
 
-// count tells the service how many bytes the window holds.
+// count has the service count how many bytes the window holds.
 func (f *feed) count(bytes int) {
 	f.service.held.Add(int64(bytes - f.held))
 	f.held = bytes
 }
 
-// pace waits for as long as the next broadcast should: longer the more clients
+// awaitNextBroadcast waits for as long as the next broadcast should: longer the more clients
 // there are, and a little for those that would fall out of the window and read
 // the database in its stead. False means that ctx ended.
-func (f *feed) pace(ctx context.Context) bool {
+func (f *feed) awaitNextBroadcast(ctx context.Context) bool {
 	clients, _ := f.audience()
-	if pause := pauseFor(clients) - time.Since(f.broadcast); pause > 0 && !wait(ctx, pause) {
+	if pause := broadcastPause(clients) - time.Since(f.broadcast); pause > 0 && backoff.Sleep(ctx, pause) != nil {
 		return false
 	}
 	for begin := time.Now(); time.Since(begin) < holdLimit; {
 		if _, lowest := f.audience(); !f.window.crowded(lowest) {
 			break
 		}
-		if !wait(ctx, holdStep) {
+		if backoff.Sleep(ctx, holdStep) != nil {
 			return false
 		}
 	}
@@ -212,12 +214,12 @@ func (f *feed) audience() (clients int, lowest int64) {
 	lowest = end
 	f.service.mu.RLock()
 	defer f.service.mu.RUnlock()
-	for c := range f.members {
+	for c := range f.clients {
 		if at := c.cursor.Load(); at >= start && at < lowest {
 			lowest = at
 		}
 	}
-	return len(f.members), lowest
+	return len(f.clients), lowest
 }
 
 // fail ends the feed, and the streams of its clients once they have taken what
@@ -229,7 +231,7 @@ func (f *feed) fail(ctx context.Context, err error) {
 	}
 	f.service.options.Log.Log(ctx, level, "streams of a tenant end", slog.Any("error", err))
 	f.service.mu.Lock()
-	f.service.remove(f)
+	f.service.removeFeed(f)
 	f.service.mu.Unlock()
 	f.window.fail(err)
 }
@@ -237,12 +239,11 @@ func (f *feed) fail(ctx context.Context, err error) {
 // report logs when the database goes and comes, not each try.
 func (f *feed) report(ctx context.Context, err error) {
 	switch {
-	case err != nil && !f.failing:
-		f.service.options.Log.WarnContext(ctx, "stream cannot be read, trying again", slog.Any("error", err))
-	case err == nil && f.failing:
+	case err == nil && f.problems.Recovered():
 		f.service.options.Log.InfoContext(ctx, "stream can be read again")
+	case err != nil && f.problems.Failed(""):
+		f.service.options.Log.WarnContext(ctx, "stream cannot be read, trying again", slog.Any("error", err))
 	}
-	f.failing = err != nil
 }
 
 // reportHole logs that messages between others are missing. Their order is
@@ -259,27 +260,15 @@ func (s *Service) reportHole(ctx context.Context, after int64, messages []domain
 	}
 }
 
-// isFinal tells errors that end a stream from those that pass.
+// isFinal reports whether an error ends a stream, and does not pass.
 func isFinal(err error) bool {
 	return errors.Is(err, domain.ErrGone) || errors.Is(err, domain.ErrNotFound) || errors.Is(err, domain.ErrConflict)
 }
 
-// pauseFor returns the pause between two broadcasts to that many clients.
-func pauseFor(clients int) time.Duration {
+// broadcastPause returns the pause between two broadcasts to that many clients.
+func broadcastPause(clients int) time.Duration {
 	if clients < fewClients {
 		return 0
 	}
 	return min(time.Duration(clients)*clientPause, maxClientPause)
-}
-
-// wait returns false when ctx ended first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -214,12 +214,12 @@ func TestStreamsOutliveTheDatabase(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool { return calls.Load() > 8 }, patience, time.Millisecond)
-	require.LessOrEqual(t, calls.Load(), 2*(4+int64(time.Since(begin)/minRetry)*2), "it must not run hot")
+	require.LessOrEqual(t, calls.Load(), 2*(4+int64(time.Since(begin)/retryFirst)*2), "it must not run hot")
 	store.setFault(nil)
 	work.Wait()
 }
 
-// A laggard whose messages expire under its feet is told so.
+// A client that is behind, and whose messages expire before it reads them, is told so.
 func TestLaggardsLearnOfExpiredMessages(t *testing.T) {
 	t.Parallel()
 	tenant := uuid.New()
@@ -237,7 +237,7 @@ func TestLaggardsLearnOfExpiredMessages(t *testing.T) {
 	require.NoError(t, other.until(t.Context(), last))
 }
 
-// A message deleted by hand is no reason to stop, for the feed or a laggard.
+// A message deleted by hand is no reason to stop, for the feed or a client that is behind.
 func TestHolesArePassed(t *testing.T) {
 	t.Parallel()
 	tenant := uuid.New()
@@ -267,7 +267,7 @@ func TestHolesArePassed(t *testing.T) {
 		require.Equal(t, []int64{2002}, seqs)
 	}
 
-	// When all that a laggard should read is deleted it goes on at the window.
+	// When all that a client should read is deleted it goes on at the window.
 	late := open(t, s, tenant, new(int64(2000)), 2000)
 	late.client().feed.window.trim(time.Now().Add(time.Hour))
 	store.change(tenant, func(*history) *history { return &history{first: 1, last: 2002} })
@@ -306,10 +306,10 @@ func (r *reader) readOverHole(ctx context.Context, until int64) error {
 
 func TestManyClientsAreWokenLessOften(t *testing.T) {
 	t.Parallel()
-	require.Zero(t, pauseFor(1))
-	require.Zero(t, pauseFor(fewClients-1))
-	require.Equal(t, 100*time.Millisecond, pauseFor(1000))
-	require.Equal(t, maxClientPause, pauseFor(1_000_000))
+	require.Zero(t, broadcastPause(1))
+	require.Zero(t, broadcastPause(fewClients-1))
+	require.Equal(t, 100*time.Millisecond, broadcastPause(1000))
+	require.Equal(t, maxClientPause, broadcastPause(1_000_000))
 
 	tenant := uuid.New()
 	store := newMemory(tenant)

@@ -10,6 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"lanekeeper/pkg/backoff"
+	"lanekeeper/pkg/logger"
 )
 
 const (
@@ -40,16 +43,16 @@ const (
 //	    ^                         |                                  |
 //	    '---- connection lost ----+--------- no answer for 3 s ------'
 //
-// Nobody waits for it: what cannot be published is dropped, and made up for
+// No caller waits for it: what cannot be published is dropped, and made up for
 // by waking all feeds of the others once that works again.
 type bus struct {
 	client  *redis.Client
 	log     *slog.Logger
 	wake    func(tenants []uuid.UUID)
 	wakeAll func()
-	// self tells our own messages from those of others.
+	// self is in our own messages.
 	self uuid.UUID
-	// healthy tells that wake-ups of others arrive, and in time. Written by
+	// healthy says that wake-ups of others arrive, and in time. Written by
 	// the subscriber's goroutines, read by anyone.
 	healthy atomic.Bool
 	// ready holds a token when something is to be published.
@@ -90,7 +93,7 @@ func (b *bus) run(ctx context.Context) {
 // add notes tenants to be published. It never blocks.
 func (b *bus) add(tenants []uuid.UUID) {
 	if !b.healthy.Load() {
-		return // who gets no wake-ups looks by itself; all are woken afterwards
+		return // feeds that get no wake-ups read by themselves; all are woken afterwards
 	}
 	b.mu.Lock()
 	for _, id := range tenants {
@@ -147,7 +150,8 @@ func (b *bus) take() []byte {
 // goes into the next. While the subscription does not work it sends nothing:
 // that connection tells when Redis is back.
 func (b *bus) publish(ctx context.Context) {
-	retry, failing := minRetry, false
+	retry := backoff.New(retryFirst, retryMax)
+	var problems logger.Changes
 	for {
 		select {
 		case <-b.ready:
@@ -159,20 +163,18 @@ func (b *bus) publish(ctx context.Context) {
 			continue // it is asked again when that changes
 		}
 		err := b.send(ctx)
-		switch {
-		case err == nil:
-			if failing {
+		if err == nil {
+			if problems.Recovered() {
 				b.log.InfoContext(ctx, "wake-ups are published again")
 			}
-			retry, failing = minRetry, false
+			retry.Reset()
 			continue
-		case !failing && ctx.Err() == nil:
-			b.log.WarnContext(ctx, "wake-ups cannot be published, trying again", slog.Any("error", err))
-			failing = true
 		}
-		wait(ctx, jitter(retry))
-		retry = min(2*retry, maxRetry)
-		b.addAll() // in the place of what was dropped
+		if ctx.Err() == nil && problems.Failed("") {
+			b.log.WarnContext(ctx, "wake-ups cannot be published, trying again", slog.Any("error", err))
+		}
+		_ = retry.Wait(ctx) // the loop ends with ctx
+		b.addAll()          // in the place of what was dropped
 	}
 }
 
@@ -199,7 +201,7 @@ func (b *bus) flush(ctx context.Context) {
 	if !b.healthy.Load() {
 		return
 	}
-	_ = b.send(ctx) // the others look by themselves soon
+	_ = b.send(ctx) // the others read by themselves soon
 }
 
 // receive wakes the feeds that a message names.
@@ -221,7 +223,7 @@ func (b *bus) receive(payload string) {
 }
 
 // setHealthy wakes all feeds with every change: those of this replica, because
-// wake-ups may have been lost and the pauses between looks change, and when
+// wake-ups may have been lost and the pauses between reads change, and when
 // Redis is back those of the others, because ours may have been lost.
 func (b *bus) setHealthy(ctx context.Context, healthy bool, cause error) {
 	if ctx.Err() != nil || b.healthy.Swap(healthy) == healthy {

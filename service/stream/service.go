@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,20 +11,23 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/shares"
 )
 
 const (
-	// laggardBytes is what all clients that are behind may hold; a quarter of it
+	// catchUpBytes is what all clients that are behind may hold; a quarter of it
 	// for one owner, and half of that for one tenant.
-	laggardBytes = 64 << 20
+	catchUpBytes = 64 << 20
 
 	defaultMaxClients = 10_000
-	// pollPause is how long a feed waits for a wake-up before it looks by
+	// pollPause is how long a feed waits for a wake-up before it reads by
 	// itself; backstopPause is that while Redis delivers the wake-ups of all
 	// replicas.
 	pollPause     = time.Second
 	backstopPause = 5 * time.Second
+	// pollJitter is by how much of these pauses one may be shorter.
+	pollJitter = 0.25
 	// readTimeout is the backstop of one read; the server's own statement
 	// timeout comes first.
 	readTimeout = 6 * time.Second
@@ -63,7 +65,7 @@ type Service struct {
 	options        Options
 	bus            *bus // nil without Redis
 	poll, backstop time.Duration
-	laggards       *laggards
+	catchUp        *catchUp
 	// memory is how much all windows may hold before each is cut to its share,
 	// and held how much they do.
 	memory int64
@@ -71,8 +73,8 @@ type Service struct {
 	// life ends with Close.
 	life context.Context //nolint:containedctx // of the streams and feeds, not of a call
 	end  context.CancelFunc
-	// running are the feeds and the laggards that read. Run waits for them; none
-	// is added after closed.
+	// running are the feeds, and the clients that catch up. Run waits for them;
+	// none is added after closed.
 	running sync.WaitGroup
 
 	mu      sync.RWMutex // guards the rest; nothing waits while it is held
@@ -91,7 +93,7 @@ func NewService(o Options) *Service {
 	}
 	if o.Memory == nil {
 		o.Memory = shares.New(shares.Options{
-			Total: laggardBytes, PerOwner: laggardBytes / 4, PerUser: laggardBytes / 8, Wait: 0, Queue: 1,
+			Total: catchUpBytes, PerOwner: catchUpBytes / 4, PerUser: catchUpBytes / 8, Wait: 0, Queue: 1,
 		})
 	}
 	s := &Service{
@@ -101,7 +103,7 @@ func NewService(o Options) *Service {
 		memory:   allWindowsBytes,
 		feeds:    make(map[uuid.UUID]*feed),
 	}
-	s.laggards = newLaggards(&s.running, o.Memory)
+	s.catchUp = newCatchUp(&s.running, o.Memory)
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.Redis != nil {
 		s.bus = newBus(o.Redis, o.Log, s.wake, s.wakeAll)
@@ -128,10 +130,10 @@ func (s *Service) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.end()
-	s.laggards.close()
+	s.catchUp.close()
 }
 
-// Committed tells that messages of these tenants were stored. It never
+// Committed says that messages of these tenants were stored. It never
 // blocks, costs next to nothing for tenants without streams, and does not keep
 // the slice.
 func (s *Service) Committed(tenants []uuid.UUID) {
@@ -155,8 +157,8 @@ func (s *Service) Clients() int {
 // kept any longer, and ErrUnavailable.
 func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error) {
 	// First there is a feed, which is woken by every commit from now on, then
-	// comes the look at where the history is.
-	c, err := s.join(tenantID, domain.Owner(ctx))
+	// the end of the history is read.
+	c, err := s.addClient(tenantID, domain.Owner(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -170,12 +172,12 @@ func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (do
 		c.Close() //nolint:contextcheck // others read in its room, for as long as their streams live
 		return nil, err
 	}
-	s.begin(c, bounds) //nolint:contextcheck // the feed outlives the call
+	s.startFeed(c, bounds) //nolint:contextcheck // the feed outlives the call
 	return c, nil
 }
 
-// join adds a client to the tenant's feed, which is made for the first.
-func (s *Service) join(tenantID uuid.UUID, owner string) (*client, error) {
+// addClient adds a client to the tenant's feed, which is made for the first.
+func (s *Service) addClient(tenantID uuid.UUID, owner string) (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -185,22 +187,22 @@ func (s *Service) join(tenantID uuid.UUID, owner string) (*client, error) {
 		return nil, domain.New(domain.ErrUnavailable, "streams_full", "Too many streams are open; try again later.").After(retryFull)
 	}
 	f := s.feeds[tenantID]
-	if f != nil && len(f.members) >= s.options.MaxTenantClients {
+	if f != nil && len(f.clients) >= s.options.MaxTenantClients {
 		return nil, domain.New(domain.ErrUnavailable, "tenant_streams_full", "The tenant has too many streams open; try again later.").After(retryFull)
 	}
 	if f == nil {
 		f = newFeed(s, tenantID)
 		s.feeds[tenantID] = f
 	}
-	c := newClient(s, f, f.joined%groups, owner)
-	f.joined++
-	f.members[c] = struct{}{}
+	c := newClient(s, f, f.added%groups, owner)
+	f.added++
+	f.clients[c] = struct{}{}
 	s.clients++
 	return c, nil
 }
 
-// begin starts the feed, unless that was done.
-func (s *Service) begin(c *client, bounds domain.StreamBounds) {
+// startFeed starts the feed, unless that was done.
+func (s *Service) startFeed(c *client, bounds domain.StreamBounds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := c.feed
@@ -217,26 +219,26 @@ func (s *Service) begin(c *client, bounds domain.StreamBounds) {
 	})
 }
 
-// leave removes a client, and ends its feed when it was the last.
-func (s *Service) leave(c *client) {
+// removeClient removes a client, and ends its feed when it was the last.
+func (s *Service) removeClient(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(c.feed.members, c)
+	delete(c.feed.clients, c)
 	s.clients--
-	if len(c.feed.members) == 0 {
-		s.remove(c.feed)
+	if len(c.feed.clients) == 0 {
+		s.removeFeed(c.feed)
 	}
 }
 
-// remove ends a feed: who comes now gets another. The mutex must be held.
-func (s *Service) remove(f *feed) {
+// removeFeed ends a feed: clients that come now get another. The mutex must be held.
+func (s *Service) removeFeed(f *feed) {
 	if s.feeds[f.tenant] == f {
 		delete(s.feeds, f.tenant)
 	}
 	f.stop()
 }
 
-// wake makes feeds look.
+// wake makes feeds read.
 func (s *Service) wake(tenants []uuid.UUID) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -250,7 +252,7 @@ func (s *Service) wake(tenants []uuid.UUID) {
 	}
 }
 
-// wakeAll makes all feeds look, and decide anew when to look next.
+// wakeAll makes all feeds read, and decide anew when to read next.
 func (s *Service) wakeAll() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -259,12 +261,12 @@ func (s *Service) wakeAll() {
 	}
 }
 
-// pollAfter returns when to look without having been woken.
+// pollAfter returns when to read without having been woken.
 func (s *Service) pollAfter() time.Duration {
 	if s.bus != nil && s.bus.healthy.Load() {
-		return jitter(s.backstop)
+		return backoff.Jitter(s.backstop, pollJitter)
 	}
-	return jitter(s.poll)
+	return backoff.Jitter(s.poll, pollJitter)
 }
 
 // windowLimit returns how many bytes a window may hold now.
@@ -279,9 +281,4 @@ func (s *Service) windowLimit() int {
 
 func errShuttingDown() error {
 	return domain.New(domain.ErrUnavailable, "shutting_down", "The service is shutting down.").After(retryClosing)
-}
-
-// jitter returns a duration between three quarters of d and d.
-func jitter(d time.Duration) time.Duration {
-	return d - rand.N(d/4+1) //nolint:gosec // spreads reads, guards nothing
 }

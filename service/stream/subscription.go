@@ -9,23 +9,25 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"lanekeeper/pkg/backoff"
 )
 
 var errNoAnswer = errors.New("no answer in time")
 
 // subscribe keeps a subscription open until ctx ends.
 func (b *bus) subscribe(ctx context.Context) {
-	for retry := minRetry; ctx.Err() == nil; retry = min(2*retry, maxRetry) {
+	for retry := backoff.New(retryFirst, retryMax); ctx.Err() == nil; {
 		subscribed, err := b.listen(ctx)
 		b.setHealthy(ctx, false, err)
 		if subscribed {
-			retry = minRetry
+			retry.Reset()
 		}
-		wait(ctx, jitter(retry))
+		_ = retry.Wait(ctx) // the loop ends with ctx
 	}
 }
 
-// listen lives as long as one subscription, and tells whether there was one.
+// listen lives as long as one subscription, and reports whether there was one.
 func (b *bus) listen(ctx context.Context) (subscribed bool, err error) {
 	p := b.client.Subscribe(ctx)
 	closing := sync.OnceFunc(func() { _ = p.Close() }) // it only fails when it is closed
@@ -63,7 +65,7 @@ func (b *bus) listen(ctx context.Context) (subscribed bool, err error) {
 	}
 }
 
-// watch tries out a subscription by asking and waiting for the answer.
+// watch checks a subscription by asking and waiting for the answer.
 type watch struct {
 	subscription *redis.PubSub
 	// since is when what is not answered was asked, by the monotonic clock; nil
@@ -71,7 +73,7 @@ type watch struct {
 	since atomic.Pointer[time.Time]
 }
 
-// run asks every pingPause, and tells when an answer is slow. It returns when
+// run asks every pingPause, and calls slow when an answer is. It returns when
 // there is none, or ctx ends.
 func (w *watch) run(ctx context.Context, slow func()) {
 	ticks := time.NewTicker(watchStep)
@@ -100,7 +102,7 @@ func (w *watch) run(ctx context.Context, slow func()) {
 	}
 }
 
-// answered notes the answer, and tells whether it came in time.
+// answered notes the answer, and reports whether it came in time.
 func (w *watch) answered() bool {
 	since := w.since.Swap(nil)
 	return since == nil || time.Since(*since) <= slowAnswer

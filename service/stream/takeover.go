@@ -21,8 +21,8 @@ type handovers struct {
 
 // holding is a stream's of a ticket.
 type holding struct {
-	// look holds a token when the stream is to look whether it has the ticket.
-	look chan struct{}
+	// check holds a token when the stream is to check whether it has the ticket.
+	check chan struct{}
 }
 
 func newHandovers() *handovers {
@@ -30,14 +30,14 @@ func newHandovers() *handovers {
 }
 
 // hold notes that a stream has the ticket, until done is called. One that had it
-// before has lost it, and is told to look.
-func (h *handovers) hold(hash []byte) (look <-chan struct{}, done func()) {
+// before has lost it, and is told to check.
+func (h *handovers) hold(hash []byte) (check <-chan struct{}, done func()) {
 	key, mine := string(hash), &holding{make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.holders[key].signal()
 	h.holders[key] = mine
-	return mine.look, func() {
+	return mine.check, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.holders[key] == mine {
@@ -46,8 +46,9 @@ func (h *handovers) hold(hash []byte) (look <-chan struct{}, done func()) {
 	}
 }
 
-// tell makes the stream that has the ticket look, if it is one of this process.
-func (h *handovers) tell(hash []byte) {
+// recheck makes the stream that has the ticket check, if it is one of this
+// process.
+func (h *handovers) recheck(hash []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.holders[string(hash)].signal()
@@ -58,7 +59,7 @@ func (h *holding) signal() {
 		return
 	}
 	select {
-	case h.look <- struct{}{}:
+	case h.check <- struct{}{}:
 	default:
 	}
 }

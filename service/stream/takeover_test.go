@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 )
 
 // held is a stream that has a ticket, as the controller keeps it: it gives the
@@ -168,7 +169,7 @@ func TestRenewalsTakeFewConnections(t *testing.T) {
 		for i := range streams {
 			kept.Go(func() error { return tickets.Keep(ctx, domain.Ticket{Hash: []byte{byte(i)}}, uuid.New()) })
 		}
-		wait(ctx, 10*ticketRenewal)
+		_ = backoff.Sleep(ctx, 10*ticketRenewal)
 		cancel()
 		require.NoError(t, kept.Wait())
 		require.LessOrEqual(t, repo.most.Load(), int64(parallelRenewals))
@@ -190,6 +191,6 @@ func (r *slowRenewals) RenewTicket(ctx context.Context, _ []byte, _ uuid.UUID, _
 	defer r.running.Add(-1)
 	for most := r.most.Load(); running > most && !r.most.CompareAndSwap(most, running); most = r.most.Load() {
 	}
-	wait(ctx, r.took)
+	_ = backoff.Sleep(ctx, r.took)
 	return false, ctx.Err()
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
+	"lanekeeper/pkg/janitor"
 )
 
 const (
@@ -28,14 +30,16 @@ const (
 	ticketLength = 43
 
 	// A stream holds its ticket for ticketLease, and prolongs that every
-	// ticketRenewal, when it learns that somebody wants the ticket. Who comes
-	// while the ticket is held looks every ticketLook. After ticketWait, in
-	// which a stream that can be reached has learned it and ended, it takes the
-	// ticket; there must be time left to open the stream within the request's.
+	// ticketRenewal, when it learns that somebody wants the ticket. A request that
+	// comes while the ticket is held tries every ticketRetry, or earlier by up to
+	// ticketJitter of it. After ticketWait, in which a stream that can be reached
+	// has learned it and ended, it takes the ticket; there must be time left to
+	// open the stream within the request's.
 	ticketLease   = 5 * time.Second
 	ticketRenewal = 1500 * time.Millisecond
 	ticketWait    = ticketRenewal + renewTimeout + ticketTenure
-	ticketLook    = 200 * time.Millisecond
+	ticketRetry   = 200 * time.Millisecond
+	ticketJitter  = 0.25
 	// renewTimeout and releaseTimeout bound one attempt.
 	renewTimeout   = time.Second
 	releaseTimeout = 2 * time.Second
@@ -118,11 +122,11 @@ func (t *Tickets) Issue(ctx context.Context, p domain.Principal, tenantID uuid.U
 	return ticket, stored.ExpiresAt, nil
 }
 
-// Redeem takes a ticket for one stream; resume tells that its client says where
-// it was. Of the holder it knows who it was, not what it may do now. TenantID
-// is what the client says the ticket is for, or zero. Whoever got a ticket must
-// call Keep while the stream is open and Release at its end, with the claim, or
-// Return when none was opened.
+// Redeem takes a ticket for one stream; resume means that its client says where
+// it was. Of the holder it knows the identity, not what it may do now. TenantID
+// is what the client says the ticket is for, or zero. The caller that got a
+// ticket must call Keep while the stream is open and Release at its end, with the
+// claim, or Return when none was opened.
 //
 // While another stream is open with the ticket it asks that to end and waits for
 // it, until ctx ends, and then takes the ticket; only where resume is false, and
@@ -170,10 +174,10 @@ func (t *Tickets) claim(ctx context.Context, hash []byte, claim uuid.UUID, resum
 	defer done()
 	waited := time.NewTimer(t.options.Wait)
 	defer waited.Stop()
-	t.handovers.tell(hash)
+	t.handovers.recheck(hash)
 	for last := false; !last && errors.Is(err, domain.ErrConflict); {
 		select {
-		case <-time.After(jitter(min(ticketLook, t.options.Wait))):
+		case <-time.After(backoff.Jitter(min(ticketRetry, t.options.Wait), ticketJitter)):
 		case <-waited.C:
 			if last = true; resume {
 				use = domain.TicketTakeover
@@ -198,14 +202,14 @@ func (t *Tickets) claim(ctx context.Context, hash []byte, claim uuid.UUID, resum
 // reached it earlier has the ticket now.
 func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error {
 	begun := time.Now()
-	look, done := t.handovers.hold(ticket.Hash)
+	check, done := t.handovers.hold(ticket.Hash)
 	defer done()
 	tick := time.NewTicker(t.options.Renewal)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-		case <-look:
+		case <-check:
 		case <-ctx.Done():
 			return nil
 		}
@@ -218,7 +222,7 @@ func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUI
 		case err != nil:
 			t.options.Log.DebugContext(ctx, "claim on ticket not renewed, trying again", slog.Any("error", err))
 		case wanted:
-			if !wait(ctx, t.options.Tenure-time.Since(begun)) {
+			if backoff.Sleep(ctx, t.options.Tenure-time.Since(begun)) != nil {
 				return nil
 			}
 			return domain.New(domain.ErrConflict, "ticket_taken_over", "Another stream takes the ticket over.")
@@ -258,31 +262,15 @@ func (t *Tickets) Return(ctx context.Context, ticket domain.Ticket, claim uuid.U
 	}
 }
 
-// RunJanitor deletes tickets that nobody can use any more, in chunks, until ctx
+// RunJanitor deletes tickets that cannot be used any more, in chunks, until ctx
 // ends. Any number of replicas may run one.
 func (t *Tickets) RunJanitor(ctx context.Context) {
-	tick := time.NewTicker(ticketJanitorEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			t.deleteExpired(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
+	janitor.Run(ctx, ticketJanitorEvery, t.deleteExpired)
 }
 
 func (t *Tickets) deleteExpired(ctx context.Context) {
-	for ctx.Err() == nil {
-		n, err := t.options.Tickets.DeleteExpiredTickets(ctx, ticketJanitorChunk)
-		if err != nil {
-			t.options.Log.DebugContext(ctx, "expired tickets not deleted, trying again later", slog.Any("error", err))
-			return
-		}
-		if n < ticketJanitorChunk {
-			return
-		}
+	if err := janitor.Sweep(ctx, ticketJanitorChunk, t.options.Tickets.DeleteExpiredTickets); err != nil {
+		t.options.Log.DebugContext(ctx, "expired tickets not deleted, trying again later", slog.Any("error", err))
 	}
 }
 
@@ -292,8 +280,8 @@ func ticketHash(ticket string) []byte {
 	return hash[:]
 }
 
-// redeemError tells those who must not use a ticket apart from those who may
-// try again.
+// redeemError returns what callers of Redeem see: whether they must not use the
+// ticket, or may try again.
 func redeemError(err error) error {
 	switch {
 	case errors.Is(err, domain.ErrNotFound):

@@ -86,7 +86,7 @@ type window struct {
 	bytes  int
 	err    error // why nothing follows any more
 	// changed has a channel for each group of clients, which is closed, and
-	// replaced, when they are to look.
+	// replaced, when there is something new.
 	changed [groups]chan struct{}
 }
 
@@ -153,7 +153,7 @@ func (w *window) fail(err error) {
 	}
 }
 
-// wake makes a group of clients look.
+// wake makes a group of clients look at the window again.
 func (w *window) wake(group int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +172,7 @@ func (w *window) bounds() (start, end int64) {
 	return w.start, w.end
 }
 
-// crowded tells whether a client at cursor is within the window, but so far
+// crowded reports whether a client at cursor is within the window, but so far
 // behind that it would soon fall out of it.
 func (w *window) crowded(cursor int64) bool {
 	w.mu.RLock()

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 )
 
 // gated is a memory whose reads the test has in its hands.
@@ -41,7 +42,7 @@ func TestLaggardsHaveTurns(t *testing.T) {
 		store := &gated{memory: newMemory(tenant)}
 		last := store.add(tenant, 5000, 1)
 		store.read = func(ctx context.Context, _ uuid.UUID, _ int64) error {
-			wait(ctx, took)
+			_ = backoff.Sleep(ctx, took)
 			return nil
 		}
 		s := start(t, store)
@@ -89,7 +90,7 @@ func TestLockedTenantsHoldNobodyUp(t *testing.T) {
 		store.read = func(ctx context.Context, tenant uuid.UUID, cursor int64) error {
 			at := slices.Index(locked, tenant)
 			if at < 0 || cursor == 5000 || !isLocked.Load() {
-				wait(ctx, time.Millisecond)
+				_ = backoff.Sleep(ctx, time.Millisecond)
 				return nil
 			}
 			tried[at].Add(1)
@@ -97,7 +98,7 @@ func TestLockedTenantsHoldNobodyUp(t *testing.T) {
 				t.Error("two clients of a tenant read")
 			}
 			defer reading[at].Add(-1)
-			wait(ctx, hang)
+			_ = backoff.Sleep(ctx, hang)
 			return errAway()
 		}
 		for _, id := range append(locked, other) {
@@ -122,7 +123,7 @@ func TestLockedTenantsHoldNobodyUp(t *testing.T) {
 		begun := time.Now()
 		require.NoError(t, open(t, s, other, new(int64(1)), 1).until(t.Context(), 5000))
 		require.Less(t, time.Since(begun), 2*time.Second, "it waits for others now and then, not at every turn")
-		wait(t.Context(), 20*time.Second)
+		_ = backoff.Sleep(t.Context(), 20*time.Second)
 		for at := range locked {
 			require.LessOrEqual(t, tried[at].Load(), int32(20), "they hold little of what there is")
 			require.Greater(t, tried[at].Load(), int32(8), "they try on")
@@ -130,7 +131,7 @@ func TestLockedTenantsHoldNobodyUp(t *testing.T) {
 		isLocked.Store(false)
 		begun = time.Now()
 		work.Wait()
-		require.Less(t, time.Since(begun), 2*maxRetry)
+		require.Less(t, time.Since(begun), 2*retryMax)
 	})
 }
 
@@ -162,9 +163,9 @@ func TestLaggardsLeave(t *testing.T) {
 			ended <- err
 		}()
 		require.Eventually(t, func() bool {
-			s.laggards.mu.Lock()
-			defer s.laggards.mu.Unlock()
-			n := s.laggards.lanes[tenant]
+			s.catchUp.mu.Lock()
+			defer s.catchUp.mu.Unlock()
+			n := s.catchUp.queues[tenant]
 			return n != nil && (len(n.waiting) > 0 && n.waiting[len(n.waiting)-1] == cancelled || r == first && reading.Load() == 1)
 		}, patience, time.Millisecond)
 		cancel()
@@ -179,9 +180,9 @@ func TestLaggardsLeave(t *testing.T) {
 	require.NoError(t, third.until(t.Context(), last), "its turn comes")
 	require.EqualValues(t, 1, reading.Load(), "who has left does not read")
 	require.Eventually(t, func() bool {
-		s.laggards.mu.Lock()
-		defer s.laggards.mu.Unlock()
-		return len(s.laggards.lanes) == 0 && len(s.laggards.ready) == 0 && s.laggards.free == laggardReads
+		s.catchUp.mu.Lock()
+		defer s.catchUp.mu.Unlock()
+		return len(s.catchUp.queues) == 0 && len(s.catchUp.ready) == 0 && s.catchUp.free == catchUpReads
 	}, patience, time.Millisecond)
 }
 

@@ -57,8 +57,8 @@ func TestLaggardsHoldABoundedAmount(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Positive(t, held.Load())
-		require.LessOrEqual(t, peak, int64(laggardBytes/4))
-		require.LessOrEqual(t, s.options.Memory.Used(), int64(laggardBytes/4))
+		require.LessOrEqual(t, peak, int64(catchUpBytes/4))
+		require.LessOrEqual(t, s.options.Memory.Used(), int64(catchUpBytes/4))
 
 		events, err := s.Open(domain.WithOwner(t.Context(), "other"), other, begun)
 		require.NoError(t, err)
