@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/pager"
 )
 
 // List reads a page of a tenant's letters, oldest first, in parts and hands each
@@ -21,51 +22,41 @@ func (s *Service) List(ctx context.Context, q domain.DeadLetterQuery, take func(
 	if err := checkQuery(q); err != nil {
 		return err
 	}
-	q.MaxBytes = domain.SmallAnswer
-	part, release, err := s.readPart(ctx, q, 0)
-	for bytes, taken := 0, 0; ; {
-		if err != nil && taken == 0 {
-			return fmt.Errorf("list dead letters: %w", err)
-		}
-		if err != nil {
+	return pager.Read(ctx, s.pages(q, "list dead letters"), q.Limit, take)
+}
+
+// pages says how a page of letters is read. Verb is for errors.
+func (s *Service) pages(q domain.DeadLetterQuery, verb string) pager.Options[domain.DeadLetterPage] {
+	return pager.Options[domain.DeadLetterPage]{
+		FirstBytes: domain.SmallAnswer, PartBytes: domain.AnswerChunk, PageBytes: domain.MaxAnswer,
+		Describe: describe,
+		Read: func(ctx context.Context, before *domain.DeadLetterPage, limit, maxBytes int) (domain.DeadLetterPage, error) {
+			q.Limit, q.MaxBytes = limit, maxBytes
+			if before != nil {
+				q.After = before.Letters[len(before.Letters)-1].Seq
+			}
+			part, err := s.o.Letters.DeadLetterPage(ctx, q)
+			if err != nil {
+				return part, fmt.Errorf("%s: %w", verb, err)
+			}
+			return part, nil
+		},
+		Reserve: func(ctx context.Context, bytes int) (func(), error) {
+			return s.o.Memory.Reserve(ctx, q.TenantID, bytes)
+		},
+		CutShort: func(ctx context.Context, err error) domain.DeadLetterPage {
 			s.o.Log.WarnContext(ctx, "page ends early", slog.Any("error", err))
-			part = domain.DeadLetterPage{More: true}
-		}
-		n := len(part.Letters)
-		for i := range part.Letters {
-			bytes += len(part.Letters[i].Body) + domain.RowOverhead
-		}
-		q.Limit -= n
-		taken += n
-		last := err != nil || !part.More || q.Limit == 0 || taken > 0 && bytes+part.NextBytes > domain.MaxAnswer
-		if last || n > 0 {
-			err = take(part, last)
-		}
-		release()
-		if last || err != nil {
-			return err
-		}
-		if n > 0 {
-			q.After = part.Letters[n-1].Seq
-		}
-		q.MaxBytes = max(part.NextBytes, domain.AnswerChunk)
-		part, release, err = s.readPart(ctx, q, q.MaxBytes)
+			return domain.DeadLetterPage{More: true}
+		},
 	}
 }
 
-// readPart reads after it has reserved so many bytes. What it returns last gives
-// them back, and must be called in any case.
-func (s *Service) readPart(ctx context.Context, q domain.DeadLetterQuery, reserve int) (domain.DeadLetterPage, func(), error) {
-	release := func() {}
-	if reserve > 0 {
-		reserved, err := s.o.Memory.Reserve(ctx, q.TenantID, reserve)
-		if err != nil {
-			return domain.DeadLetterPage{}, release, fmt.Errorf("reserve memory: %w", err)
-		}
-		release = reserved
+func describe(p *domain.DeadLetterPage) pager.Part {
+	part := pager.Part{Rows: len(p.Letters), More: p.More, NextBytes: p.NextBytes}
+	for i := range p.Letters {
+		part.Bytes += len(p.Letters[i].Body) + domain.RowOverhead
 	}
-	page, err := s.o.Letters.DeadLetterPage(ctx, q)
-	return page, release, err //nolint:wrapcheck // wrapped by the caller
+	return part
 }
 
 func checkQuery(q domain.DeadLetterQuery) error {
@@ -89,18 +80,11 @@ func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64, take f
 	if seq < 1 {
 		return domain.DeadLetterNotFound()
 	}
-	q := domain.DeadLetterQuery{TenantID: tenantID, After: seq - 1, UpTo: seq, Limit: 1, Replayed: true, MaxBytes: domain.SmallAnswer}
-	page, release, err := s.readPart(ctx, q, 0)
-	if err == nil && page.NextBytes > 0 {
-		q.MaxBytes = page.NextBytes
-		page, release, err = s.readPart(ctx, q, q.MaxBytes)
-	}
-	defer func() { release() }()
-	if err != nil {
-		return fmt.Errorf("read dead letter: %w", err)
-	}
-	if len(page.Letters) == 0 {
-		return domain.DeadLetterNotFound()
-	}
-	return take(page.Letters[0])
+	q := domain.DeadLetterQuery{TenantID: tenantID, After: seq - 1, UpTo: seq, Limit: 1, Replayed: true}
+	return pager.Read(ctx, s.pages(q, "read dead letter"), 1, func(part domain.DeadLetterPage, _ bool) error {
+		if len(part.Letters) == 0 {
+			return domain.DeadLetterNotFound()
+		}
+		return take(part.Letters[0])
+	})
 }

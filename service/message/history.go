@@ -8,65 +8,52 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/pager"
 )
 
 // History reads a page of a tenant's messages in parts and hands each to take,
 // of which the last has last set and may be empty. Between two parts it holds
 // no connection to the database; while take runs, what the part holds counts
 // towards the shares of the tenant and its owner. A page ends early, with More
-// set, when it becomes too large, or when the rest cannot be read: whoever goes
-// on behind it misses nothing. Errors are those of take, and before its first
+// set, when it becomes too large, or when the rest cannot be read: a reader that
+// goes on behind it misses nothing. Errors are those of take, and before its first
 // call ErrInvalid for a query out of range, ErrGone for a cursor after which
 // messages are not kept any longer, and ErrUnavailable.
 func (s *Service) History(ctx context.Context, q domain.HistoryQuery, take func(part domain.HistoryPage, last bool) error) error {
 	if err := checkQuery(q); err != nil {
 		return err
 	}
-	q.MaxBytes = domain.SmallAnswer
-	part, release, err := s.readPart(ctx, q, 0)
-	for bytes, taken := 0, 0; ; {
-		if err != nil && taken == 0 {
-			return fmt.Errorf("read history: %w", err)
-		}
-		if err != nil {
+	o := pager.Options[domain.HistoryPage]{
+		FirstBytes: domain.SmallAnswer, PartBytes: domain.AnswerChunk, PageBytes: domain.MaxAnswer,
+		Describe: describe,
+		Read: func(ctx context.Context, before *domain.HistoryPage, limit, maxBytes int) (domain.HistoryPage, error) {
+			q.Limit, q.MaxBytes = limit, maxBytes
+			if before != nil {
+				q.Cursor, q.HasCursor = before.Messages[len(before.Messages)-1].Seq, true
+			}
+			part, err := s.o.Messages.History(ctx, q)
+			if err != nil {
+				return part, fmt.Errorf("read history: %w", err)
+			}
+			return part, nil
+		},
+		Reserve: func(ctx context.Context, bytes int) (func(), error) {
+			return s.o.Memory.Reserve(ctx, q.TenantID, bytes)
+		},
+		CutShort: func(ctx context.Context, err error) domain.HistoryPage {
 			s.o.Log.WarnContext(ctx, "page ends early", slog.Any("error", err))
-			part = domain.HistoryPage{More: true}
-		}
-		n := len(part.Messages)
-		for i := range part.Messages {
-			bytes += len(part.Messages[i].Payload) + domain.RowOverhead
-		}
-		q.Limit -= n
-		taken += n
-		last := err != nil || !part.More || q.Limit == 0 || taken > 0 && bytes+part.NextBytes > domain.MaxAnswer
-		if last || n > 0 {
-			err = take(part, last)
-		}
-		release()
-		if last || err != nil {
-			return err
-		}
-		if n > 0 {
-			q.Cursor, q.HasCursor = part.Messages[n-1].Seq, true
-		}
-		q.MaxBytes = max(part.NextBytes, domain.AnswerChunk)
-		part, release, err = s.readPart(ctx, q, q.MaxBytes)
+			return domain.HistoryPage{More: true}
+		},
 	}
+	return pager.Read(ctx, o, q.Limit, take)
 }
 
-// readPart reads after it has reserved so many bytes. What it returns last gives
-// them back, and must be called in any case.
-func (s *Service) readPart(ctx context.Context, q domain.HistoryQuery, reserve int) (domain.HistoryPage, func(), error) {
-	release := func() {}
-	if reserve > 0 {
-		reserved, err := s.o.Memory.Reserve(ctx, q.TenantID, reserve)
-		if err != nil {
-			return domain.HistoryPage{}, release, fmt.Errorf("reserve memory: %w", err)
-		}
-		release = reserved
+func describe(p *domain.HistoryPage) pager.Part {
+	part := pager.Part{Rows: len(p.Messages), More: p.More, NextBytes: p.NextBytes}
+	for i := range p.Messages {
+		part.Bytes += len(p.Messages[i].Payload) + domain.RowOverhead
 	}
-	page, err := s.o.Messages.History(ctx, q)
-	return page, release, err //nolint:wrapcheck // wrapped by the caller
+	return part
 }
 
 func checkQuery(q domain.HistoryQuery) error {
@@ -83,7 +70,7 @@ func checkQuery(q domain.HistoryQuery) error {
 	return nil
 }
 
-// transmissions tells what is recorded of messages' way to the endpoint.
+// transmissions is what is recorded of messages' way to the endpoint.
 type transmissions interface {
 	FindTransmissions(ctx context.Context, tenantID uuid.UUID, messageIDs []uuid.UUID) ([]domain.Transmission, error)
 }
