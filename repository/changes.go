@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 )
 
 const (
@@ -23,8 +23,8 @@ const (
 	// listenClose is how long a connection may take to close in good order.
 	listenClose = time.Second
 
-	listenPauseMin = 200 * time.Millisecond
-	listenPauseMax = 5 * time.Second
+	listenRetryFirst = 200 * time.Millisecond
+	listenRetryMax   = 5 * time.Second
 )
 
 // listenSQL names the channel of the triggers that migration 00011 makes.
@@ -55,17 +55,16 @@ type listener struct {
 // run listens until ctx ends, and connects again after each loss.
 func (l *listener) run(ctx context.Context) {
 	defer l.closing.Wait()
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = listenPauseMin, listenPauseMax
+	retry := backoff.New(listenRetryFirst, listenRetryMax)
 	for ctx.Err() == nil {
 		began := time.Now()
 		// Why the connection was lost matters to nobody: those who hear of
 		// changes are told to look at everything, and meet the same trouble.
 		_ = l.listen(ctx)
-		if time.Since(began) > listenPauseMax {
-			pauses.Reset()
+		if time.Since(began) > listenRetryMax {
+			retry.Reset()
 		}
-		_ = pause(ctx, pauses.NextBackOff()) // the loop ends with ctx
+		_ = retry.Wait(ctx) // the loop ends with ctx
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"lanekeeper/migrations"
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/postgres"
 )
 
@@ -77,7 +78,7 @@ func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 		if err == nil {
 			return steps, nil
 		}
-		if postgres.Classify(err) != postgres.ClassContended || pause(patient, migrationPause) != nil {
+		if postgres.Classify(err) != postgres.ClassContended || backoff.Sleep(patient, migrationPause) != nil {
 			return nil, translate(err, "migrate up")
 		}
 	}

@@ -7,20 +7,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/postgres"
 )
 
 // How long CreatePartition goes on when other changes of partitions stand in
 // its way.
 const (
-	createPatience = 20 * time.Second
-	createPauseMin = 20 * time.Millisecond
-	createPauseMax = 500 * time.Millisecond
+	createTimeout    = 20 * time.Second
+	createRetryFirst = 20 * time.Millisecond
+	createRetryMax   = 500 * time.Millisecond
 )
 
 // CreatePartition implements domain.PartitionRepository. It needs no lock
@@ -28,27 +28,23 @@ const (
 // only with other changes of partitions, and for those it waits in short
 // attempts. A stream row that is behind its partition is repaired.
 func (s *Store) CreatePartition(ctx context.Context, tenantID uuid.UUID) error {
-	ctx, cancel := context.WithTimeout(ctx, createPatience)
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = createPauseMin, createPauseMax
-	for {
-		err := s.tryCreatePartition(ctx, tenantID)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, errDetaching) && !standsInTheWay(err) {
-			return translate(err, "create partition")
-		}
-		if pause(ctx, pauses.NextBackOff()) != nil {
-			return unavailable(fmt.Errorf("create partition: %w", err))
-		}
+	err := backoff.Retry(ctx, backoff.New(createRetryFirst, createRetryMax), func(ctx context.Context) error {
+		return s.tryCreatePartition(ctx, tenantID)
+	}, standsInTheWay)
+	if err != nil && standsInTheWay(err) { // until the time was up
+		return unavailable(fmt.Errorf("create partition: %w", err))
 	}
+	return translate(err, "create partition")
 }
 
-// standsInTheWay tells whether creating may succeed at once when it is tried
-// again: somebody changes partitions, or makes the same one.
+// standsInTheWay reports whether creating may succeed when it is tried again:
+// somebody detaches the partition, changes others, or makes the same one.
 func standsInTheWay(err error) bool {
+	if errors.Is(err, errDetaching) {
+		return true
+	}
 	if _, exists := postgres.UniqueViolation(err); exists {
 		return true
 	}

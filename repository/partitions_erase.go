@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/postgres"
 )
 
@@ -145,7 +146,7 @@ func detachPlainly(ctx, waiting context.Context, conn *pgxpool.Conn, p partition
 		if !errors.Is(err, errBlocked) {
 			return err
 		}
-		if pause(waiting, erasePause) != nil {
+		if backoff.Sleep(waiting, erasePause) != nil {
 			return err
 		}
 	}
@@ -207,8 +208,8 @@ func waitForBlockers(ctx context.Context, conn *pgxpool.Conn, table string) erro
 		if !blocked {
 			return nil
 		}
-		if err := pause(waiting, erasePause); err != nil {
-			return err
+		if err := backoff.Sleep(waiting, erasePause); err != nil {
+			return fmt.Errorf("wait for other transactions: %w", err)
 		}
 	}
 }

@@ -8,17 +8,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lanekeeper/pkg/backoff"
 )
 
 // Advisory locks are tried again and again rather than waited for in the
 // server: a session that waits there holds a snapshot, for which detaching a
 // partition waits in turn.
 const (
-	lockPauseMin = 10 * time.Millisecond
-	lockPauseMax = 250 * time.Millisecond
+	lockRetryFirst = 10 * time.Millisecond
+	lockRetryMax   = 250 * time.Millisecond
 )
 
 const (
@@ -66,15 +67,14 @@ func (s *Store) LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Co
 // acquireLock returns a connection that holds the advisory lock. While the
 // lock is taken it keeps no connection.
 func acquireLock(ctx context.Context, pool *pgxpool.Pool, key int64) (*pgxpool.Conn, error) {
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = lockPauseMin, lockPauseMax
+	retry := backoff.New(lockRetryFirst, lockRetryMax)
 	for {
 		conn, err := tryLock(ctx, pool, key)
 		if err != nil || conn != nil {
 			return conn, err
 		}
-		if err := pause(ctx, pauses.NextBackOff()); err != nil {
-			return nil, err
+		if err := retry.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("wait for advisory lock: %w", err)
 		}
 	}
 }
@@ -124,15 +124,4 @@ func closeConn(ctx context.Context, conn *pgxpool.Conn) {
 func lockKey(purpose string, id uuid.UUID) int64 {
 	sum := sha256.Sum256(append([]byte("lanekeeper/"+purpose+"/"), id[:]...))
 	return int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // any 64 bits will do
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("wait: %w", context.Cause(ctx))
-	case <-timer.C:
-		return nil
-	}
 }
