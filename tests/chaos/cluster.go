@@ -78,6 +78,10 @@ func (st *stage) clusterQueues(ctx context.Context) ([]clusterQueue, error) {
 	return queues, err
 }
 
+// sealPrefix begins the names of queues that are declared for a moment, so that
+// others outlive a broker that is killed.
+const sealPrefix = "lanekeeper.seal."
+
 // awaitReplicated waits until every queue is on all nodes, and all take part; of
 // the queues of tenants that were created while the nodes did not reach each other
 // most have to. RabbitMQ does not start a member later whose node it did not reach
@@ -89,6 +93,9 @@ func (st *stage) awaitReplicated(ctx context.Context) error {
 			return err
 		}
 		for _, q := range queues {
+			if strings.HasPrefix(q.Name, sealPrefix) {
+				continue // nobody publishes to it, and it goes by itself if RabbitMQ lets it
+			}
 			least := clusterSize
 			if id, ok := tenantOf(q.Name); ok && !slices.Contains(st.tenants, id) {
 				least = clusterSize/2 + 1
