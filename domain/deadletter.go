@@ -42,7 +42,7 @@ type DeadLetter struct {
 	// Seq numbers the recorded dead letters of all tenants; zero until it is
 	// recorded. It is the id that callers use.
 	Seq int64
-	// ID identifies the burial, so that it is recorded once however often it
+	// ID identifies the letter, so that it is recorded once however often it
 	// is delivered.
 	ID        uuid.UUID
 	TenantID  uuid.UUID
@@ -53,9 +53,9 @@ type DeadLetter struct {
 	// Error is the text of what went wrong, free of secrets.
 	Error    string
 	Attempts int
-	// BuriedAt is when it died, by the clock of who buried it; zero when that is
-	// not known, and for letters that are read from the store.
-	BuriedAt time.Time
+	// DiedAt is when it was given up, by the clock of the process that did so;
+	// zero when that is not known, and for letters that are read from the store.
+	DiedAt time.Time
 	// CreatedAt is when it was recorded; ReplayedAt when it was last sent
 	// again, zero for never.
 	CreatedAt  time.Time
@@ -76,7 +76,7 @@ func (l *DeadLetter) Encoding() string {
 // LetterHeaders returns the headers of a letter that d becomes.
 func LetterHeaders(d *Delivery) map[string]any {
 	headers := maps.Clone(d.Headers)
-	delete(headers, HeaderContentEncoding) // somebody else's
+	delete(headers, HeaderContentEncoding) // not ours
 	if d.Encoding != "" {
 		if headers == nil {
 			headers = make(map[string]any)
@@ -86,7 +86,7 @@ func LetterHeaders(d *Delivery) map[string]any {
 	return headers
 }
 
-// Replayed tells whether the letter was sent again.
+// Replayed reports whether the letter was sent again.
 func (l *DeadLetter) Replayed() bool { return !l.ReplayedAt.IsZero() }
 
 // DeadLetterNotFound is the answer for a dead letter the tenant does not have.
@@ -121,9 +121,9 @@ type DeadLetterPage struct {
 	Last int64
 }
 
-// End returns where to go on later for whoever found the page of q empty. That
-// is never ahead of the tenant's letters, wherever the query began: what dies
-// next would be missed.
+// End returns where to go on later when the page of q was empty. That is never
+// ahead of the tenant's letters, wherever the query began: what dies next would
+// be missed.
 func (p *DeadLetterPage) End(q DeadLetterQuery) int64 { return min(q.After, p.Last) }
 
 // DeadLetterSelection says which of a tenant's dead letters a call is about:
@@ -133,7 +133,7 @@ type DeadLetterSelection struct {
 	Seqs []int64
 }
 
-// ReplayResult tells what became of a call to replay dead letters.
+// ReplayResult is what became of a call to replay dead letters.
 type ReplayResult struct {
 	// Replayed counts the letters the broker confirmed.
 	Replayed int
@@ -192,15 +192,47 @@ type DeadLetterQueues interface {
 	// SubscribeDeadLetters subscribes to that queue, as Subscriber.Subscribe
 	// does to the main queue.
 	SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (Subscription, error)
-	// ReadDeadLetter makes a dead letter of a delivery from that queue. Of a
-	// message that nobody buried, but that the broker put there because it
-	// came back to the main queue too often, it returns true: nothing is
-	// wrong with it, and it is to be revived.
+	// ReadDeadLetter makes a dead letter of a delivery from that queue. It
+	// returns true for a message that the broker put there because it came back
+	// to the main queue too often: nothing is wrong with it, and it is to be
+	// requeued.
 	ReadDeadLetter(tenantID uuid.UUID, d Delivery) (letter DeadLetter, exhausted bool)
-	// Revive publishes a delivery from that queue to the tenant's main queue;
+	// Requeue publishes a delivery from that queue to the tenant's main queue;
 	// nil once confirmed.
-	Revive(ctx context.Context, tenantID uuid.UUID, d Delivery) error
+	Requeue(ctx context.Context, tenantID uuid.UUID, d Delivery) error
 }
+
+// DeadLetterCollector moves the dead letters of tenants from their queues into
+// the store. It is safe for concurrent use.
+type DeadLetterCollector interface {
+	// Collect begins to collect a tenant's letters, until the collection is
+	// stopped; that ctx ends does not stop it.
+	Collect(ctx context.Context, tenantID uuid.UUID) DeadLetterCollection
+}
+
+// DeadLetterCollection is the collecting of one tenant's letters. It is safe for
+// concurrent use.
+type DeadLetterCollection interface {
+	// Notify says that there are letters, which are collected at once. It does
+	// not block.
+	Notify()
+	// Stop ends collecting and returns when it has ended. What is not recorded
+	// by then stays in the queue. It may be called more than once.
+	Stop()
+}
+
+// NoDeadLetterCollector leaves dead letters in their queues.
+type NoDeadLetterCollector struct{}
+
+// Collect implements DeadLetterCollector.
+func (NoDeadLetterCollector) Collect(context.Context, uuid.UUID) DeadLetterCollection {
+	return noCollection{}
+}
+
+type noCollection struct{}
+
+func (noCollection) Notify() {}
+func (noCollection) Stop()   {}
 
 // BrokerReason returns why the broker itself put the letter there, as its
 // header x-death says of the last time; "" for one that was put there otherwise.

@@ -51,6 +51,14 @@ const (
 	AppendNoTenant
 )
 
+// StoreResult is what became of one message handed to a MessageWriter.
+type StoreResult struct {
+	Outcome AppendOutcome
+	// Err is why the store refuses the message for good; then Outcome is
+	// zero.
+	Err error
+}
+
 // HistoryQuery asks for a page of a tenant's history.
 type HistoryQuery struct {
 	TenantID uuid.UUID

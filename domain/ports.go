@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -78,6 +79,19 @@ type MessageRepository interface {
 	FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxBytes int) (m Message, size int, err error)
 }
 
+// MessageWriter stores what consumers receive. Methods are safe for concurrent
+// use.
+type MessageWriter interface {
+	// Store stores messages of one tenant, in order, and returns when each of
+	// them has a result or ctx ends. In the latter case they may still be
+	// stored. It waits for as long as the store is away. Neither slice may be
+	// changed afterwards.
+	Store(ctx context.Context, messages []Message) ([]StoreResult, error)
+	// UnavailableSince returns since when the store has not been reachable, and
+	// false while it is.
+	UnavailableSince() (time.Time, bool)
+}
+
 // RetentionRepository deletes messages that tenants do not keep any longer.
 // Methods are safe for concurrent use.
 type RetentionRepository interface {
@@ -148,9 +162,9 @@ type Publisher interface {
 	// for its attempt (1 for the first), from where it comes back to its
 	// tenant's queue; nil once confirmed.
 	Retry(ctx context.Context, tenantID uuid.UUID, d Delivery, attempt int) error
-	// Bury hands a dead letter to its tenant's dead-letter queue; nil once
+	// DeadLetter publishes a letter to its tenant's dead-letter queue; nil once
 	// confirmed. The error is an ErrQueueMissing when there is no such queue.
-	Bury(ctx context.Context, letter DeadLetter) error
+	DeadLetter(ctx context.Context, letter DeadLetter) error
 }
 
 // Topology makes and removes the queues of tenants. Methods are idempotent

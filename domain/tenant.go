@@ -18,7 +18,7 @@ const (
 	MaxRetentionDays           = 3650
 )
 
-// TenantStatus is the state of a tenant's lane.
+// TenantStatus is the state of a tenant.
 //
 //	provisioning --> active <--> inactive
 //	     |             |            |
@@ -49,7 +49,7 @@ func ParseTenantStatus(s string) (TenantStatus, error) {
 	return "", WithFields(FieldError{Pointer: "/status", Message: `must be "active" or "inactive"`})
 }
 
-// Tenant is one customer of the product, with a lane of its own.
+// Tenant is one customer of the product.
 type Tenant struct {
 	ID          uuid.UUID
 	Name        string
@@ -203,12 +203,12 @@ func (t *Tenant) canBecome(to TenantStatus) bool {
 	return false
 }
 
-// Gone tells whether callers see the tenant as not existing.
+// Gone reports whether callers see the tenant as not existing.
 func (t *Tenant) Gone() bool {
 	return t.Status == TenantDeleting || t.Status == TenantDeleted
 }
 
-// Consuming tells whether the tenant should have a running consumer.
+// Consuming reports whether the tenant should have a running consumer.
 func (t *Tenant) Consuming() bool {
 	return t.Status == TenantActive && !t.Stopped
 }
@@ -253,7 +253,7 @@ func (t *Tenant) StartConsumer() error {
 }
 
 // TenantNotFound is the one answer for a tenant that does not exist and for
-// one that belongs to somebody else.
+// one that the caller may not access.
 func TenantNotFound() error {
 	return New(ErrNotFound, "tenant_not_found", "There is no such tenant.")
 }
@@ -296,7 +296,7 @@ func checkRetention(days int) []FieldError {
 	return nil
 }
 
-// storableText tells whether Postgres can hold s as text and a terminal can
+// storableText reports whether Postgres can hold s as text and a terminal can
 // show it.
 func storableText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })

@@ -15,13 +15,13 @@ import (
 const replayedLettersSQL = `
 SELECT letter_id, replayed_at FROM dead_letters WHERE tenant_id = $1 AND letter_id = ANY($2) AND replayed_at IS NOT NULL`
 
-// clockMargin is how far the clock of who buries a letter may be behind the
-// database's.
+// clockMargin is how far the clock of the process that gave a message up may be
+// behind the database's.
 const clockMargin = 10 * time.Second
 
 // diedAgain returns those of a tenant's letters that are recorded already,
 // were replayed, and died after that: a message without a timestamp, sent once
-// more, is buried under the id that it had. Each gets an id of its own, which
+// more, dies under the id that it had. Each gets an id of its own, which
 // stays the same when the letter is delivered again.
 func diedAgain(ctx context.Context, on session, tenantID uuid.UUID, letters []domain.DeadLetter) ([]domain.DeadLetter, error) {
 	ids := make([]uuid.UUID, len(letters))
@@ -51,10 +51,10 @@ func diedAgain(ctx context.Context, on session, tenantID uuid.UUID, letters []do
 		switch {
 		case !was:
 			continue
-		case l.BuriedAt.IsZero(): // by somebody else, who says nothing
+		case l.DiedAt.IsZero(): // by somebody else, who says nothing
 			l.ID = uuid.New()
-		case l.BuriedAt.Add(clockMargin).After(at):
-			l.ID = uuid.NewSHA1(l.ID, []byte(l.BuriedAt.UTC().Format(time.RFC3339Nano)))
+		case l.DiedAt.Add(clockMargin).After(at):
+			l.ID = uuid.NewSHA1(l.ID, []byte(l.DiedAt.UTC().Format(time.RFC3339Nano)))
 		default:
 			continue // what was replayed is delivered again
 		}

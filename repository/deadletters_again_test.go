@@ -14,10 +14,10 @@ func TestLettersThatDieAgain(t *testing.T) {
 	d := newDatabase(t)
 	id := d.newLane(t)
 	first, other := letter(t, id, "x"), letter(t, id, "y")
-	first.BuriedAt = time.Now().Add(-time.Hour)
+	first.DiedAt = time.Now().Add(-time.Hour)
 	require.Len(t, d.record(t, first, other), 2)
 	later := first
-	later.BuriedAt = time.Now()
+	later.DiedAt = time.Now()
 	require.Len(t, d.record(t, first, later, other), 2, "it is still open")
 
 	stored := d.record(t, first)
@@ -28,7 +28,7 @@ func TestLettersThatDieAgain(t *testing.T) {
 	require.Equal(t, first.Body, stored[2].Body)
 	require.False(t, stored[2].Replayed())
 	require.Len(t, d.record(t, later, first, later), 3, "and it is one letter, too")
-	later.BuriedAt = later.BuriedAt.Add(time.Minute)
+	later.DiedAt = later.DiedAt.Add(time.Minute)
 	require.Len(t, d.record(t, later), 4)
 
 	foreign := letter(t, id, "z") // nobody says when

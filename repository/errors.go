@@ -40,8 +40,8 @@ func unavailable(cause error) error {
 }
 
 // translateAppend tells the writer of messages how to go on. What speaks
-// against the rows is judged by class, because a wrong ErrRejected would bury
-// messages: everything that is not clearly about the rows is ErrUnavailable.
+// against the rows is judged by class, because a wrong ErrRejected would make
+// dead letters of messages: everything that is not clearly about the rows is ErrUnavailable.
 func translateAppend(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -30,6 +30,7 @@ import (
 	"lanekeeper/service/stream"
 	"lanekeeper/service/tenant"
 	"lanekeeper/service/transmit"
+	"lanekeeper/service/writer"
 )
 
 // writerLinger is how long the writer waits for more rows while many come.
@@ -118,7 +119,7 @@ func (p *parts) assembleFleet(address string) {
 // assembleConsumers builds what takes messages from the queues to where they
 // belong.
 func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
-	p.writer = consumer.NewWriter(consumer.WriterOptions{
+	p.writer = writer.New(writer.Options{
 		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.kick,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
 		Committed:    p.streams.Committed,
@@ -135,13 +136,13 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.metrics.RegisterConsumers(p.consumerStats)
 }
 
-// collector returns what collects dead letters, or nil when they are to stay
-// in their queues.
-func (p *parts) collector() *consumer.Collector {
+// collector returns what collects dead letters, unless they are to stay in their
+// queues.
+func (p *parts) collector() domain.DeadLetterCollector {
 	if !p.config.DeadLetters.Collect {
-		return nil
+		return domain.NoDeadLetterCollector{}
 	}
-	return consumer.NewCollector(consumer.CollectorOptions{
+	return deadletter.NewCollector(deadletter.CollectorOptions{
 		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick, Died: p.metrics.AddBrokerDeath,
 	})
 }
@@ -179,6 +180,9 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	})
 	p.letters = deadletter.NewService(deadletter.Options{
 		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
+	})
+	p.letterJanitor = deadletter.NewJanitor(deadletter.JanitorOptions{
+		Letters: p.store, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})

@@ -23,6 +23,7 @@ import (
 	"lanekeeper/service/stream"
 	"lanekeeper/service/tenant"
 	"lanekeeper/service/transmit"
+	"lanekeeper/service/writer"
 )
 
 const (
@@ -42,24 +43,25 @@ type parts struct {
 	metrics   *metrics.Metrics
 	readiness *readiness
 
-	store       *repository.Store
-	broker      *broker.Broker
-	writer      *consumer.Writer
-	manager     *consumer.TenantManager
-	directory   *tenant.Directory
-	provisioner *tenant.Provisioner
-	reconciler  *tenant.Reconciler
-	tenants     *tenant.Service
-	messages    *message.Service
-	letters     *deadletter.Service
-	transmit    *transmit.Client
-	auth        *auth.Service
-	streams     *stream.Service
-	tickets     *stream.Tickets
-	clock       *fleet.Clock
-	fleet       *fleet.Fleet
-	follower    *tenant.Follower
-	capacity    *tenant.Capacity
+	store         *repository.Store
+	broker        *broker.Broker
+	writer        *writer.Writer
+	manager       *consumer.TenantManager
+	directory     *tenant.Directory
+	provisioner   *tenant.Provisioner
+	reconciler    *tenant.Reconciler
+	tenants       *tenant.Service
+	messages      *message.Service
+	letters       *deadletter.Service
+	letterJanitor *deadletter.Janitor
+	transmit      *transmit.Client
+	auth          *auth.Service
+	streams       *stream.Service
+	tickets       *stream.Tickets
+	clock         *fleet.Clock
+	fleet         *fleet.Fleet
+	follower      *tenant.Follower
+	capacity      *tenant.Capacity
 	// shortened asks for policies that make messages go away; nil when nobody can
 	// be asked.
 	shortened func(context.Context) ([]domain.ShortenedQueue, error)
@@ -106,7 +108,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunRetention(ctx) })
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
-		wg.Go(func() { p.letters.RunJanitor(ctx) })
+		wg.Go(func() { p.letterJanitor.Run(ctx) })
 		wg.Go(func() { p.watchPolicies(ctx) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
@@ -186,7 +188,7 @@ func (p *parts) consumerStats() []metrics.ConsumerStats {
 	statuses := p.manager.Snapshot()
 	stats := make([]metrics.ConsumerStats, len(statuses))
 	for i, s := range statuses {
-		letters, known := p.letters.Waiting(s.TenantID)
+		letters, known := p.letterJanitor.Waiting(s.TenantID)
 		if !known {
 			letters = -1
 		}

@@ -140,7 +140,7 @@ func TestDeadLettersCarryTheirReason(t *testing.T) {
 		Headers: map[string]any{"x-reason": "forged", "x-death": "stripped", "kept": "yes"},
 		Reason:  domain.ReasonInvalidPayload, Error: "it is not JSON", Attempts: 3,
 	}
-	require.NoError(t, b.Bury(ctx, letter))
+	require.NoError(t, b.DeadLetter(ctx, letter))
 
 	conn, err := amqp.Dial(url)
 	require.NoError(t, err)

@@ -50,8 +50,8 @@ func (b *Broker) SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, t
 	return sub, nil
 }
 
-// ReadDeadLetter implements domain.DeadLetterQueues. What was buried here has
-// an id of its own and no x-death; a message that the broker put there may
+// ReadDeadLetter implements domain.DeadLetterQueues. What Lanekeeper gave up
+// has an id of its own and no x-death; a message that the broker put there may
 // carry forged headers, so that x-death goes first.
 func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.DeadLetter, bool) {
 	deaths, dead := d.Headers[headerDeath]
@@ -66,12 +66,12 @@ func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.D
 		Error: bounded(text(d.Headers[HeaderError])), Attempts: min(count(d.Headers[HeaderAttempts]), maxAttempts),
 	}
 	if d.MessageID == id.String() {
-		letter.MessageID = "" // it had none when it was buried
+		letter.MessageID = "" // it had none when it died
 	}
-	if ms, ok := d.Headers[HeaderBuried].(int64); ok {
-		letter.BuriedAt = time.UnixMilli(ms)
+	if ms, ok := d.Headers[HeaderDiedAt].(int64); ok {
+		letter.DiedAt = time.UnixMilli(ms)
 	}
-	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried} {
+	for _, ours := range []string{HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt} {
 		delete(letter.Headers, ours)
 	}
 	return letter, false
@@ -112,8 +112,8 @@ func foreignID(tenantID uuid.UUID, d *domain.Delivery) uuid.UUID {
 		died.Unix(), count(death["count"]), text(death["queue"]), text(death["reason"])))
 }
 
-// Revive implements domain.DeadLetterQueues.
-func (b *Broker) Revive(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
+// Requeue implements domain.DeadLetterQueues.
+func (b *Broker) Requeue(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
 	headers := amqp.Table{}
 	if !d.PublishedHere.IsZero() { // a sender's timestamp does not become ours
 		headers[HeaderPublished] = d.PublishedHere.UnixMilli()

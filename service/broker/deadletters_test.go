@@ -27,7 +27,7 @@ func channel(t *testing.T, url string) *amqp.Channel {
 	return ch
 }
 
-func TestBuriedLettersAreReadBack(t *testing.T) {
+func TestDeadLettersAreReadBack(t *testing.T) {
 	t.Parallel()
 	url := devtest.RabbitMQ(t)
 	b := start(t, url)
@@ -46,7 +46,7 @@ func TestBuriedLettersAreReadBack(t *testing.T) {
 	}
 	for i := range letters {
 		letters[i].TenantID = tenant
-		require.NoError(t, b.Bury(ctx, letters[i]))
+		require.NoError(t, b.DeadLetter(ctx, letters[i]))
 	}
 	require.Eventually(t, func() bool {
 		depth, err := b.DeadLetterDepth(ctx, tenant)
@@ -64,8 +64,8 @@ func TestBuriedLettersAreReadBack(t *testing.T) {
 		d := <-sub.Deliveries()
 		got, exhausted := b.ReadDeadLetter(tenant, d)
 		require.False(t, exhausted)
-		require.WithinDuration(t, time.Now(), got.BuriedAt, time.Minute)
-		got.BuriedAt = time.Time{}
+		require.WithinDuration(t, time.Now(), got.DiedAt, time.Minute)
+		got.DiedAt = time.Time{}
 		require.Equal(t, want, got)
 		require.NoError(t, sub.Ack(d.Tag, false))
 	}
@@ -170,7 +170,7 @@ func TestEqualMessagesThatExpireAreSeveralLetters(t *testing.T) {
 	require.NoError(t, sub.Close())
 }
 
-func TestRevivedMessagesGoHome(t *testing.T) {
+func TestRequeuedMessagesGoToTheMainQueue(t *testing.T) {
 	t.Parallel()
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, tenant := t.Context(), uuid.New()
@@ -180,8 +180,8 @@ func TestRevivedMessagesGoHome(t *testing.T) {
 		PublishedHere: time.UnixMilli(1_700_000_000_123),
 		Headers:       map[string]any{"x-attempt": int64(2), "kept": "yes", "CC": []any{"x"}, "x-death": []any{amqp.Table{}}},
 	}
-	require.NoError(t, b.Revive(ctx, tenant, d))
-	require.NoError(t, b.Revive(ctx, tenant, domain.Delivery{Body: []byte("2"), Published: time.Unix(1_700_000_000, 0)}))
+	require.NoError(t, b.Requeue(ctx, tenant, d))
+	require.NoError(t, b.Requeue(ctx, tenant, domain.Delivery{Body: []byte("2"), Published: time.Unix(1_700_000_000, 0)}))
 	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
 	require.NoError(t, err)
 	got := <-sub.Deliveries()
@@ -196,7 +196,7 @@ func TestRevivedMessagesGoHome(t *testing.T) {
 	require.Equal(t, time.Unix(1_700_000_000, 0), got.Published)
 	require.True(t, got.PublishedHere.IsZero(), "a sender's timestamp does not become ours")
 	require.NoError(t, sub.Close())
-	require.ErrorIs(t, b.Revive(ctx, uuid.New(), d), domain.ErrQueueMissing)
+	require.ErrorIs(t, b.Requeue(ctx, uuid.New(), d), domain.ErrQueueMissing)
 }
 
 // Senders of their own ids use the same ones. What is returned to one of them

@@ -74,7 +74,7 @@ func TestDeadLettersFitIntoSmallFrames(t *testing.T) {
 	b := start(t, smallFrames(t, devtest.RabbitMQ(t), frameMax))
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
-	require.NoError(t, b.Bury(ctx, domain.DeadLetter{
+	require.NoError(t, b.DeadLetter(ctx, domain.DeadLetter{
 		ID: uuid.New(), TenantID: tenant, MessageID: "one", Body: make([]byte, 3*frameMax), Reason: domain.ReasonInvalidPayload, Error: "why",
 		Headers: map[string]any{"large": strings.Repeat("l", frameMax-100), "small": "kept"},
 	}))

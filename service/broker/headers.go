@@ -28,7 +28,7 @@ func deadLetterHeaders(letter *domain.DeadLetter) amqp.Table {
 	headers := amqp.Table{
 		HeaderReason: string(letter.Reason), HeaderError: letter.Error,
 		HeaderAttempts: int64(letter.Attempts), HeaderDeadLetterID: letter.ID.String(),
-		HeaderBuried: time.Now().UnixMilli(),
+		HeaderDiedAt: time.Now().UnixMilli(),
 	}
 	carryOver(headers, letter.Headers)
 	return headers
@@ -66,7 +66,7 @@ func fitting(headers amqp.Table, frameSize int) amqp.Table {
 // ourHeaders returns the names of the headers that we add to messages.
 func ourHeaders() []string {
 	return []string{
-		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderBuried, HeaderAttempt,
+		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt, HeaderAttempt,
 		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
 	}
 }

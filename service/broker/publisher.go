@@ -25,8 +25,8 @@ const (
 	HeaderError        = "x-error"
 	HeaderAttempts     = "x-attempts"
 	HeaderDeadLetterID = "x-dead-letter-id"
-	// HeaderBuried is when it died, in Unix milliseconds.
-	HeaderBuried = "x-buried-ms"
+	// HeaderDiedAt is when it died, in Unix milliseconds.
+	HeaderDiedAt = "x-buried-ms"
 	// HeaderAttempt counts the transmissions of a message that comes back
 	// from a retry tier.
 	HeaderAttempt = "x-attempt"
@@ -61,9 +61,9 @@ func (b *Broker) Publish(ctx context.Context, tenantID uuid.UUID, batch []domain
 	return errs
 }
 
-// Bury publishes a dead letter to its tenant's dead-letter queue; see
+// DeadLetter publishes a dead letter to its tenant's dead-letter queue; see
 // domain.Publisher. Headers of its own that are too large are left out.
-func (b *Broker) Bury(ctx context.Context, letter domain.DeadLetter) error {
+func (b *Broker) DeadLetter(ctx context.Context, letter domain.DeadLetter) error {
 	p := parcel{exchange: DeadExchange, key: DeadLetterQueueName(letter.TenantID), message: amqp.Publishing{
 		MessageId: letter.MessageID, Body: letter.Body, Timestamp: time.Now(), ContentEncoding: shortText(letter.Encoding()),
 		DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),

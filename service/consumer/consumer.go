@@ -12,58 +12,55 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/logger"
 )
 
 const (
-	// chunkSize is how many buffered deliveries a worker takes at most.
-	chunkSize = 256
-	// drainTimeout is how long a leaving consumer waits for what it began;
-	// what is not through by then goes back to the queue.
-	drainTimeout = 10 * time.Second
 	// endpointPrefetch is the least prefetch of tenants with an endpoint, unless
-	// large bodies narrow it to one for each worker.
+	// large bodies shrink it to one for each worker.
 	endpointPrefetch = 32
-	// minPatience is how long a prefetch that large bodies made narrow stays
-	// so, at first; every time it happens again twice as long.
-	minPatience = 5 * time.Minute
-	maxPatience = time.Hour
+	// minPrefetchCooldown is for how long a prefetch that large bodies shrank does
+	// not grow, at first; every time it happens again it is twice as long.
+	minPrefetchCooldown = 5 * time.Minute
+	maxPrefetchCooldown = time.Hour
 
 	minResubscribe = 200 * time.Millisecond
 	maxResubscribe = 5 * time.Second
+	// storeCheck is how often a consumer that waits for the store checks whether
+	// it is back.
+	storeCheck = time.Second
+	// failureReminder is how often the log has the same failure to subscribe.
+	failureReminder = time.Minute
 )
 
 var errStopped = errors.New("the consumer was told to stop")
 
-// command is a message on a consumer's control channel; done is closed when
-// it has been taken into account.
+// command is a message to a consumer; done is closed when it has been applied.
 type command struct {
 	stop    bool
 	workers int
-	// assign tells that endpoint is meant; it may be nil.
+	// assign says that endpoint is meant; it may be nil.
 	assign   bool
 	endpoint *domain.Endpoint
 	done     chan struct{}
 }
 
 // consumer is the consumer of one tenant. The goroutine of run owns the
-// subscription, the pool and the acker; the fields below the line are read by
-// others.
+// session and the fields above the line; those below are read by others.
 type consumer struct {
-	shared  *shared
-	tenant  uuid.UUID
-	created time.Time // the tenant
-	control chan command
-	done    chan struct{} // closed when run has returned
-	epoch   int
+	shared   *shared
+	tenant   uuid.UUID
+	commands chan command
+	done     chan struct{} // closed when run has returned
+	epoch    int
 	// endpoint is where messages go once they are stored, or nil.
 	endpoint *domain.Endpoint
-	// narrow is the prefetch that large bodies leave room for, 0 while that is
-	// not known; patience is when it may become wider.
-	narrow   int
-	patience time.Duration
-	// letters collects the tenant's dead letters; set before the first shift.
-	letters *collection
+	// prefetchLimit is the prefetch that large bodies leave room for, 0 while that
+	// is not known; prefetchCooldown is when it may grow.
+	prefetchLimit    int
+	prefetchCooldown time.Duration
+	processor        *processor
 	// failures and failed are those of subscribing since it last succeeded.
 	failures logger.Changes
 	failed   int
@@ -82,13 +79,13 @@ type consumer struct {
 	// forgotten gets the tag of a subscription that the broker does not know any
 	// more.
 	forgotten chan string
-	// vigil belongs to readDepths, of which only one call runs at a time.
-	vigil vigil
+	// watchdog belongs to readDepths, of which only one call runs at a time.
+	watchdog watchdog
 
 	mu        sync.Mutex
 	state     domain.ConsumerState
 	tag       string
-	begun     tally // when the subscription began
+	begun     counters // when the subscription began
 	since     time.Time
 	lastError string
 	refused   bool // the last error was an ErrNoCapacity
@@ -97,16 +94,18 @@ type consumer struct {
 // shared is what all consumers of a manager use.
 type shared struct {
 	Options
-	prefetch func() int
-	budget   *budget
-	patience time.Duration // minPatience, less in tests
+	prefetch         func() int
+	budget           *budget
+	prefetchCooldown time.Duration // minPrefetchCooldown, less in tests
 }
 
 func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
-		shared: s, tenant: t.ID, created: t.CreatedAt, endpoint: t.Endpoint, patience: s.patience,
-		control: make(chan command), done: make(chan struct{}), first: make(chan struct{}),
-		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1), failures: logger.Changes{Remind: time.Minute},
+		shared: s, tenant: t.ID, endpoint: t.Endpoint, prefetchCooldown: s.prefetchCooldown,
+		processor: &processor{shared: s, tenant: t.ID, created: t.CreatedAt},
+		commands:  make(chan command), done: make(chan struct{}), first: make(chan struct{}),
+		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1),
+		failures: logger.Changes{Remind: failureReminder},
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
 	c.version.Store(endpointVersion(t.Endpoint))
@@ -114,12 +113,12 @@ func newConsumer(s *shared, t domain.Tenant) *consumer {
 	return c
 }
 
-// send puts a command on the control channel and waits until it was taken
-// into account, the consumer has ended, or ctx ends.
+// send sends a command and waits until it was applied, the consumer has ended,
+// or ctx ends.
 func (c *consumer) send(ctx context.Context, cmd command) error {
 	cmd.done = make(chan struct{})
 	select {
-	case c.control <- cmd:
+	case c.commands <- cmd:
 	case <-c.done:
 		return nil
 	case <-ctx.Done():
@@ -139,11 +138,11 @@ func (c *consumer) send(ctx context.Context, cmd command) error {
 // told to stop or ctx ends; then it drains.
 func (c *consumer) run(ctx context.Context) {
 	defer close(c.done)
-	defer c.enter(domain.ConsumerStopped, nil)
+	defer c.setState(domain.ConsumerStopped, nil)
 	ctx = domain.WithTenantID(ctx, c.tenant) // for the log
-	c.letters = c.shared.Collector.start(ctx, c.tenant)
-	defer c.letters.stop()
-	wait := minResubscribe
+	c.processor.letters = c.shared.Collector.Collect(ctx, c.tenant)
+	defer c.processor.letters.Stop()
+	retries := backoff.New(minResubscribe, maxResubscribe)
 	for {
 		sub, goOn := c.subscribe(ctx)
 		if !goOn {
@@ -151,28 +150,27 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		if sub != nil {
 			began := time.Now()
-			switch ending, err := c.newShift(ctx, sub, c.endpoint).run(ctx); ending {
-			case left:
+			switch reason, err := c.newSession(ctx, sub, c.endpoint).run(ctx); reason {
+			case endStopped:
 				return
-			case reassigned:
+			case endResubscribe:
 				// What would be delivered while the store is away could only be
 				// held, besides what the writer has.
 				if !c.awaitStore(ctx) {
 					return
 				}
 				continue
-			case lost:
+			case endLost:
 				c.shared.Log.WarnContext(ctx, "consumer lost its subscription, subscribing again", slog.Any("error", err))
-				c.enter(domain.ConsumerReconnecting, err)
+				c.setState(domain.ConsumerReconnecting, err)
 				if time.Since(began) > maxResubscribe {
-					wait = minResubscribe
+					retries.Reset()
 				}
 			}
 		}
-		if !c.sleep(ctx, jitter(wait)) || !c.awaitStore(ctx) {
+		if !c.sleep(ctx, retries.Next()) || !c.awaitStore(ctx) {
 			return
 		}
-		wait = min(2*wait, maxResubscribe)
 	}
 }
 
@@ -184,8 +182,8 @@ func (c *consumer) awaitStore(ctx context.Context) bool {
 		if _, away := c.shared.Writer.UnavailableSince(); !away {
 			return true
 		}
-		c.enter(domain.ConsumerWaitingForStore, nil)
-		if !c.sleep(ctx, time.Second) {
+		c.setState(domain.ConsumerWaitingForStore, nil)
+		if !c.sleep(ctx, storeCheck) {
 			return false
 		}
 	}
@@ -210,8 +208,8 @@ func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
 	}
 }
 
-// attempt subscribes, while it listens to the control channel. The error is
-// errStopped when the consumer shall end.
+// attempt subscribes, and applies commands meanwhile. The error is errStopped
+// when the consumer shall end.
 func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, error) {
 	type result struct {
 		sub domain.Subscription
@@ -231,8 +229,8 @@ func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, er
 		select {
 		case r := <-results:
 			return tag, r.sub, r.err
-		case cmd := <-c.control:
-			if c.obey(cmd, nil) {
+		case cmd := <-c.commands:
+			if c.apply(cmd, nil) {
 				continue
 			}
 			cancel()
@@ -249,16 +247,16 @@ func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
 	switch {
 	case err == nil:
 		c.mu.Lock()
-		c.tag, c.begun = tag, c.tally()
+		c.tag, c.begun = tag, c.counters()
 		c.mu.Unlock()
-		c.enter(domain.ConsumerRunning, nil)
+		c.setState(domain.ConsumerRunning, nil)
 	case errors.Is(err, domain.ErrNotFound):
-		c.enter(domain.ConsumerFailed, err)
+		c.setState(domain.ConsumerFailed, err)
 		if c.shared.QueueMissing != nil {
 			c.shared.QueueMissing(c.tenant)
 		}
 	default:
-		c.enter(domain.ConsumerReconnecting, err)
+		c.setState(domain.ConsumerReconnecting, err)
 	}
 	select {
 	case <-c.first:
@@ -268,8 +266,8 @@ func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
 	}
 }
 
-// obey carries out a command and reports whether the consumer goes on.
-func (c *consumer) obey(cmd command, pool workers) bool {
+// apply carries out a command and reports whether the consumer goes on.
+func (c *consumer) apply(cmd command, pool workers) bool {
 	defer close(cmd.done)
 	if cmd.stop {
 		c.stopping.Store(true)
@@ -289,16 +287,17 @@ func (c *consumer) obey(cmd command, pool workers) bool {
 // prefetch returns the prefetch for a new subscription. Transmitting takes
 // long, so a tenant with an endpoint gets few deliveries at a time: enough for
 // its workers, and where there is room for that, for as many as it may be
-// resized to. Large bodies make it narrower, as far as the workers allow.
+// resized to. Large bodies shrink it, as far as the workers allow.
 func (c *consumer) prefetch() int {
-	prefetch := c.widest()
-	if c.narrow > 0 {
-		prefetch = max(c.leastPrefetch(), min(prefetch, c.narrow))
+	prefetch := c.fullPrefetch()
+	if c.prefetchLimit > 0 {
+		prefetch = max(c.leastPrefetch(), min(prefetch, c.prefetchLimit))
 	}
 	return prefetch
 }
 
-func (c *consumer) widest() int {
+// fullPrefetch is the prefetch for small bodies.
+func (c *consumer) fullPrefetch() int {
 	share := c.shared.prefetch()
 	if c.endpoint != nil {
 		return max(endpointPrefetch, int(c.workers.Load()), min(share, domain.MaxWorkers))
@@ -321,7 +320,7 @@ func endpointVersion(e *domain.Endpoint) int64 {
 	return e.Version
 }
 
-// sleep waits while it listens to the control channel; false means to end.
+// sleep waits, and applies commands meanwhile; false means to end.
 func (c *consumer) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -329,8 +328,8 @@ func (c *consumer) sleep(ctx context.Context, d time.Duration) bool {
 		select {
 		case <-timer.C:
 			return true
-		case cmd := <-c.control:
-			if !c.obey(cmd, nil) {
+		case cmd := <-c.commands:
+			if !c.apply(cmd, nil) {
 				return false
 			}
 		case <-ctx.Done():

@@ -12,26 +12,26 @@ import (
 	"lanekeeper/domain"
 )
 
-// heldLane is a lane whose subscriptions take until they are let go.
-type heldLane struct {
-	*lane
+// blockingSubscriber is a harness whose subscriptions take until they are let go.
+type blockingSubscriber struct {
+	*harness
 	begun, release chan struct{}
 }
 
-func (l heldLane) Subscribe(ctx context.Context, id uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
+func (l blockingSubscriber) Subscribe(ctx context.Context, id uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
 	l.begun <- struct{}{}
 	<-l.release
-	return l.lane.Subscribe(ctx, id, tag, prefetch)
+	return l.harness.Subscribe(ctx, id, tag, prefetch)
 }
 
-// managerOf returns a manager that consumes the lane through a subscriber, and
+// managerOf returns a manager that consumes the harness through a subscriber, and
 // is closed when the test ends.
-func (l *lane) managerOf(subscriber domain.Subscriber, queues QueueCounter) *TenantManager {
+func (l *harness) managerOf(subscriber domain.Subscriber, queues QueueCounter) *TenantManager {
 	l.t.Helper()
 	m := NewTenantManager(Options{
-		Subscriber: subscriber, Publisher: l, Queues: queues, Writer: startWriter(l.t, WriterOptions{Repository: l.store}),
+		Subscriber: subscriber, Publisher: l, Queues: queues, Writer: startWriter(l.t, l.store),
 		Transmitter: l, Endpoints: l, MaxAttempts: 5,
-		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test", LookEvery: time.Hour,
+		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test", SampleEvery: time.Hour,
 	})
 	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })
 	return m
@@ -41,9 +41,9 @@ func (l *lane) managerOf(subscriber domain.Subscriber, queues QueueCounter) *Ten
 // endpoint was set while its consumer was about to subscribe without one.
 func TestAnEndpointSetWhileSubscribingHasItsOwnPrefetch(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 1000)
+	l := newHarness(t, 1000)
 	l.transmit = succeed
-	held := heldLane{l, make(chan struct{}, 10), make(chan struct{})}
+	held := blockingSubscriber{l, make(chan struct{}, 10), make(chan struct{})}
 	m := l.managerOf(held, l)
 	tenant := domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}
 	started := make(chan error, 2)
@@ -67,11 +67,11 @@ func TestAnEndpointSetWhileSubscribingHasItsOwnPrefetch(t *testing.T) {
 	})
 }
 
-// Whoever starts a consumer may set its endpoint at the same time.
+// A consumer may be started, and its endpoint set, at the same time.
 func TestAnEndpointMayBeSetAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		l := newLane(t, 0)
+		l := newHarness(t, 0)
 		m := l.managerOf(l, l)
 		tenant := domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}
 		started := make(chan error, 1)
@@ -98,7 +98,7 @@ func (h hangingDepths) QueueCounts(ctx context.Context, id uuid.UUID) (domain.Qu
 // A queue that does not answer leaves the depths of the others known.
 func TestAHangingQueueDoesNotHideTheOthersDepths(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 0)
+	l := newHarness(t, 0)
 	hanging := make(hangingDepths)
 	m := l.managerOf(l, hanging)
 	var ids []uuid.UUID

@@ -10,20 +10,20 @@ import (
 	"lanekeeper/domain"
 )
 
-// observed is the lane's metrics, with the times that were observed.
+// observed is the harness's metrics, with the times that were observed.
 type observed struct {
-	*lane
+	*harness
 	seconds []float64
 }
 
 func (o *observed) ObserveEndToEnd(seconds float64) { o.seconds = append(o.seconds, seconds) }
 
-// Only what this service published counts, and nobody can spoil the metric by
-// what he writes into a message.
+// Only what this service published counts, and no sender can spoil the metric by
+// what it writes into a message.
 func TestEndToEndBelievesNoSender(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 0)
-	o := &observed{lane: l}
+	l := newHarness(t, 0)
+	o := &observed{harness: l}
 	m, tenant := l.start(1, nil)
 	now := time.Now()
 	tenant.CreatedAt = now.Add(-100 * time.Hour)
@@ -44,7 +44,7 @@ func TestEndToEndBelievesNoSender(t *testing.T) {
 	} {
 		o.seconds = nil
 		d.MessageID, d.Body = uuid.NewString(), []byte(`1`)
-		c.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+		c.processor.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
 		switch name {
 		case "ours":
 			require.Len(t, o.seconds, 1, name)
@@ -62,7 +62,7 @@ func TestEndToEndBelievesNoSender(t *testing.T) {
 // A message that claims attempts which were not made has them all before it.
 func TestForgedAttemptsAreNotBelieved(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 2)
+	l := newHarness(t, 2)
 	for i := range l.queue {
 		l.queue[i].Attempt = 99
 	}

@@ -1,6 +1,3 @@
-// Package consumer runs the tenants' consumers: a TenantManager with one
-// consumer for each tenant, each with a control channel, a worker pool and a
-// subscription, and one Writer that stores what all of them receive.
 package consumer
 
 import (
@@ -26,10 +23,10 @@ const (
 	maxPrefetch = 1024
 	minPrefetch = 16
 
-	depthEvery = 5 * time.Second
+	sampleEvery = 5 * time.Second
 	// depthTimeout is for one queue, and depthReaders is how many are asked at
-	// a time: one that does not answer must not keep those of others from being
-	// known.
+	// a time: one that does not answer must not keep the depths of the others
+	// from being known.
 	depthTimeout = 2 * time.Second
 	depthReaders = 4
 )
@@ -60,7 +57,7 @@ type Options struct {
 	Subscriber domain.Subscriber
 	Publisher  domain.Publisher
 	Queues     QueueCounter
-	Writer     *Writer
+	Writer     domain.MessageWriter
 	// Transmitter and Endpoints are used for tenants with an endpoint.
 	Transmitter domain.Transmitter
 	Endpoints   domain.EndpointRepository
@@ -71,24 +68,24 @@ type Options struct {
 	Log         *slog.Logger
 	// Replica is part of every consumer tag.
 	Replica string
-	// QueueMissing is told of tenants whose queue does not exist; it must not
+	// QueueMissing is called for tenants whose queue does not exist; it must not
 	// block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
 	// Collector collects the dead letters of the tenants that have a consumer
 	// here; nil leaves them in their queues.
-	Collector *Collector
+	Collector domain.DeadLetterCollector
 	// Budget is how many bytes all consumers together may hold before those
 	// with large bodies get fewer at a time; 0 for a quarter of GOMEMLIMIT, or
 	// 256 MiB without one.
 	Budget int64
-	// LookEvery is how often queues are looked at; 5 s by default.
-	LookEvery time.Duration
+	// SampleEvery is how often the depths of queues are sampled; 5 s by default.
+	SampleEvery time.Duration
 }
 
 // TenantManager runs a consumer for each tenant it was told to start. The
 // mutex guards the map only: an entry is put in before any I/O, so that no
-// tenant is started twice, and whoever has to wait waits on the entry. It is
-// safe for concurrent use.
+// tenant is started twice, and what has to wait waits on the entry. It is safe
+// for concurrent use.
 type TenantManager struct {
 	shared *shared
 	ctx    context.Context //nolint:containedctx // the life of all consumers, ended by Close
@@ -104,9 +101,12 @@ var _ domain.ConsumerManager = (*TenantManager)(nil)
 
 // NewTenantManager returns a manager without consumers. Close ends it.
 func NewTenantManager(o Options) *TenantManager {
+	if o.Collector == nil {
+		o.Collector = domain.NoDeadLetterCollector{}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}
-	m.shared = &shared{Options: o, prefetch: m.prefetch, budget: newBudget(o.Budget, m.count), patience: minPatience}
+	m.shared = &shared{Options: o, prefetch: m.prefetch, budget: newBudget(o.Budget, m.count), prefetchCooldown: minPrefetchCooldown}
 	m.wg.Go(m.sampleDepths)
 	return m
 }
@@ -203,8 +203,8 @@ func (m *TenantManager) Snapshot() []domain.ConsumerStatus {
 	return statuses
 }
 
-// Running returns the tenants that have a consumer here, in whatever state it
-// is, with what it was told to do.
+// Running returns the tenants that have a consumer here, in whatever state, with
+// what it was told to do.
 func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,8 +215,8 @@ func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
 	return running
 }
 
-// Runs reports whether a tenant has a consumer in this process, in whatever state
-// it is.
+// Runs reports whether a tenant has a consumer in this process, in whatever
+// state.
 func (m *TenantManager) Runs(id uuid.UUID) bool { return m.find(id) != nil }
 
 // Expect notes that the broker confirmed a message to be in a tenant's queue. When
@@ -289,7 +289,7 @@ func (m *TenantManager) count() int {
 // sampleDepths asks the broker for the depth of every queue, every now and
 // then.
 func (m *TenantManager) sampleDepths() {
-	tick := time.NewTicker(cmp.Or(m.shared.LookEvery, depthEvery))
+	tick := time.NewTicker(cmp.Or(m.shared.SampleEvery, sampleEvery))
 	defer tick.Stop()
 	for {
 		select {
@@ -311,14 +311,14 @@ func (m *TenantManager) readDepths() {
 		wg.Go(func() {
 			for c := range queues {
 				ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
-				seen := c.sight()
+				seen := c.observe()
 				counts, err := m.shared.Queues.QueueCounts(ctx, c.tenant)
 				cancel()
 				if err != nil {
 					counts.Ready = -1
 				}
 				c.ready.Store(counts.Ready)
-				c.saw(seen, counts, err)
+				c.checkForgotten(seen, counts, err)
 			}
 		})
 	}

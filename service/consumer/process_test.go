@@ -11,20 +11,20 @@ import (
 	"lanekeeper/domain"
 )
 
-// processing returns a consumer of the lane's tenant that only processes.
-func (l *lane) processing() *consumer {
-	w := startWriter(l.t, WriterOptions{Repository: l.store})
-	return &consumer{shared: &shared{Options: Options{
+// processor returns one for the harness's tenant.
+func (l *harness) processor() *processor {
+	w := startWriter(l.t, l.store)
+	return &processor{shared: &shared{Options: Options{
 		Publisher: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5, Metrics: l, Log: slog.New(slog.DiscardHandler),
-	}}, tenant: l.tenant}
+	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant)}
 }
 
 func nextIsNone(stored) bool { return false }
 
 // The broker delivers a message again whose acknowledgement was lost after it
-// was buried: that is the same letter. Another message is another letter, and
+// was dead-lettered: that is the same letter. Another message is another letter, and
 // so is what is published again.
-func TestMessagesAreBuriedUnderOneID(t *testing.T) {
+func TestLettersHaveOneID(t *testing.T) {
 	t.Parallel()
 	published := time.Now()
 	one := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`not json`), Published: published}
@@ -49,18 +49,18 @@ func TestMessagesAreBuriedUnderOneID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLane(t, 0)
-			c := l.processing()
+			l := newHarness(t, 0)
+			p := l.processor()
 			second := tt.first
 			tt.change(&second)
 			for _, d := range []domain.Delivery{tt.first, second} {
-				c.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+				p.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
 			}
 			require.Len(t, l.letters, 2)
 			require.Equal(t, tt.same, l.letters[0].ID == l.letters[1].ID)
 
-			other := newLane(t, 0)
-			other.processing().process(t.Context(), []domain.Delivery{tt.first}, nextIsNone, func([]uint64) {})
+			other := newHarness(t, 0)
+			other.processor().process(t.Context(), []domain.Delivery{tt.first}, nextIsNone, func([]uint64) {})
 			require.NotEqual(t, l.letters[0].ID, other.letters[0].ID, "of another tenant")
 		})
 	}
@@ -68,15 +68,15 @@ func TestMessagesAreBuriedUnderOneID(t *testing.T) {
 
 // An endpoint that answers 410 is paused, which is the reason for the same
 // message when it is delivered again.
-func TestMessagesAreBuriedUnderOneIDWhateverTheReason(t *testing.T) {
+func TestLettersHaveOneIDWhateverTheReason(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 0)
+	l := newHarness(t, 0)
 	l.transmit = fail(410)
-	c := l.processing()
+	p := l.processor()
 	d := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{}`), Published: time.Now()}
-	s := newSender(c, endpoint(1))
+	s := newSender(p, endpoint(1))
 	for range 2 {
-		c.process(t.Context(), []domain.Delivery{d}, func(item stored) bool { return s.send(t.Context(), &item) }, func([]uint64) {})
+		p.process(t.Context(), []domain.Delivery{d}, func(item stored) bool { return s.send(t.Context(), &item) }, func([]uint64) {})
 	}
 	require.Len(t, l.letters, 2)
 	require.Equal(t, domain.ReasonTransmitFailed, l.letters[0].Reason)

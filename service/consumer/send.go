@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/backoff"
 )
 
 // recordTimeout bounds one attempt to record a transmission.
@@ -19,7 +20,7 @@ const recordTimeout = 5 * time.Second
 type stored struct {
 	delivery domain.Delivery
 	message  domain.Message
-	// known tells that the row was there before, so that something may be
+	// known is set when the row was there before, so that something may be
 	// recorded of an earlier transmission.
 	known bool
 }
@@ -27,13 +28,13 @@ type stored struct {
 // sender transmits the stored messages of one tenant to its endpoint. Its
 // methods are safe for concurrent use by the workers.
 type sender struct {
-	c        *consumer
+	p        *processor
 	endpoint domain.Endpoint
 	paused   atomic.Bool
 }
 
-func newSender(c *consumer, endpoint *domain.Endpoint) *sender {
-	s := &sender{c: c, endpoint: *endpoint}
+func newSender(p *processor, endpoint *domain.Endpoint) *sender {
+	s := &sender{p: p, endpoint: *endpoint}
 	s.paused.Store(endpoint.Paused())
 	return s
 }
@@ -42,7 +43,7 @@ func newSender(c *consumer, endpoint *domain.Endpoint) *sender {
 // tier, or dead. It returns true when the delivery is done with; false means
 // that ctx ended first, and the message will be delivered again.
 func (s *sender) send(ctx context.Context, item *stored) bool {
-	most := s.c.shared.MaxAttempts
+	most := s.p.shared.MaxAttempts
 	before := 0
 	if item.known {
 		found, err := s.recorded(ctx, item.message.ID)
@@ -57,24 +58,24 @@ func (s *sender) send(ctx context.Context, item *stored) bool {
 	if s.paused.Load() {
 		return s.giveUp(ctx, item, domain.ReasonEndpointPaused, "the endpoint is paused", before, 0)
 	}
-	result := s.c.shared.Transmitter.Transmit(ctx, s.endpoint, item.message)
+	result := s.p.shared.Transmitter.Transmit(ctx, s.endpoint, item.message)
 	if result.Err != nil && ctx.Err() != nil {
 		return false
 	}
 	attempts := min(before+1, most)
 	switch {
 	case result.Err == nil:
-		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "succeeded", 1)
+		s.p.shared.Metrics.AddTransmissions(s.p.tenant, "succeeded", 1)
 		return s.record(ctx, item.message.ID, domain.TransmissionSucceeded, attempts, result.Status)
 	case result.Gone:
-		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "gone", 1)
-		s.pause(ctx)
+		s.p.shared.Metrics.AddTransmissions(s.p.tenant, "gone", 1)
+		s.pauseEndpoint(ctx)
 		return s.giveUp(ctx, item, domain.ReasonTransmitFailed, result.Err.Error(), attempts, result.Status)
 	case attempts >= most:
-		s.c.shared.Metrics.AddTransmissions(s.c.tenant, "failed", 1)
+		s.p.shared.Metrics.AddTransmissions(s.p.tenant, "failed", 1)
 		return s.giveUp(ctx, item, domain.ReasonTransmitFailed, result.Err.Error(), attempts, result.Status)
 	}
-	s.c.shared.Metrics.AddTransmissions(s.c.tenant, "retried", 1)
+	s.p.shared.Metrics.AddTransmissions(s.p.tenant, "retried", 1)
 	return s.record(ctx, item.message.ID, domain.TransmissionRetrying, attempts, result.Status) && s.retry(ctx, item, attempts)
 }
 
@@ -84,7 +85,7 @@ func (s *sender) send(ctx context.Context, item *stored) bool {
 func (s *sender) recorded(ctx context.Context, id uuid.UUID) (domain.Transmission, error) {
 	var last domain.Transmission
 	err := s.insist(ctx, "read transmission", func(ctx context.Context) error {
-		found, err := s.c.shared.Endpoints.FindTransmissions(ctx, s.c.tenant, []uuid.UUID{id})
+		found, err := s.p.shared.Endpoints.FindTransmissions(ctx, s.p.tenant, []uuid.UUID{id})
 		for _, t := range found {
 			last = t
 		}
@@ -95,8 +96,8 @@ func (s *sender) recorded(ctx context.Context, id uuid.UUID) (domain.Transmissio
 
 func (s *sender) record(ctx context.Context, id uuid.UUID, state domain.TransmissionState, attempts, status int) bool {
 	return s.insist(ctx, "record transmission", func(ctx context.Context) error {
-		return s.c.shared.Endpoints.RecordTransmission(ctx, domain.Transmission{
-			TenantID: s.c.tenant, MessageID: id, State: state, Attempts: attempts, LastStatus: status,
+		return s.p.shared.Endpoints.RecordTransmission(ctx, domain.Transmission{
+			TenantID: s.p.tenant, MessageID: id, State: state, Attempts: attempts, LastStatus: status,
 		})
 	}) == nil
 }
@@ -108,36 +109,37 @@ func (s *sender) retry(ctx context.Context, item *stored, attempts int) bool {
 		d.MessageID = item.message.ID.String() // under which it is stored
 	}
 	return s.insist(ctx, "publish to retry tier", func(ctx context.Context) error {
-		return s.c.shared.Publisher.Retry(ctx, s.c.tenant, d, attempts)
+		return s.p.shared.Publisher.Retry(ctx, s.p.tenant, d, attempts)
 	}) == nil
 }
 
 // giveUp makes a dead letter of a message that is stored.
 func (s *sender) giveUp(ctx context.Context, item *stored, reason domain.DeadLetterReason, text string, attempts, status int) bool {
-	letter := s.c.deadLetter(&item.delivery, reason, text)
+	letter := s.p.newLetter(&item.delivery, reason, text)
 	letter.Attempts = attempts
 	if letter.MessageID == "" {
 		letter.MessageID = item.message.ID.String()
 	}
-	return s.record(ctx, item.message.ID, domain.TransmissionFailed, attempts, status) && s.c.bury(ctx, &letter)
+	return s.record(ctx, item.message.ID, domain.TransmissionFailed, attempts, status) && s.p.deadLetter(ctx, &letter)
 }
 
-// pause stops transmissions to an endpoint that wants no more.
-func (s *sender) pause(ctx context.Context) {
+// pauseEndpoint stops transmissions to an endpoint that wants no more.
+func (s *sender) pauseEndpoint(ctx context.Context) {
 	if s.paused.Swap(true) {
 		return
 	}
 	err := s.insist(ctx, "pause endpoint", func(ctx context.Context) error {
-		return s.c.shared.Endpoints.PauseEndpoint(ctx, s.c.tenant, s.endpoint.Version, "the endpoint answered 410 Gone")
+		return s.p.shared.Endpoints.PauseEndpoint(ctx, s.p.tenant, s.endpoint.Version, "the endpoint answered 410 Gone")
 	})
-	s.c.shared.Log.WarnContext(ctx, "endpoint paused, it answered 410", slog.Any("error", err))
+	s.p.shared.Log.WarnContext(ctx, "endpoint paused, it answered 410", slog.Any("error", err))
 }
 
 // insist tries until the operation succeeds or ctx ends: the delivery is held
 // meanwhile. Errors that trying again cannot mend are logged and passed over,
-// because a record must never stop a lane.
+// because a record must never stop a tenant.
 func (s *sender) insist(ctx context.Context, what string, operation func(context.Context) error) error {
-	for wait := minResubscribe; ; wait = min(2*wait, maxResubscribe) {
+	retries := backoff.New(minResubscribe, maxResubscribe)
+	for {
 		limited, cancel := context.WithTimeout(ctx, recordTimeout)
 		err := operation(limited)
 		cancel()
@@ -147,14 +149,12 @@ func (s *sender) insist(ctx context.Context, what string, operation func(context
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !errors.Is(err, domain.ErrUnavailable) && !errors.Is(err, domain.ErrContended):
-			s.c.shared.Log.ErrorContext(ctx, "transmission step failed, going on without it", slog.String("step", what), slog.Any("error", err))
+			s.p.shared.Log.ErrorContext(ctx, "transmission step failed, going on without it", slog.String("step", what), slog.Any("error", err))
 			return nil
 		}
-		s.c.shared.Log.DebugContext(ctx, "transmission step failed, trying on", slog.String("step", what), slog.Any("error", err))
-		select {
-		case <-time.After(jitter(wait)):
-		case <-ctx.Done():
-			return ctx.Err()
+		s.p.shared.Log.DebugContext(ctx, "transmission step failed, trying on", slog.String("step", what), slog.Any("error", err))
+		if err := retries.Wait(ctx); err != nil {
+			return err //nolint:wrapcheck // the end of ctx
 		}
 	}
 }

@@ -1,5 +1,3 @@
-// Package deadletter reads, replays and purges the messages that were given
-// up.
 package deadletter
 
 import (
@@ -8,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,18 +47,11 @@ type Options struct {
 	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
 	// lets as many through as Admit does.
 	Pace func(ctx context.Context, t domain.Tenant, sizes []int) error
-	// KeepReplayed and KeepOthers are how long letters are kept after they
-	// were replayed, or recorded and not replayed; zero is for ever.
-	KeepReplayed, KeepOthers time.Duration
-	Log                      *slog.Logger
+	Log  *slog.Logger
 }
 
 // Service works on recorded dead letters. It is safe for concurrent use.
-type Service struct {
-	o Options
-	// waiting is how many letters each tenant has, as last counted.
-	waiting atomic.Pointer[map[uuid.UUID]int64]
-}
+type Service struct{ o Options }
 
 // NewService returns a Service.
 func NewService(o Options) *Service {
@@ -143,7 +133,7 @@ func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection doma
 type replay struct {
 	service  *Service
 	tenantID uuid.UUID
-	// all tells that the letters up to last are meant, else those of seqs.
+	// all is set when the letters up to last are meant, else those of seqs.
 	all  bool
 	last int64
 	seqs []int64

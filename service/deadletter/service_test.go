@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,7 +139,7 @@ func TestReplayRefused(t *testing.T) {
 	require.Empty(t, w.replayed(tenant.ID))
 }
 
-// A call answers in time, and tells how far it came.
+// A call answers in time, and reports how far it came.
 func TestReplayEndsInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -237,27 +238,27 @@ func TestJanitor(t *testing.T) {
 			}
 			return nil
 		}
-		s := w.service()
-		_, known := s.Waiting(tenant.ID)
+		j := NewJanitor(JanitorOptions{Letters: w, KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+		_, known := j.Waiting(tenant.ID)
 		require.False(t, known)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); s.RunJanitor(ctx) }()
+		go func() { defer close(done); j.Run(ctx) }()
 		synctest.Wait()
-		n, known := s.Waiting(tenant.ID)
+		n, known := j.Waiting(tenant.ID)
 		require.True(t, known)
 		require.EqualValues(t, 5, n)
-		n, known = s.Waiting(uuid.New())
+		n, known = j.Waiting(uuid.New())
 		require.True(t, known)
 		require.Zero(t, n)
-		<-time.After(janitorEvery + time.Second)
+		<-time.After(sweepEvery + time.Second)
 		synctest.Wait()
 		require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour}, w.swept[:2])
 		require.Equal(t, []int{0, 0, 2}, w.excepted, "again when a chunk was full, and without those that cannot be deleted")
 		gone.Store(true)
 		<-time.After(countEvery)
 		synctest.Wait()
-		_, known = s.Waiting(tenant.ID)
+		_, known = j.Waiting(tenant.ID)
 		require.False(t, known)
 		cancel()
 		<-done

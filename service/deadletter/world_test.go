@@ -43,7 +43,7 @@ func newWorld() *world {
 }
 
 func (w *world) service() *Service {
-	return NewService(Options{Letters: w, Publisher: w, KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+	return NewService(Options{Letters: w, Publisher: w, Log: slog.New(slog.DiscardHandler)})
 }
 
 // die adds n letters and returns their seqs.

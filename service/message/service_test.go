@@ -49,7 +49,7 @@ func (b *broker) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.O
 
 func (b *broker) Retry(context.Context, uuid.UUID, domain.Delivery, int) error { return nil }
 
-func (b *broker) Bury(context.Context, domain.DeadLetter) error { return nil }
+func (b *broker) DeadLetter(context.Context, domain.DeadLetter) error { return nil }
 
 // keys is a domain.IdempotencyRepository in memory.
 type keys struct {

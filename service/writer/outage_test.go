@@ -1,4 +1,4 @@
-package consumer
+package writer
 
 import (
 	"context"
@@ -12,17 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	"lanekeeper/service/writer/writertest"
 )
 
+// refusal is the error of a store whose server answers and takes nothing.
+func refusal() error {
+	return domain.New(domain.ErrUnavailable, "append_refused", "no room").Because(domain.ErrStoreRefuses)
+}
+
 // refuse makes the store refuse the tenants, as one does that has no room for
-// them, and returns what tells how often it did.
-func (s *faultyStore) refuse(tenants ...uuid.UUID) *atomic.Int64 {
+// them, and returns the counter of how often it did.
+func refuse(s *writertest.Store, tenants ...uuid.UUID) *atomic.Int64 {
 	var times atomic.Int64
-	s.setFault(func(batch []domain.Message) error {
+	s.SetFault(func(batch []domain.Message) error {
 		for _, id := range tenants {
-			if has(batch, id) {
+			if writertest.Has(batch, id) {
 				times.Add(1)
-				return domain.New(domain.ErrUnavailable, "append_refused", "no room").Because(domain.ErrStoreRefuses)
+				return refusal()
 			}
 		}
 		return nil
@@ -46,33 +52,33 @@ func storing(t *testing.T, wg *sync.WaitGroup, w *Writer, messages []domain.Mess
 	})
 }
 
-func requireOrder(t *testing.T, store *faultyStore, sent []domain.Message) {
+func requireOrder(t *testing.T, store *writertest.Store, sent []domain.Message) {
 	t.Helper()
 	var want, got []uuid.UUID
 	for _, m := range sent {
 		want = append(want, m.ID)
 	}
-	for _, m := range store.stored(sent[0].TenantID) {
+	for _, m := range store.Stored(sent[0].TenantID) {
 		got = append(got, m.ID)
 	}
 	require.Equal(t, want, got)
 }
 
-// What the store refuses of one tenant waits, and nobody else does, whether
+// What the store refuses of one tenant waits, and nothing else does, whether
 // the tenant is alone at first or in a batch with others.
 func TestWriterGoesOnAroundARefusedTenant(t *testing.T) {
 	t.Parallel()
 	for name, together := range map[string]bool{"alone": false, "together": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store := newFaultyStore()
-			w := startWriter(t, WriterOptions{Repository: store})
+			store := writertest.NewStore()
+			w := startWriter(t, Options{Repository: store})
 			refused, free := uuid.New(), uuid.New()
-			times := store.refuse(refused)
+			times := refuse(store, refused)
 			kept, first := messagesOf(refused, 200), messagesOf(free, 100)
 			var wg sync.WaitGroup
 			if together {
-				w.jobs <- newJob(t, kept[:100])
+				w.jobs <- newJob(t.Context(), kept[:100])
 				storing(t, &wg, w, first)
 				storing(t, &wg, w, kept[100:])
 			} else {
@@ -89,10 +95,10 @@ func TestWriterGoesOnAroundARefusedTenant(t *testing.T) {
 			}
 			_, away := w.UnavailableSince()
 			require.False(t, away)
-			require.Empty(t, store.stored(refused))
-			store.setFault(nil)
+			require.Empty(t, store.Stored(refused))
+			store.SetFault(nil)
 			wg.Wait()
-			require.Eventually(t, func() bool { return len(store.stored(refused)) == 200 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(store.Stored(refused)) == 200 }, 10*time.Second, time.Millisecond)
 			requireOrder(t, store, kept)
 		})
 	}
@@ -101,46 +107,41 @@ func TestWriterGoesOnAroundARefusedTenant(t *testing.T) {
 // The row that was tried on its own is stored once, and has one result.
 func TestWriterStoresWhatItTriedOnce(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := NewWriter(WriterOptions{Repository: store, Log: slog.New(slog.DiscardHandler)})
-	refused := newJob(t, messagesOf(uuid.New(), 3))
-	store.refuse(refused.messages[0].TenantID)
+	store := writertest.NewStore()
+	w := New(Options{Repository: store, Log: slog.New(slog.DiscardHandler)})
+	refused := newJob(t.Context(), messagesOf(uuid.New(), 3))
+	refuse(store, refused.messages[0].TenantID)
 	var jobs []*job
 	for i := range 3 {
-		j := newJob(t, messagesOf(uuid.New(), 3))
+		j := newJob(t.Context(), messagesOf(uuid.New(), 3))
 		jobs = append(jobs, j)
-		w.enqueue(j)
+		w.backlog.add(j)
 		if i == 0 {
-			w.enqueue(refused)
+			w.backlog.add(refused)
 		}
 	}
-	require.NoError(t, w.store(t.Context(), w.collect()))
+	require.NoError(t, w.store(t.Context(), w.backlog.next()))
 	for _, j := range jobs {
 		<-j.done
 		for _, r := range j.results {
-			require.Equal(t, Result{Outcome: domain.AppendStored}, r)
+			require.Equal(t, domain.StoreResult{Outcome: domain.AppendStored}, r)
 		}
 		requireOrder(t, store, j.messages)
 	}
-	require.Len(t, w.marked, 1)
-	require.Len(t, w.marked[0].held, 3)
+	require.Len(t, w.parking.fresh, 1)
+	require.Len(t, w.parking.fresh[0].held, 3)
 	require.Equal(t, 3, refused.left)
-}
-
-func newJob(t *testing.T, messages []domain.Message) *job {
-	t.Helper()
-	return &job{ctx: t.Context(), messages: messages, results: make([]Result, len(messages)), done: make(chan struct{}), left: len(messages)}
 }
 
 // A store that takes nothing from anybody is away: few tenants are tried at a
 // time, however many wait, and all are stored soon after it is back.
 func TestWriterTakesARefusalOfAllForAnOutage(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	var mu sync.Mutex
 	var single, whole int
-	store.setFault(func(batch []domain.Message) error {
+	store.SetFault(func(batch []domain.Message) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(batch) == 1 {
@@ -148,7 +149,7 @@ func TestWriterTakesARefusalOfAllForAnOutage(t *testing.T) {
 		} else {
 			whole++
 		}
-		return domain.New(domain.ErrUnavailable, "append_refused", "no room").Because(domain.ErrStoreRefuses)
+		return refusal()
 	})
 	var wg sync.WaitGroup
 	var sent [][]domain.Message
@@ -171,7 +172,7 @@ func TestWriterTakesARefusalOfAllForAnOutage(t *testing.T) {
 	tries, batches := counts()
 	require.LessOrEqual(t, tries, 20*(batches+1))
 	require.Positive(t, tries)
-	store.setFault(nil)
+	store.SetFault(nil)
 	back := time.Now()
 	wg.Wait()
 	require.Less(t, time.Since(back), 5*time.Second)
@@ -183,13 +184,13 @@ func TestWriterTakesARefusalOfAllForAnOutage(t *testing.T) {
 // One tenant among many that are refused is found, too.
 func TestWriterFindsTheOneThatIsNotRefused(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	var refused []uuid.UUID
 	for range 60 {
 		refused = append(refused, uuid.New())
 	}
-	times := store.refuse(refused...)
+	times := refuse(store, refused...)
 	var wg sync.WaitGroup
 	for _, id := range refused {
 		storing(t, &wg, w, messagesOf(id, 3))
@@ -199,20 +200,20 @@ func TestWriterFindsTheOneThatIsNotRefused(t *testing.T) {
 	defer cancel()
 	_, err := w.Store(ctx, messagesOf(uuid.New(), 3))
 	require.NoError(t, err)
-	store.setFault(nil)
+	store.SetFault(nil)
 	wg.Wait()
 	for _, id := range refused {
-		require.Len(t, store.stored(id), 3)
+		require.Len(t, store.Stored(id), 3)
 	}
 }
 
 // A store that cannot be reached is away; no tenant is tried on its own.
 func TestWriterDividesNothingWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	var batches, single atomic.Int64
-	store.setFault(func(batch []domain.Message) error {
+	store.SetFault(func(batch []domain.Message) error {
 		if batches.Add(1); len(batch) == 1 {
 			single.Add(1)
 		}
@@ -225,42 +226,42 @@ func TestWriterDividesNothingWhileTheStoreIsAway(t *testing.T) {
 	require.Zero(t, single.Load())
 	_, away := w.UnavailableSince()
 	require.True(t, away)
-	store.setFault(nil)
+	store.SetFault(nil)
 	wg.Wait()
 }
 
-// Rows that nobody waits for any longer are forgotten, however often they come
-// again while their tenant is set aside.
-func TestWriterForgetsWhatNobodyWaitsFor(t *testing.T) {
+// Rows whose caller waits no longer are forgotten, however often they come
+// again while their tenant is parked.
+func TestWriterForgetsAbandonedRows(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := NewWriter(WriterOptions{Repository: store})
-	aside, free := uuid.New(), uuid.New()
-	w.queues[aside] = &tenantQueue{tenant: aside, aside: true}
-	m := messagesOf(aside, 50)
+	store := writertest.NewStore()
+	w := New(Options{Repository: store})
+	parked, free := uuid.New(), uuid.New()
+	w.backlog.queues[parked] = &tenantQueue{tenant: parked, parked: true}
+	m := messagesOf(parked, 50)
 	for range 100 {
 		ctx, cancel := context.WithCancel(t.Context())
-		j := newJob(t, m)
+		j := newJob(t.Context(), m)
 		j.ctx = ctx
-		w.enqueue(j)
-		require.Len(t, w.queues[aside].rows, 50)
+		w.backlog.add(j)
+		require.Len(t, w.backlog.queues[parked].rows, 50)
 		cancel()
 	}
-	last := newJob(t, m)
-	w.enqueue(last)
-	require.Len(t, w.queues[aside].rows, 50)
-	require.Zero(t, w.waiting)
+	last := newJob(t.Context(), m)
+	w.backlog.add(last)
+	require.Len(t, w.backlog.queues[parked].rows, 50)
+	require.Zero(t, w.backlog.waiting)
 
 	// Those of a tenant in line are left out of its batch.
 	ctx, cancel := context.WithCancel(t.Context())
-	lost, kept := newJob(t, messagesOf(free, 50)), newJob(t, messagesOf(free, 50))
+	lost, kept := newJob(t.Context(), messagesOf(free, 50)), newJob(t.Context(), messagesOf(free, 50))
 	lost.ctx = ctx
-	w.enqueue(lost)
-	w.enqueue(kept)
+	w.backlog.add(lost)
+	w.backlog.add(kept)
 	cancel()
-	batch := w.collect()
+	batch := w.backlog.next()
 	require.Len(t, batch, 50)
-	require.Zero(t, w.waiting)
+	require.Zero(t, w.backlog.waiting)
 	for _, r := range batch {
 		require.Same(t, kept, r.job)
 	}
@@ -270,7 +271,7 @@ func TestWriterForgetsWhatNobodyWaitsFor(t *testing.T) {
 // A job that its caller has left before the writer sees it is not taken.
 func TestWriterTakesNoJobThatWasLeft(t *testing.T) {
 	t.Parallel()
-	w := NewWriter(WriterOptions{})
+	w := New(Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = w.Store(ctx, messagesOf(uuid.New(), 5)) }()
@@ -279,18 +280,18 @@ func TestWriterTakesNoJobThatWasLeft(t *testing.T) {
 	<-done
 	j := <-w.jobs
 	require.Nil(t, j.messages, "the bodies are free")
-	w.enqueue(j)
-	require.Empty(t, w.queues)
+	w.backlog.add(j)
+	require.Empty(t, w.backlog.queues)
 }
 
-// The rows of a tenant set aside are dropped when nobody waits for them, and
+// The rows of a parked tenant are dropped when their caller waits no longer, and
 // what is delivered again is stored once.
-func TestWriterDropsRowsOfATenantSetAside(t *testing.T) {
+func TestWriterDropsRowsOfAParkedTenant(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	refused := uuid.New()
-	times := store.refuse(refused)
+	times := refuse(store, refused)
 	_, err := w.Store(t.Context(), messagesOf(uuid.New(), 1))
 	require.NoError(t, err)
 	m := messagesOf(refused, 10)
@@ -303,7 +304,7 @@ func TestWriterDropsRowsOfATenantSetAside(t *testing.T) {
 		cancel()
 		<-done
 	}
-	store.setFault(nil)
+	store.SetFault(nil)
 	results, err := w.Store(t.Context(), m)
 	require.NoError(t, err)
 	require.Len(t, results, 10)
@@ -314,13 +315,13 @@ func TestWriterDropsRowsOfATenantSetAside(t *testing.T) {
 // outage: the others' consumers would wait for its end.
 func TestWriterTakesALoneRefusalForThatTenants(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	var wg sync.WaitGroup
 	var refused []uuid.UUID
-	for range maxDoubted {
+	for range maxSuspects {
 		refused = append(refused, uuid.New())
-		times := store.refuse(refused...)
+		times := refuse(store, refused...)
 		storing(t, &wg, w, messagesOf(refused[len(refused)-1], 2))
 		require.Eventually(t, func() bool {
 			_, away := w.UnavailableSince()
@@ -329,13 +330,13 @@ func TestWriterTakesALoneRefusalForThatTenants(t *testing.T) {
 	}
 	// One more, and it looks like one.
 	refused = append(refused, uuid.New())
-	store.refuse(refused...)
-	storing(t, &wg, w, messagesOf(refused[maxDoubted], 2))
+	refuse(store, refused...)
+	storing(t, &wg, w, messagesOf(refused[maxSuspects], 2))
 	begun := time.Now()
 	require.Eventually(t, func() bool {
 		since, away := w.UnavailableSince()
 		return away && since.Before(time.Now().Add(-time.Second)) && time.Since(begun) > time.Second
 	}, 10*time.Second, time.Millisecond)
-	store.setFault(nil)
+	store.SetFault(nil)
 	wg.Wait()
 }

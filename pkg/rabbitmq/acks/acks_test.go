@@ -1,4 +1,4 @@
-package consumer
+package acks
 
 import (
 	"testing"
@@ -28,12 +28,12 @@ func (b *ackBroker) ack(tag uint64, multiple bool) error {
 	return nil
 }
 
-func TestAckerAcknowledgesExactlyWhatIsFinished(t *testing.T) {
+func TestBatcherAcknowledgesExactlyWhatIsFinished(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		prefetch := rapid.IntRange(2, 40).Draw(t, "prefetch")
 		b := &ackBroker{t: t, outstanding: map[uint64]bool{}, finished: map[uint64]bool{}}
-		a := newAcker(prefetch, b.ack)
+		a := NewBatcher(prefetch, b.ack)
 		var inHand []uint64
 		next := uint64(1)
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
@@ -52,27 +52,27 @@ func TestAckerAcknowledgesExactlyWhatIsFinished(t *testing.T) {
 				b.finished[inHand[i]] = true
 				inHand = append(inHand[:i], inHand[i+1:]...)
 			}
-			require.NoError(t, a.done(tags))
+			require.NoError(t, a.Done(tags))
 			if len(inHand) == 0 {
 				require.Empty(t, b.outstanding)
 			}
 			require.LessOrEqual(t, len(b.outstanding), len(inHand)+prefetch/2)
 		}
-		require.NoError(t, a.flush())
+		require.NoError(t, a.Flush())
 		require.Len(t, b.outstanding, len(inHand))
 	})
 }
 
-func TestAckerNeedsOneAckForARun(t *testing.T) {
+func TestBatcherNeedsOneAckForARun(t *testing.T) {
 	t.Parallel()
 	b := &ackBroker{t: t, outstanding: map[uint64]bool{}, finished: map[uint64]bool{}}
-	a := newAcker(256, b.ack)
+	a := NewBatcher(256, b.ack)
 	var tags []uint64
 	for tag := uint64(1); tag <= 256; tag++ {
 		b.outstanding[tag], b.finished[tag] = true, true
 		tags = append(tags, tag)
 	}
-	require.NoError(t, a.done(tags))
+	require.NoError(t, a.Done(tags))
 	require.Empty(t, b.outstanding)
 	require.Equal(t, 1, b.acks)
 }

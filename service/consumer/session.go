@@ -7,10 +7,16 @@ import (
 	"time"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq/acks"
 	"lanekeeper/pkg/workerpool"
 )
 
 const (
+	// chunkSize is how many buffered deliveries a worker takes at most.
+	chunkSize = 256
+	// drainTimeout is how long a consumer that stops waits for what it began;
+	// what is not through by then goes back to the queue.
+	drainTimeout = 10 * time.Second
 	// holdLimit is how long deliveries are held while the store is away. Then
 	// the channel is closed and they wait in the queue, for two reasons: another
 	// replica, which may reach the store, cannot have them while this one is the
@@ -23,31 +29,31 @@ const (
 
 var errStoreAway = errors.New("the store has been unavailable for too long")
 
-// ending is why a shift ended.
-type ending uint8
+// endReason is why a session ended.
+type endReason uint8
 
 const (
-	lost       ending = iota + 1 // the subscription is gone
-	left                         // the consumer was told to stop
-	reassigned                   // another prefetch is needed: the endpoint changed, or more or fewer fit
+	endLost        endReason = iota + 1 // the subscription is gone
+	endStopped                          // the consumer was told to stop
+	endResubscribe                      // another prefetch is needed: the endpoint changed, or more or fewer fit
 )
 
-// shift is the work on one subscription:
+// session is the work on one subscription:
 //
 //	deliveries -> storing (chunks) -> [outbox -> sending (one by one)] -> finished -> acks
 //
 // Without an endpoint the tenant's workers store and there is no outbox. With
 // one, a single worker stores, and the tenant's workers send what is stored.
-// The goroutine of the consumer owns the shift and acknowledges.
-type shift struct {
+// The goroutine of the consumer owns the session and acknowledges.
+type session struct {
 	c        *consumer
-	sub      *intake
+	sub      *meteredSubscription
 	endpoint *domain.Endpoint
-	acks     *acker
+	acks     *acks.Batcher
 	// finished carries the tags of deliveries that are done.
 	finished chan []uint64
 	// work is the context of everything that is begun; abort ends it.
-	work  context.Context //nolint:containedctx // lives as long as the shift
+	work  context.Context //nolint:containedctx // lives as long as the session
 	abort func()
 
 	storing *workerpool.Pool[domain.Delivery]
@@ -62,18 +68,18 @@ type workers interface {
 	Busy() int
 }
 
-func (c *consumer) newShift(ctx context.Context, sub domain.Subscription, endpoint *domain.Endpoint) *shift {
+func (c *consumer) newSession(ctx context.Context, sub domain.Subscription, endpoint *domain.Endpoint) *session {
 	prefetch := cap(sub.Deliveries())
 	if endpoint != nil {
 		prefetch = 0 // what waits for its acknowledgement keeps a worker idle
 	}
-	in := newIntake(sub, c.shared.budget, c.leastPrefetch())
-	s := &shift{c: c, sub: in, endpoint: endpoint, finished: make(chan []uint64), acks: newAcker(prefetch, in.Ack)}
+	metered := newMeteredSubscription(sub, c.shared.budget, c.leastPrefetch())
+	s := &session{c: c, sub: metered, endpoint: endpoint, finished: make(chan []uint64), acks: acks.NewBatcher(prefetch, metered.Ack)}
 	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
-	s.storing = workerpool.New(in.Deliveries(), chunkSize, s.store)
+	s.storing = workerpool.New(metered.Deliveries(), chunkSize, s.store)
 	if endpoint != nil {
-		s.outbox = make(chan stored, cap(in.Deliveries()))
-		s.sender = newSender(c, endpoint)
+		s.outbox = make(chan stored, cap(metered.Deliveries()))
+		s.sender = newSender(c.processor, endpoint)
 		s.sending = workerpool.New(s.outbox, 1, s.send)
 		s.storing.Resize(1)
 	}
@@ -81,16 +87,16 @@ func (c *consumer) newShift(ctx context.Context, sub domain.Subscription, endpoi
 }
 
 // workers returns the pool that the tenant's number of workers is for.
-func (s *shift) workers() workers {
+func (s *session) workers() workers {
 	if s.sending != nil {
 		return s.sending
 	}
 	return s.storing
 }
 
-// run works until the subscription is lost, the endpoint changes, or the
-// consumer is told to leave; in the latter cases it drains.
-func (s *shift) run(ctx context.Context) (ending, error) {
+// run works until the subscription is lost, another prefetch is needed, or the
+// consumer is told to stop; in the latter cases it drains.
+func (s *session) run(ctx context.Context) (endReason, error) {
 	defer s.abort()
 	pool := s.workers()
 	pool.Resize(int(s.c.workers.Load()))
@@ -98,83 +104,83 @@ func (s *shift) run(ctx context.Context) (ending, error) {
 	defer s.c.pool.Store(nil)
 	hold := time.NewTicker(holdCheck)
 	defer hold.Stop()
-	widen := time.NewTicker(s.c.patience)
-	defer widen.Stop()
-	for !s.short() {
+	grow := time.NewTicker(s.c.prefetchCooldown)
+	defer grow.Stop()
+	for !s.prefetchTooSmall() {
 		select {
 		case tags := <-s.finished:
-			if err := s.acks.done(tags); err != nil {
+			if err := s.acks.Done(tags); err != nil {
 				// The channel is gone; Done follows, and what is not
 				// acknowledged is delivered again.
 				s.c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
 			}
-		case cmd := <-s.c.control:
-			if !s.c.obey(cmd, pool) {
-				return left, s.drain()
+		case cmd := <-s.c.commands:
+			if !s.c.apply(cmd, pool) {
+				return endStopped, s.drain()
 			}
 			if s.c.endpoint != s.endpoint {
-				return reassigned, s.drain()
+				return endResubscribe, s.drain()
 			}
 		case <-ctx.Done():
-			return left, s.drain()
+			return endStopped, s.drain()
 		case <-s.sub.Full():
-			s.narrow(ctx)
-			return reassigned, s.drain()
-		case <-widen.C:
-			if s.widen(ctx) {
-				return reassigned, s.drain()
+			s.shrinkPrefetch(ctx)
+			return endResubscribe, s.drain()
+		case <-grow.C:
+			if s.growPrefetch(ctx) {
+				return endResubscribe, s.drain()
 			}
 		case tag := <-s.c.forgotten:
 			if tag == s.c.tag {
-				return lost, errors.Join(errForgotten, s.drain())
+				return endLost, errors.Join(errForgotten, s.drain())
 			}
 		case <-s.sub.Done():
-			return lost, errors.Join(s.sub.Err(), s.discard())
+			return endLost, errors.Join(s.sub.Err(), s.discard())
 		case <-hold.C:
 			if since, away := s.c.shared.Writer.UnavailableSince(); away && time.Since(since) > holdLimit {
-				return lost, errors.Join(errStoreAway, s.discard())
+				return endLost, errors.Join(errStoreAway, s.discard())
 			}
 		}
 	}
-	return reassigned, s.drain()
+	return endResubscribe, s.drain()
 }
 
-// narrow has the next subscription get fewer deliveries at a time: those that
-// came were too large for so many.
-func (s *shift) narrow(ctx context.Context) {
-	mean := s.sub.fullMean()
-	s.c.narrow = min(s.c.shared.budget.prefetch(mean), max(1, cap(s.sub.Deliveries())/2))
-	s.c.patience = min(2*s.c.patience, maxPatience)
+// shrinkPrefetch has the next subscription get fewer deliveries at a time: those
+// that came were too large for so many.
+func (s *session) shrinkPrefetch(ctx context.Context) {
+	mean := s.sub.meanWhenFull()
+	s.c.prefetchLimit = min(s.c.shared.budget.prefetch(mean), max(1, cap(s.sub.Deliveries())/2))
+	s.c.prefetchCooldown = min(2*s.c.prefetchCooldown, maxPrefetchCooldown)
 	s.c.shared.Log.InfoContext(ctx, "consumer holds too many bytes, subscribing with a smaller prefetch",
 		slog.Int64("mean_bytes", mean), slog.Int("prefetch", s.c.prefetch()))
 }
 
-// widen tells whether what came of late was so small that the next
+// growPrefetch reports whether what came of late was so small that the next
 // subscription may get at least twice as many deliveries at a time.
-func (s *shift) widen(ctx context.Context) bool {
+func (s *session) growPrefetch(ctx context.Context) bool {
 	now := cap(s.sub.Deliveries())
-	if s.c.narrow == 0 || now >= s.c.widest() {
+	if s.c.prefetchLimit == 0 || now >= s.c.fullPrefetch() {
 		return false
 	}
-	mean, known := s.sub.seenMean(now)
-	wider := s.c.shared.budget.prefetch(mean)
-	if !known || wider < 2*now {
+	mean, known := s.sub.recentMean(now)
+	larger := s.c.shared.budget.prefetch(mean)
+	if !known || larger < 2*now {
 		return false
 	}
-	s.c.narrow = wider
+	s.c.prefetchLimit = larger
 	s.c.shared.Log.InfoContext(ctx, "messages have become smaller, subscribing with a larger prefetch",
 		slog.Int64("mean_bytes", mean), slog.Int("prefetch", s.c.prefetch()))
 	return true
 }
 
-// short tells whether there are more workers that send than the subscription
-// gets deliveries for.
-func (s *shift) short() bool {
+// prefetchTooSmall reports whether there are more workers that send than the
+// subscription gets deliveries for.
+func (s *session) prefetchTooSmall() bool {
 	return s.sending != nil && int(s.c.workers.Load()) > cap(s.sub.Deliveries())
 }
 
 // store handles a chunk of deliveries.
-func (s *shift) store(chunk []domain.Delivery) {
+func (s *session) store(chunk []domain.Delivery) {
 	s.c.taken.Add(int64(len(chunk)))
 	s.c.held.Add(int64(len(chunk)))
 	defer s.c.held.Add(-int64(len(chunk)))
@@ -186,11 +192,11 @@ func (s *shift) store(chunk []domain.Delivery) {
 		s.outbox <- item // as large as the prefetch, so it never waits
 		return true
 	}
-	s.c.process(s.work, chunk, next, func(tags []uint64) { s.finished <- tags })
+	s.c.processor.process(s.work, chunk, next, func(tags []uint64) { s.finished <- tags })
 }
 
 // send transmits one stored message.
-func (s *shift) send(chunk []stored) {
+func (s *session) send(chunk []stored) {
 	for i := range chunk {
 		if s.sender.send(s.work, &chunk[i]) {
 			s.finished <- []uint64{chunk[i].delivery.Tag}
@@ -201,24 +207,24 @@ func (s *shift) send(chunk []stored) {
 
 // drain takes no more, finishes and acknowledges what was begun, and closes
 // the channel.
-func (s *shift) drain() error {
-	s.c.enter(domain.ConsumerDraining, nil)
+func (s *session) drain() error {
+	s.c.setState(domain.ConsumerDraining, nil)
 	timeout := time.AfterFunc(drainTimeout, s.abort)
 	defer timeout.Stop()
-	err := s.windDown(s.acks.done)
-	return errors.Join(err, s.acks.flush(), s.sub.Close())
+	err := s.windDown(s.acks.Done)
+	return errors.Join(err, s.acks.Flush(), s.sub.Close())
 }
 
 // discard ends work on a subscription that is lost or given up: stale
 // acknowledgements are dropped, the broker delivers again.
-func (s *shift) discard() error {
+func (s *session) discard() error {
 	s.abort()
 	return errors.Join(s.windDown(func([]uint64) error { return nil }), s.sub.Close())
 }
 
 // windDown stops the pools, first the one that fills the outbox, and passes
 // on what their workers finish until all of them have ended.
-func (s *shift) windDown(done func([]uint64) error) error {
+func (s *session) windDown(done func([]uint64) error) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

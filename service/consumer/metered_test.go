@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	"lanekeeper/service/writer/writertest"
 )
 
 const kib = 1 << 10
@@ -27,25 +28,25 @@ func sized(n, size int) []domain.Delivery {
 }
 
 // take subscribes to a queue of n deliveries of size bytes.
-func take(t *testing.T, b *budget, n, size, least int) *intake {
+func take(t *testing.T, b *budget, n, size, least int) *meteredSubscription {
 	t.Helper()
-	l := newLane(t, 0)
+	l := newHarness(t, 0)
 	l.queue = sized(n, size)
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", n)
 	require.NoError(t, err)
-	in := newIntake(sub, b, least)
+	in := newMeteredSubscription(sub, b, least)
 	t.Cleanup(func() { require.NoError(t, in.Close()) })
 	return in
 }
 
 func few(n int) func() int { return func() int { return n } }
 
-func TestIntakeIsFullBeyondAConsumersShare(t *testing.T) {
+func TestMeteredSubscriptionIsFullBeyondAConsumersShare(t *testing.T) {
 	t.Parallel()
 	b := newBudget(80*kib, few(1))
 	in := take(t, b, 20, 4*kib, 2)
 	<-in.Full()
-	require.EqualValues(t, 4*kib, in.fullMean())
+	require.EqualValues(t, 4*kib, in.meanWhenFull())
 	require.NoError(t, in.Close())
 	<-in.Done()
 	got := 0
@@ -56,7 +57,7 @@ func TestIntakeIsFullBeyondAConsumersShare(t *testing.T) {
 	require.Zero(t, b.held.Load(), "what was held is given back")
 }
 
-func TestIntakeAccountsForWhatIsAcknowledged(t *testing.T) {
+func TestMeteredSubscriptionAccountsForWhatIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := newBudget(800*kib, few(1))
 	in := take(t, b, 20, 4*kib, 2)
@@ -76,21 +77,21 @@ func TestIntakeAccountsForWhatIsAcknowledged(t *testing.T) {
 	held(0)
 	require.NoError(t, in.Ack(20, true))
 	held(0)
-	mean, known := in.seenMean(20)
+	mean, known := in.recentMean(20)
 	require.True(t, known)
 	require.EqualValues(t, 4*kib, mean)
-	_, known = in.seenMean(20)
+	_, known = in.recentMean(20)
 	require.False(t, known, "nothing came since")
 	require.NoError(t, in.Close())
 	require.NoError(t, in.Close())
 	held(0)
 }
 
-// All together are bounded; those who have more than an equal part give way.
-func TestIntakesShareABudget(t *testing.T) {
+// All together are bounded; those that have more than an equal part give way.
+func TestMeteredSubscriptionsShareABudget(t *testing.T) {
 	t.Parallel()
 	b := newBudget(80*kib, few(10))
-	small := make([]*intake, 9)
+	small := make([]*meteredSubscription, 9)
 	for i := range small {
 		small[i] = take(t, b, 2, 4*kib, 2)
 	}
@@ -111,7 +112,7 @@ func TestIntakesShareABudget(t *testing.T) {
 	require.Equal(t, 2, b.prefetch(3*kib), "8 KiB for each")
 }
 
-func TestIntakeIsNeverFullWithTheLeastPrefetch(t *testing.T) {
+func TestMeteredSubscriptionIsNeverFullWithTheLeastPrefetch(t *testing.T) {
 	t.Parallel()
 	in := take(t, newBudget(8*kib, few(1)), 10, 4*kib, 10)
 	for range 10 {
@@ -146,7 +147,7 @@ func (p *prefetches) list() []int {
 
 // heavy is a consumer of a real queue with a budget of 8 MiB.
 type heavy struct {
-	*lanes
+	*servers
 	t          *testing.T
 	tenant     domain.Tenant
 	prefetches *prefetches
@@ -154,13 +155,13 @@ type heavy struct {
 	published  []string
 }
 
-func newHeavy(t *testing.T, store domain.MessageRepository, other *lane) *heavy {
+func newHeavy(t *testing.T, store domain.MessageRepository, other *harness) *heavy {
 	t.Helper()
-	l := newLanes(t)
-	h := &heavy{lanes: l, t: t, tenant: l.tenant(t), prefetches: &prefetches{Subscriber: l.broker}}
+	l := newServers(t)
+	h := &heavy{servers: l, t: t, tenant: l.tenant(t), prefetches: &prefetches{Subscriber: l.broker}}
 	h.tenant.Workers = 1
 	h.manager = NewTenantManager(Options{
-		Subscriber: h.prefetches, Publisher: l.broker, Queues: l.broker, Writer: startWriter(t, WriterOptions{Repository: store}),
+		Subscriber: h.prefetches, Publisher: l.broker, Queues: l.broker, Writer: startWriter(t, store),
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test", Budget: 8 << 20,
 		Transmitter: other, Endpoints: other, MaxAttempts: 5,
 	})
@@ -181,10 +182,10 @@ func (h *heavy) publish(n, size int) {
 	}
 }
 
-func (h *heavy) awaitStored(store *faultyStore) {
+func (h *heavy) awaitStored(store *writertest.Store) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool { return len(store.stored(h.tenant.ID)) >= len(h.published) }, time.Minute, 10*time.Millisecond)
-	for i, m := range store.stored(h.tenant.ID) {
+	require.Eventually(h.t, func() bool { return len(store.Stored(h.tenant.ID)) >= len(h.published) }, time.Minute, 10*time.Millisecond)
+	for i, m := range store.Stored(h.tenant.ID) {
 		require.Equal(h.t, h.published[i], m.ID.String(), "message %d", i)
 	}
 }
@@ -192,14 +193,14 @@ func (h *heavy) awaitStored(store *faultyStore) {
 // A backlog of large messages is worked off with a bounded number of bytes in
 // hand, in order, and after one more subscription; when what comes is small
 // again, many are taken at a time again.
-func TestLargeMessagesNarrowThePrefetch(t *testing.T) {
+func TestLargeMessagesShrinkThePrefetch(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
+	store := writertest.NewStore()
 	h := newHeavy(t, store, nil)
-	h.manager.shared.patience = 10 * time.Millisecond
+	h.manager.shared.prefetchCooldown = 10 * time.Millisecond
 	var most int64
 	var slow sync.Once
-	store.setFault(func([]domain.Message) error { // one at a time
+	store.SetFault(func([]domain.Message) error { // one at a time
 		held := &h.manager.shared.budget.held
 		slow.Do(func() { // else it may be as fast as what comes
 			for deadline := time.Now().Add(20 * time.Second); held.Load() <= h.manager.shared.budget.single() && time.Now().Before(deadline); {
@@ -216,7 +217,7 @@ func TestLargeMessagesNarrowThePrefetch(t *testing.T) {
 	require.Len(t, list, 2)
 	require.Equal(t, maxPrefetch, list[0])
 	require.LessOrEqual(t, list[1], 5, "half of a MiB")
-	store.setFault(nil)
+	store.SetFault(nil)
 	require.LessOrEqual(t, most, int64(1<<20+150*kib))
 
 	h.publish(1000, 10)
@@ -228,7 +229,7 @@ func TestLargeMessagesNarrowThePrefetch(t *testing.T) {
 	h.publish(100, 10)
 	h.awaitStored(store)
 	seen := 0
-	for _, batch := range store.batches {
+	for _, batch := range store.Batches() {
 		seen += len(batch)
 	}
 	require.Less(t, seen, len(h.published)+maxPrefetch, "few are stored a second time")
@@ -237,10 +238,10 @@ func TestLargeMessagesNarrowThePrefetch(t *testing.T) {
 // While the store is away, no more than the budget is held.
 func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
+	store := writertest.NewStore()
 	h := newHeavy(t, store, nil)
 	tried := make(chan struct{}, 1)
-	store.setFault(func([]domain.Message) error {
+	store.SetFault(func([]domain.Message) error {
 		select {
 		case tried <- struct{}{}:
 		default:
@@ -254,7 +255,7 @@ func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 		return h.manager.Snapshot()[0].State == domain.ConsumerWaitingForStore && h.manager.shared.budget.held.Load() == 0
 	}, time.Minute, 10*time.Millisecond)
 	require.Len(t, h.prefetches.list(), 1)
-	store.setFault(nil)
+	store.SetFault(nil)
 	h.awaitStored(store)
 	require.Len(t, h.prefetches.list(), 2)
 }
@@ -262,8 +263,8 @@ func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 // However large the messages are, every worker has one to send.
 func TestLargeMessagesLeaveOneForEachWorker(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	l := newLane(t, 0)
+	store := writertest.NewStore()
+	l := newHarness(t, 0)
 	release := make(chan struct{})
 	l.transmit = func(ctx context.Context, _ domain.Message) domain.TransmitResult {
 		select {
@@ -289,5 +290,5 @@ func TestLargeMessagesLeaveOneForEachWorker(t *testing.T) {
 		defer l.mu.Unlock()
 		return len(l.sent) == 100
 	}, 30*time.Second, 10*time.Millisecond)
-	require.Len(t, store.stored(h.tenant.ID), 100)
+	require.Len(t, store.Stored(h.tenant.ID), 100)
 }

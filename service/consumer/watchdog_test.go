@@ -20,10 +20,10 @@ func (c *counted) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, e
 }
 
 // A consumer that the broker has forgotten in silence subscribes again: after the
-// second look that finds nobody, and only when nothing came in between.
+// second check that finds no consumer, and only when nothing came in between.
 func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 0)
+	l := newHarness(t, 0)
 	queues := &counted{}
 	m := l.managerOf(l, queues)
 	require.NoError(t, m.Start(t.Context(), domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}))
@@ -32,7 +32,7 @@ func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 		return n
 	}
 	c := m.find(l.tenant)
-	look := func(consumers int32) {
+	sample := func(consumers int32) {
 		queues.consumers.Store(consumers)
 		m.readDepths()
 	}
@@ -41,20 +41,20 @@ func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 		require.Empty(t, c.forgotten)
 		require.Equal(t, 1, subscriptions())
 	}
-	look(0)
+	sample(0)
 	unchanged()
-	look(1)
-	look(0)
+	sample(1)
+	sample(0)
 	unchanged()
 	c.taken.Add(1) // it has got something meanwhile
-	look(0)
+	sample(0)
 	unchanged()
-	look(0)
+	sample(0)
 	unchanged()
-	look(0)
+	sample(0)
 	l.eventually(func() bool { return len(l.subs) == 2 })
-	require.Eventually(t, func() bool { return c.sight().tag != "" }, 10*time.Second, time.Millisecond)
-	look(0)
+	require.Eventually(t, func() bool { return c.observe().tag != "" }, 10*time.Second, time.Millisecond)
+	sample(0)
 	require.Empty(t, c.forgotten, "what was seen of the last subscription does not count")
 	require.Equal(t, 2, subscriptions())
 }
@@ -64,28 +64,28 @@ func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 // hands full, or leave it in the queue.
 func TestAConsumerThatMessagesDoNotReachSubscribesAgain(t *testing.T) {
 	t.Parallel()
-	l := newLane(t, 0)
+	l := newHarness(t, 0)
 	queues := &counted{}
 	queues.consumers.Store(1)
 	m := l.managerOf(l, queues)
 	require.NoError(t, m.Start(t.Context(), domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}))
 	m.Expect(uuid.New()) // no such tenant
 	c := m.find(l.tenant)
-	for _, meanwhile := range []func(look int){
+	for _, meanwhile := range []func(round int){
 		func(int) { m.Expect(l.tenant); c.taken.Add(1) },
-		func(look int) { // it is taken just before it is confirmed
-			if look == 3 {
+		func(round int) { // it is taken just before it is confirmed
+			if round == 3 {
 				c.taken.Add(1)
 			}
-			if look == 4 {
+			if round == 4 {
 				m.Expect(l.tenant)
 			}
 		},
-		func(look int) { // and the other way round
-			if look == 3 {
+		func(round int) { // and the other way round
+			if round == 3 {
 				m.Expect(l.tenant)
 			}
-			if look == 4 {
+			if round == 4 {
 				c.taken.Add(1)
 			}
 		},
@@ -94,8 +94,8 @@ func TestAConsumerThatMessagesDoNotReachSubscribesAgain(t *testing.T) {
 		func(int) { queues.ready.Store(0); c.taken.Add(1) },
 		func(int) {},
 	} {
-		for look := range 12 {
-			meanwhile(look)
+		for round := range 12 {
+			meanwhile(round)
 			m.readDepths()
 			require.Empty(t, c.forgotten)
 		}
@@ -106,8 +106,8 @@ func TestAConsumerThatMessagesDoNotReachSubscribesAgain(t *testing.T) {
 	m.readDepths()
 	l.eventually(func() bool { return len(l.subs) == 2 })
 
-	// Nor does it take a look before the message.
-	require.Eventually(t, func() bool { return c.sight().tag != "" }, 10*time.Second, time.Millisecond)
+	// Nor does it take a check before the message.
+	require.Eventually(t, func() bool { return c.observe().tag != "" }, 10*time.Second, time.Millisecond)
 	m.Expect(l.tenant)
 	m.readDepths()
 	m.readDepths()

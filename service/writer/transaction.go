@@ -1,4 +1,4 @@
-package consumer
+package writer
 
 import (
 	"bytes"
@@ -11,9 +11,21 @@ import (
 	"lanekeeper/domain"
 )
 
-// attempt runs one transaction, and tells of its commit. It uses room for the
-// tenants' ids.
-func (w *Writer) attempt(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendOutcome, error) {
+// appendTimeout is the backstop of one transaction; the server's own statement
+// timeout comes first.
+const appendTimeout = 15 * time.Second
+
+// transactions runs transactions and reports their commits. It is safe for
+// concurrent use, as far as the room it is given is.
+type transactions struct {
+	repository domain.MessageRepository
+	observe    func(rows int, elapsed time.Duration)
+	committed  func(tenants []uuid.UUID)
+}
+
+// run stores a batch in one transaction, and reports its commit. It uses room
+// for the tenants' ids.
+func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendOutcome, error) {
 	messages := make([]domain.Message, len(batch))
 	for i, r := range batch {
 		messages[i] = *r.message()
@@ -21,25 +33,25 @@ func (w *Writer) attempt(ctx context.Context, batch []row, room []uuid.UUID) ([]
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	start := time.Now()
-	outcomes, err := w.options.Repository.AppendMessages(ctx, messages)
+	outcomes, err := t.repository.AppendMessages(ctx, messages)
 	if err != nil {
 		return outcomes, err
 	}
-	if w.options.ObserveBatch != nil {
-		w.options.ObserveBatch(len(batch), time.Since(start))
+	if t.observe != nil {
+		t.observe(len(batch), time.Since(start))
 	}
-	if w.options.Committed != nil {
+	if t.committed != nil {
 		if tenants := touchedTenants(messages, outcomes, room); len(tenants) > 0 {
-			w.options.Committed(tenants)
+			t.committed(tenants)
 		}
 	}
 	return outcomes, nil
 }
 
 // touchedTenants returns the tenants of which messages are stored, in room if
-// it is large enough. Duplicates count: it may be that nobody was told of the
-// commit that stored them. A batch takes turns between tenants, so messages of
-// one are next to each other but for a few times.
+// it is large enough. Duplicates count: the commit that stored them may not have
+// been reported. A batch takes turns between tenants, so messages of one are next
+// to each other but for a few times.
 func touchedTenants(messages []domain.Message, outcomes []domain.AppendOutcome, room []uuid.UUID) []uuid.UUID {
 	tenants := room[:0]
 	for i := range messages {

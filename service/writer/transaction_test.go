@@ -1,4 +1,4 @@
-package consumer
+package writer
 
 import (
 	"context"
@@ -13,15 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	"lanekeeper/service/writer/writertest"
 )
 
-// committed collects what a writer tells of its commits.
+// committed collects the commits that a writer reports.
 type committed struct {
 	mu    sync.Mutex
 	calls [][]uuid.UUID
 }
 
-func (c *committed) tell(tenants []uuid.UUID) {
+func (c *committed) report(tenants []uuid.UUID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, slices.Clone(tenants))
@@ -40,13 +41,13 @@ func (c *committed) of(tenant uuid.UUID) (n int) {
 	return n
 }
 
-func TestWriterTellsOfCommits(t *testing.T) {
+func TestWriterReportsCommits(t *testing.T) {
 	t.Parallel()
-	store, told := newFaultyStore(), &committed{}
-	w := startWriter(t, WriterOptions{Repository: store, Committed: told.tell})
+	store, told := writertest.NewStore(), &committed{}
+	w := startWriter(t, Options{Repository: store, Committed: told.report})
 	tenant := uuid.New()
 	messages := messagesOf(tenant, 3)
-	for range 2 { // the second time they are duplicates, of a commit that nobody may have been told of
+	for range 2 { // the second time they are duplicates, of a commit that may not have been reported
 		before := told.of(tenant)
 		_, err := w.Store(t.Context(), messages)
 		require.NoError(t, err)
@@ -54,8 +55,8 @@ func TestWriterTellsOfCommits(t *testing.T) {
 	}
 
 	rejected := uuid.New()
-	store.setFault(func(batch []domain.Message) error {
-		if has(batch, rejected) {
+	store.SetFault(func(batch []domain.Message) error {
+		if writertest.Has(batch, rejected) {
 			return domain.New(domain.ErrRejected, "row_rejected", "bad row")
 		}
 		return nil
@@ -65,18 +66,18 @@ func TestWriterTellsOfCommits(t *testing.T) {
 	require.Zero(t, told.of(rejected))
 }
 
-// A tenant that was set aside is stored by another goroutine than the others.
-func TestWriterTellsOfCommitsOfATenantSetAside(t *testing.T) {
+// A parked tenant is stored by another goroutine than the others.
+func TestWriterReportsCommitsOfAParkedTenant(t *testing.T) {
 	t.Parallel()
-	store, told := newFaultyStore(), &committed{}
-	w := startWriter(t, WriterOptions{Repository: store, Committed: told.tell})
+	store, told := writertest.NewStore(), &committed{}
+	w := startWriter(t, Options{Repository: store, Committed: told.report})
 	blocked, free := uuid.New(), uuid.New()
 	var mu sync.Mutex
 	refusals := 0
-	store.setFault(func(batch []domain.Message) error {
+	store.SetFault(func(batch []domain.Message) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if has(batch, blocked) && refusals < 4 {
+		if writertest.Has(batch, blocked) && refusals < 4 {
 			refusals++
 			return domain.New(domain.ErrContended, "blocked", "blocked")
 		}
@@ -97,22 +98,22 @@ func TestWriterTellsOfCommitsOfATenantSetAside(t *testing.T) {
 	require.Equal(t, 100, told.of(free))
 }
 
-func TestEveryTenantOfABatchIsToldOnce(t *testing.T) {
+func TestEveryTenantOfABatchIsReportedOnce(t *testing.T) {
 	t.Parallel()
-	store, told := newFaultyStore(), &committed{}
-	w := NewWriter(WriterOptions{Repository: store, Log: slog.New(slog.DiscardHandler), Committed: told.tell})
+	store, told := writertest.NewStore(), &committed{}
+	w := New(Options{Repository: store, Log: slog.New(slog.DiscardHandler), Committed: told.report})
 	var tenants []uuid.UUID
 	var jobs []*job
 	for range 5 {
 		id := uuid.New()
 		tenants = append(tenants, id)
 		m := messagesOf(id, 3*turnRows+rand.IntN(turnRows)) // several turns each
-		jobs = append(jobs, &job{ctx: t.Context(), messages: m, results: make([]Result, len(m)), done: make(chan struct{}), left: len(m)})
+		jobs = append(jobs, newJob(t.Context(), m))
 	}
 	for _, j := range jobs {
-		w.enqueue(j)
+		w.backlog.add(j)
 	}
-	batch := w.collect()
+	batch := w.backlog.next()
 	require.NoError(t, w.store(t.Context(), batch))
 	require.Len(t, told.calls, 1)
 	require.ElementsMatch(t, tenants, told.calls[0])
@@ -129,11 +130,11 @@ func TestEveryTenantOfABatchIsToldOnce(t *testing.T) {
 	require.Same(t, &w.touched[:1][0], &touched[0])
 }
 
-func TestWriterTellsOfNothingThatIsNotCommitted(t *testing.T) {
+func TestWriterReportsNothingThatIsNotCommitted(t *testing.T) {
 	t.Parallel()
-	store, told := newFaultyStore(), &committed{}
-	w := startWriter(t, WriterOptions{Repository: store, Committed: told.tell})
-	store.setFault(func([]domain.Message) error { return domain.New(domain.ErrUnavailable, "down", "down") })
+	store, told := writertest.NewStore(), &committed{}
+	w := startWriter(t, Options{Repository: store, Committed: told.report})
+	store.SetFault(func([]domain.Message) error { return domain.New(domain.ErrUnavailable, "down", "down") })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	tenant := uuid.New()

@@ -1,4 +1,4 @@
-package consumer
+package deadletter
 
 import (
 	"context"
@@ -21,16 +21,16 @@ import (
 	"lanekeeper/service/broker"
 )
 
-// lanes is a broker and a store of the test's own.
-type lanes struct {
+// servers is a broker and a store of the test's own.
+type servers struct {
 	amqp, postgres string
 	broker         *broker.Broker
 	store          *repository.Store
 }
 
-func newLanes(t *testing.T) *lanes {
+func newServers(t *testing.T) *servers {
 	t.Helper()
-	l := &lanes{amqp: devtest.RabbitMQ(t), postgres: devtest.Postgres(t)}
+	l := &servers{amqp: devtest.RabbitMQ(t), postgres: devtest.Postgres(t)}
 	require.NoError(t, repository.Migrate(t.Context(), l.postgres))
 	var err error
 	l.store, err = repository.Open(t.Context(), repository.Options{URL: l.postgres})
@@ -49,7 +49,7 @@ func newLanes(t *testing.T) *lanes {
 }
 
 // tenant makes one, with everything it needs.
-func (l *lanes) tenant(t *testing.T) domain.Tenant {
+func (l *servers) tenant(t *testing.T) domain.Tenant {
 	t.Helper()
 	tenant, err := domain.NewTenant{Name: "Acme"}.Build(uuid.Nil, 3, time.Now())
 	require.NoError(t, err)
@@ -60,14 +60,14 @@ func (l *lanes) tenant(t *testing.T) domain.Tenant {
 	return tenant
 }
 
-// collector returns one that looks at queues often.
-func (l *lanes) collector(store DeadLetterStore) *Collector {
-	c := NewCollector(CollectorOptions{Queues: l.broker, Store: store, Log: slog.New(slog.DiscardHandler), Replica: "test"})
-	c.every = 50 * time.Millisecond
-	return c
+// collector returns one that polls queues often.
+func (l *servers) collector(store Store) *Collector {
+	return NewCollector(CollectorOptions{
+		Queues: l.broker, Store: store, Log: slog.New(slog.DiscardHandler), Replica: "test", PollEvery: 50 * time.Millisecond,
+	})
 }
 
-func (l *lanes) bury(t *testing.T, tenant uuid.UUID, n int) []domain.DeadLetter {
+func (l *servers) publish(t *testing.T, tenant uuid.UUID, n int) []domain.DeadLetter {
 	t.Helper()
 	letters := make([]domain.DeadLetter, n)
 	for i := range letters {
@@ -75,13 +75,13 @@ func (l *lanes) bury(t *testing.T, tenant uuid.UUID, n int) []domain.DeadLetter 
 			ID: uuid.New(), TenantID: tenant, MessageID: fmt.Sprint(i), Body: fmt.Appendf(nil, "not json \xff %d", i),
 			Reason: domain.ReasonInvalidPayload, Error: "it is not JSON", Attempts: 1, Headers: map[string]any{},
 		}
-		require.NoError(t, l.broker.Bury(t.Context(), letters[i]))
+		require.NoError(t, l.broker.DeadLetter(t.Context(), letters[i]))
 	}
 	return letters
 }
 
 // recorded returns the tenant's letters.
-func (l *lanes) recorded(t *testing.T, tenant uuid.UUID) []domain.DeadLetter {
+func (l *servers) recorded(t *testing.T, tenant uuid.UUID) []domain.DeadLetter {
 	t.Helper()
 	letters, _, err := l.store.ListDeadLetters(t.Context(), domain.DeadLetterQuery{TenantID: tenant, Limit: 5000, Replayed: true})
 	require.NoError(t, err)
@@ -89,8 +89,8 @@ func (l *lanes) recorded(t *testing.T, tenant uuid.UUID) []domain.DeadLetter {
 }
 
 // awaitEmpty waits until the dead-letter queue is empty, with nothing
-// unacknowledged and nobody who consumes it.
-func (l *lanes) awaitEmpty(t *testing.T, tenant uuid.UUID) {
+// unacknowledged and without a consumer.
+func (l *servers) awaitEmpty(t *testing.T, tenant uuid.UUID) {
 	t.Helper()
 	conn, err := amqp.Dial(l.amqp)
 	require.NoError(t, err)
@@ -118,20 +118,20 @@ func requireLetters(t *testing.T, want, got []domain.DeadLetter) {
 
 func TestLettersAreCollected(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	tenant, quiet := l.tenant(t).ID, l.tenant(t).ID
-	letters := l.bury(t, tenant, 50)
-	require.NoError(t, l.broker.Bury(t.Context(), letters[7]), "the confirm was lost, so it was buried again")
+	letters := l.publish(t, tenant, 50)
+	require.NoError(t, l.broker.DeadLetter(t.Context(), letters[7]), "the confirm was lost, so it was published again")
 	c := l.collector(l.store)
 	for _, id := range []uuid.UUID{tenant, quiet} {
 		collection := c.start(t.Context(), id)
-		defer collection.stop()
+		defer collection.Stop()
 	}
 	l.awaitEmpty(t, tenant)
 	l.awaitEmpty(t, quiet)
 	requireLetters(t, letters, l.recorded(t, tenant))
 
-	more := l.bury(t, tenant, 1)
+	more := l.publish(t, tenant, 1)
 	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters)+1 }, 10*time.Second, 10*time.Millisecond)
 	requireLetters(t, append(letters, more...), l.recorded(t, tenant))
 	require.Empty(t, l.recorded(t, quiet))
@@ -140,7 +140,7 @@ func TestLettersAreCollected(t *testing.T) {
 // flakyStore fails after it has recorded, as a lost reply to COMMIT does, or
 // before.
 type flakyStore struct {
-	DeadLetterStore
+	Store
 	calls atomic.Int32
 }
 
@@ -150,22 +150,22 @@ func (s *flakyStore) RecordDeadLetters(ctx context.Context, letters []domain.Dea
 	case 1:
 		return away
 	case 2:
-		if err := s.DeadLetterStore.RecordDeadLetters(ctx, letters); err != nil {
+		if err := s.Store.RecordDeadLetters(ctx, letters); err != nil {
 			return err
 		}
 		return away
 	}
-	return s.DeadLetterStore.RecordDeadLetters(ctx, letters)
+	return s.Store.RecordDeadLetters(ctx, letters)
 }
 
 func TestLettersDeliveredAgainAreRecordedOnce(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	tenant := l.tenant(t).ID
-	letters := l.bury(t, tenant, 40)
-	collection := l.collector(&flakyStore{DeadLetterStore: l.store}).start(t.Context(), tenant)
-	defer collection.stop()
-	collection.kick()
+	letters := l.publish(t, tenant, 40)
+	collection := l.collector(&flakyStore{Store: l.store}).start(t.Context(), tenant)
+	defer collection.Stop()
+	collection.Notify()
 	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters) }, 30*time.Second, 20*time.Millisecond)
 	l.awaitEmpty(t, tenant)
 	requireLetters(t, letters, l.recorded(t, tenant))
@@ -175,14 +175,14 @@ func TestLettersDeliveredAgainAreRecordedOnce(t *testing.T) {
 // none is lost, none is there twice.
 func TestLettersSurviveOutages(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	tenant := l.tenant(t).ID
-	letters := l.bury(t, tenant, 400)
+	letters := l.publish(t, tenant, 400)
 	admin, err := pgx.Connect(t.Context(), l.postgres)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close(context.WithoutCancel(t.Context()))) }()
 	collection := l.collector(l.store).start(t.Context(), tenant)
-	defer collection.stop()
+	defer collection.Stop()
 	const kill = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%dead_letters%'`
 	killed, n := 0, 0
 	require.Eventually(t, func() bool {
@@ -197,7 +197,7 @@ func TestLettersSurviveOutages(t *testing.T) {
 }
 
 // fussyStore refuses letters for what is in them.
-type fussyStore struct{ DeadLetterStore }
+type fussyStore struct{ Store }
 
 func (s fussyStore) RecordDeadLetters(ctx context.Context, letters []domain.DeadLetter) error {
 	for _, letter := range letters {
@@ -205,35 +205,35 @@ func (s fussyStore) RecordDeadLetters(ctx context.Context, letters []domain.Dead
 			return errors.New("cannot be stored")
 		}
 	}
-	return s.DeadLetterStore.RecordDeadLetters(ctx, letters)
+	return s.Store.RecordDeadLetters(ctx, letters)
 }
 
 // A letter that the store refuses keeps no other from being recorded, and
 // stays in its queue.
 func TestRefusedLetterStaysInItsQueue(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	tenant := l.tenant(t).ID
-	letters := l.bury(t, tenant, 30)
+	letters := l.publish(t, tenant, 30)
 	collection := l.collector(fussyStore{l.store}).start(t.Context(), tenant)
-	collection.kick()
+	collection.Notify()
 	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters)-1 }, 10*time.Second, 10*time.Millisecond)
-	collection.stop()
+	collection.Stop()
 	require.Eventually(t, func() bool {
 		depth, err := l.broker.DeadLetterDepth(t.Context(), tenant)
 		return err == nil && depth == 1
 	}, 10*time.Second, 10*time.Millisecond)
 
 	collection = l.collector(l.store).start(t.Context(), tenant)
-	defer collection.stop()
+	defer collection.Stop()
 	l.awaitEmpty(t, tenant)
 	requireLetters(t, letters, l.recorded(t, tenant))
 }
 
-// Messages that only came back too often are not buried, but tried again.
+// Messages that only came back too often are no dead letters, but tried again.
 func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	tenant := uuid.New()
 	conn, err := amqp.Dial(l.amqp)
 	require.NoError(t, err)
@@ -264,7 +264,7 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 
 	collection := l.collector(l.store).start(t.Context(), tenant)
-	defer collection.stop()
+	defer collection.Stop()
 	l.awaitEmpty(t, tenant)
 	sub, err := l.broker.Subscribe(t.Context(), tenant, "test", 1)
 	require.NoError(t, err)
@@ -277,10 +277,10 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	require.Empty(t, l.recorded(t, tenant))
 }
 
-// While the broker has no such queue, whoever can repair it is told.
+// While the broker has no such queue, that is reported.
 func TestMissingDeadLetterQueueIsReported(t *testing.T) {
 	t.Parallel()
-	l := newLanes(t)
+	l := newServers(t)
 	missing := make(chan uuid.UUID, 100)
 	c := l.collector(l.store)
 	c.options.QueueMissing = func(id uuid.UUID) {
@@ -295,56 +295,9 @@ func TestMissingDeadLetterQueueIsReported(t *testing.T) {
 	for len(missing) > 0 {
 		<-missing
 	}
-	collection.kick()
+	collection.Notify()
 	require.Equal(t, tenant, <-missing)
-	collection.stop()
-	collection.stop()
-	collection.kick()
-}
-
-// What a consumer buries is collected at once, not when the queue is looked at.
-func TestBuriedMessagesAreCollectedAtOnce(t *testing.T) {
-	t.Parallel()
-	l := newLanes(t)
-	tenant := l.tenant(t)
-	c := l.collector(l.store)
-	c.every = 24 * time.Hour
-	m := NewTenantManager(Options{
-		Subscriber: l.broker, Publisher: l.broker, Queues: l.broker, Collector: c,
-		Writer:  startWriter(t, WriterOptions{Repository: l.store}),
-		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test",
-	})
-	require.NoError(t, m.Start(t.Context(), tenant))
-	for _, err := range l.broker.Publish(t.Context(), tenant.ID, []domain.Outgoing{
-		{ID: uuid.New(), Body: []byte("not json \xff")},
-		{ID: uuid.New(), Body: []byte(`{"n":1}`)},
-		{MessageID: "order-1", Body: []byte(`"\u0000"`)},
-	}) {
-		require.NoError(t, err)
-	}
-	require.Eventually(t, func() bool { return len(l.recorded(t, tenant.ID)) == 2 }, 10*time.Second, 10*time.Millisecond)
-	l.awaitEmpty(t, tenant.ID)
-	letters := make(map[string]string)
-	for _, letter := range l.recorded(t, tenant.ID) {
-		letters[string(letter.Body)] = letter.MessageID
-	}
-	// Two workers may each bury one, so which of them is recorded first is not promised.
-	require.Len(t, letters, 2)
-	require.Contains(t, letters, "not json \xff")
-	require.Equal(t, "order-1", letters[`"\u0000"`])
-	require.NoError(t, m.Close(context.Background()))
-}
-
-type noMetrics struct{}
-
-func (noMetrics) AddMessages(uuid.UUID, string, int)      {}
-func (noMetrics) ObserveEndToEnd(float64)                 {}
-func (noMetrics) AddTransmissions(uuid.UUID, string, int) {}
-
-func TestWithoutACollectorNothingIsCollected(t *testing.T) {
-	t.Parallel()
-	var none *Collector
-	collection := none.start(t.Context(), uuid.New())
-	collection.kick()
-	collection.stop()
+	collection.Stop()
+	collection.Stop()
+	collection.Notify()
 }

@@ -1,4 +1,4 @@
-package consumer
+package writer
 
 import (
 	"context"
@@ -14,71 +14,15 @@ import (
 	"go.uber.org/goleak"
 
 	"lanekeeper/domain"
+	"lanekeeper/service/writer/writertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// faultyStore is a message store in memory with the outcomes of the real one.
-// fault is asked before every append; an error means that nothing is stored.
-type faultyStore struct {
-	domain.MessageRepository
-
-	mu      sync.Mutex
-	fault   func(batch []domain.Message) error
-	history map[uuid.UUID][]domain.Message
-	batches [][]domain.Message
-}
-
-func newFaultyStore() *faultyStore {
-	return &faultyStore{history: make(map[uuid.UUID][]domain.Message)}
-}
-
-func (s *faultyStore) setFault(f func(batch []domain.Message) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = f
-}
-
-func (s *faultyStore) AppendMessages(_ context.Context, batch []domain.Message) ([]domain.AppendOutcome, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fault != nil {
-		if err := s.fault(batch); err != nil {
-			return nil, err
-		}
-	}
-	s.batches = append(s.batches, batch)
-	outcomes := make([]domain.AppendOutcome, len(batch))
-	keys := make(map[messageKey]bool)
-	for i, m := range batch {
-		key := messageKey{m.TenantID, m.ID}
-		if keys[key] {
-			panic("an id twice in one batch")
-		}
-		keys[key] = true
-		outcomes[i] = domain.AppendStored
-		for _, stored := range s.history[m.TenantID] {
-			if stored.ID == m.ID {
-				outcomes[i] = domain.AppendDuplicate
-			}
-		}
-		if outcomes[i] == domain.AppendStored {
-			s.history[m.TenantID] = append(s.history[m.TenantID], m)
-		}
-	}
-	return outcomes, nil
-}
-
-func (s *faultyStore) stored(tenant uuid.UUID) []domain.Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]domain.Message(nil), s.history[tenant]...)
-}
-
-func startWriter(t *testing.T, o WriterOptions) *Writer {
+func startWriter(t *testing.T, o Options) *Writer {
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
-	w := NewWriter(o)
+	w := New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); w.Run(ctx) }()
@@ -94,19 +38,10 @@ func messagesOf(tenant uuid.UUID, n int) []domain.Message {
 	return messages
 }
 
-func has(batch []domain.Message, id uuid.UUID) bool {
-	for _, m := range batch {
-		if m.ID == id || m.TenantID == id {
-			return true
-		}
-	}
-	return false
-}
-
 func TestWriterStoresEverythingInOrder(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	var wg sync.WaitGroup
 	for range 30 {
 		tenant := uuid.New()
@@ -120,7 +55,7 @@ func TestWriterStoresEverythingInOrder(t *testing.T) {
 					t.Errorf("store: %v, %d results for %d", err, len(results), len(chunk))
 				}
 			}
-			if got := store.stored(tenant); len(got) != len(sent) {
+			if got := store.Stored(tenant); len(got) != len(sent) {
 				t.Errorf("stored %d of %d", len(got), len(sent))
 			} else {
 				for i := range got {
@@ -133,19 +68,19 @@ func TestWriterStoresEverythingInOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, batch := range store.batches {
+	for _, batch := range store.Batches() {
 		require.LessOrEqual(t, len(batch), maxBatchRows)
 	}
 }
 
 func TestWriterGivesUpThePoisonedRowOnly(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	messages := messagesOf(uuid.New(), 256)
 	poison := messages[77].ID
-	store.setFault(func(batch []domain.Message) error {
-		if has(batch, poison) {
+	store.SetFault(func(batch []domain.Message) error {
+		if writertest.Has(batch, poison) {
 			return domain.New(domain.ErrRejected, "row_rejected", "bad row")
 		}
 		return nil
@@ -160,7 +95,7 @@ func TestWriterGivesUpThePoisonedRowOnly(t *testing.T) {
 		require.NoError(t, r.Err)
 		require.Equal(t, domain.AppendStored, r.Outcome)
 	}
-	require.Len(t, store.stored(messages[0].TenantID), 255)
+	require.Len(t, store.Stored(messages[0].TenantID), 255)
 }
 
 func TestWriterGoesOnAroundABlockedTenant(t *testing.T) {
@@ -168,12 +103,12 @@ func TestWriterGoesOnAroundABlockedTenant(t *testing.T) {
 	for _, kind := range []domain.Kind{domain.ErrContended, domain.ErrPartitionMissing} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			store := newFaultyStore()
+			store := writertest.NewStore()
 			missing := make(chan uuid.UUID, 1000)
-			w := startWriter(t, WriterOptions{Repository: store, PartitionMissing: func(id uuid.UUID) { missing <- id }})
+			w := startWriter(t, Options{Repository: store, PartitionMissing: func(id uuid.UUID) { missing <- id }})
 			blocked, free := uuid.New(), uuid.New()
-			store.setFault(func(batch []domain.Message) error {
-				if has(batch, blocked) {
+			store.SetFault(func(batch []domain.Message) error {
+				if writertest.Has(batch, blocked) {
 					return domain.New(kind, "blocked", "blocked")
 				}
 				return nil
@@ -196,10 +131,10 @@ func TestWriterGoesOnAroundABlockedTenant(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, domain.AppendStored, results[0].Outcome)
 			}
-			require.Empty(t, store.stored(blocked))
-			store.setFault(nil)
+			require.Empty(t, store.Stored(blocked))
+			store.SetFault(nil)
 			wg.Wait()
-			require.Len(t, store.stored(blocked), 900)
+			require.Len(t, store.Stored(blocked), 900)
 			if kind == domain.ErrPartitionMissing {
 				require.Equal(t, blocked, <-missing)
 			}
@@ -209,10 +144,10 @@ func TestWriterGoesOnAroundABlockedTenant(t *testing.T) {
 
 func TestWriterHoldsThroughAnOutage(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	down := make(chan struct{}, 100)
-	store.setFault(func([]domain.Message) error {
+	store.SetFault(func([]domain.Message) error {
 		select {
 		case down <- struct{}{}:
 		default:
@@ -235,21 +170,21 @@ func TestWriterHoldsThroughAnOutage(t *testing.T) {
 	}
 	since, away := w.UnavailableSince()
 	require.True(t, away)
-	require.Contains(t, since.String(), " m=", "whoever sets the clock makes an outage no longer and no shorter")
-	store.setFault(nil)
+	require.Contains(t, since.String(), " m=", "setting the clock makes an outage no longer and no shorter")
+	store.SetFault(nil)
 	require.NoError(t, <-done)
 	require.Eventually(t, func() bool { _, away := w.UnavailableSince(); return !away }, time.Second, time.Millisecond)
-	require.Len(t, store.stored(tenant), 20)
+	require.Len(t, store.Stored(tenant), 20)
 }
 
 // A tenant that floods the writer does not make another one wait for more
 // than the batch under way.
 func TestWriterTakesTurns(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	entered, gate := make(chan struct{}, 100), make(chan struct{})
-	store.setFault(func([]domain.Message) error { entered <- struct{}{}; <-gate; return nil })
+	store.SetFault(func([]domain.Message) error { entered <- struct{}{}; <-gate; return nil })
 	flood, quiet := uuid.New(), uuid.New()
 	var wg sync.WaitGroup
 	send := func(tenant uuid.UUID, n int) {
@@ -269,19 +204,19 @@ func TestWriterTakesTurns(t *testing.T) {
 	close(gate)
 	wg.Wait()
 	after := 0
-	for _, batch := range store.batches {
-		if has(batch, quiet) {
+	for _, batch := range store.Batches() {
+		if writertest.Has(batch, quiet) {
 			break
 		}
 		after++
 	}
-	require.LessOrEqual(t, after, 2, "batches before the quiet tenant's row, of %d", len(store.batches))
+	require.LessOrEqual(t, after, 2, "batches before the quiet tenant's row, of %d", len(store.Batches()))
 }
 
 func TestWriterStoresARedeliveryOnce(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store})
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store})
 	tenant := uuid.New()
 	m := messagesOf(tenant, 3)
 	results, err := w.Store(t.Context(), []domain.Message{m[0], m[1], m[0], m[2], m[0]})
@@ -293,22 +228,24 @@ func TestWriterStoresARedeliveryOnce(t *testing.T) {
 	require.Equal(t, []domain.AppendOutcome{
 		domain.AppendStored, domain.AppendStored, domain.AppendDuplicate, domain.AppendStored, domain.AppendDuplicate,
 	}, outcomes)
-	require.Len(t, store.stored(tenant), 3)
+	require.Len(t, store.Stored(tenant), 3)
 }
 
 // Whatever mixture of faults comes, every message ends with one result, is
 // stored once, and in order within its tenant.
 func TestWriterUnderRandomFaults(t *testing.T) {
 	t.Parallel()
-	store := newFaultyStore()
-	w := startWriter(t, WriterOptions{Repository: store, Linger: time.Millisecond})
-	kinds := []domain.Kind{domain.ErrContended, domain.ErrPartitionMissing, domain.ErrUnavailable}
-	reasons := []domain.Kind{"random", domain.ErrStoreRefuses}
+	store := writertest.NewStore()
+	w := startWriter(t, Options{Repository: store, Linger: time.Millisecond})
+	faults := []error{
+		domain.New(domain.ErrContended, "random", "random"), domain.New(domain.ErrPartitionMissing, "random", "random"),
+		domain.New(domain.ErrUnavailable, "random", "random"), refusal(),
+	}
 	poison := make(map[uuid.UUID]bool)
 	var mu sync.Mutex
-	store.setFault(func(batch []domain.Message) error {
+	store.SetFault(func(batch []domain.Message) error {
 		if rand.IntN(4) == 0 {
-			return domain.New(kinds[rand.IntN(len(kinds))], "random", "random").Because(reasons[rand.IntN(len(reasons))])
+			return faults[rand.IntN(len(faults))]
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -349,7 +286,7 @@ func TestWriterUnderRandomFaults(t *testing.T) {
 				mu.Unlock()
 			}
 			var got []uuid.UUID
-			for _, m := range store.stored(tenant) {
+			for _, m := range store.Stored(tenant) {
 				got = append(got, m.ID)
 			}
 			if fmt.Sprint(got) != fmt.Sprint(want) {

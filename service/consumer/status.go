@@ -9,8 +9,8 @@ import (
 	"lanekeeper/domain"
 )
 
-// logFailure says once a minute why the broker does not let it subscribe. A
-// single failure is nothing, and a broker that does not answer is told of by its
+// logFailure logs once a minute why the broker does not let it subscribe. A
+// single failure is nothing, and a broker that does not answer is logged by its
 // connections.
 func (c *consumer) logFailure(ctx context.Context, err error) {
 	if err == nil {
@@ -29,8 +29,8 @@ func (c *consumer) logFailure(ctx context.Context, err error) {
 	}
 }
 
-// enter moves to another state and notes the error that led there.
-func (c *consumer) enter(s domain.ConsumerState, err error) {
+// setState moves to another state and notes the error that led there.
+func (c *consumer) setState(s domain.ConsumerState, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != s {
@@ -44,8 +44,7 @@ func (c *consumer) enter(s domain.ConsumerState, err error) {
 	c.refused = s != domain.ConsumerRunning && errors.Is(err, domain.ErrNoCapacity)
 }
 
-// startError tells a caller of Start how things stand after the first
-// attempt.
+// startError returns what Start returns after the first attempt.
 func (c *consumer) startError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,4 +78,28 @@ func (c *consumer) status() domain.ConsumerStatus {
 func (c *consumer) depth() (int64, bool) {
 	ready := c.ready.Load()
 	return ready + c.held.Load(), ready >= 0
+}
+
+func (c *consumer) counters() counters { return counters{c.taken.Load(), c.expected.Load()} }
+
+// observe returns what the watchdog has to know of the consumer.
+func (c *consumer) observe() observation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != domain.ConsumerRunning {
+		return observation{}
+	}
+	return observation{tag: c.tag, begun: c.begun, now: c.counters(), idle: c.held.Load() == 0}
+}
+
+// checkForgotten has the consumer subscribe again when the observation, and what
+// the broker said after it, mean that it is forgotten. Calls must not overlap.
+func (c *consumer) checkForgotten(o observation, counts domain.QueueCounts, err error) {
+	if err != nil || !c.watchdog.check(o, counts) {
+		return
+	}
+	select {
+	case c.forgotten <- o.tag:
+	default:
+	}
 }

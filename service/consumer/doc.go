@@ -1,0 +1,44 @@
+// Package consumer takes the messages of tenants from their queues to the store:
+// a TenantManager with one consumer for each tenant that this process owns.
+//
+// # One consumer
+//
+// The goroutine of a consumer owns its state. It subscribes, works on the
+// subscription until that is lost, and subscribes again, until it is told to stop;
+// others reach it through its channel of commands.
+//
+//	starting --subscribed--> running --lost--> reconnecting --subscribed--> running
+//	starting, reconnecting --queue missing--> failed --subscribed--> running
+//	running --store away for 30 s--> waiting_for_store --store back--> reconnecting
+//	any --stop--> draining --> stopped
+//
+// What happens on one subscription is a session. It has goroutines of its own,
+// which have ended when it ends:
+//
+//	broker -> meteredSubscription -> worker pool -> MessageWriter -> acks
+//
+// The meteredSubscription counts bytes, which the broker cannot bound: when a
+// consumer holds too many, it drains and subscribes with a smaller prefetch. The
+// pool has as many workers as the tenant, and is resized while it runs. A worker
+// takes what is buffered, up to 256 deliveries, and has it stored: a processor
+// makes messages of deliveries, and dead letters of those that cannot be stored.
+// The session's goroutine, which is the consumer's, acknowledges.
+//
+// A session ends with everything that belongs to it. When it drains it finishes
+// and acknowledges what it began, within 10 s, and then closes its channel; when
+// its subscription is lost it drops its acknowledgements, because the broker
+// delivers again.
+//
+// # All consumers
+//
+// TenantManager keeps the consumers by tenant, and waits for all of them in Close.
+// One goroutine of it samples the depths of the queues, four at a time; what it
+// finds goes to the consumer's watchdog, which notices a subscription that the
+// broker has forgotten.
+//
+// # Bounds
+//
+// All consumers of a process together hold about 25,600 deliveries, and a quarter
+// of the memory that the Go runtime may use. While the store is away a consumer
+// holds what it has for 30 s and then leaves it to the queue.
+package consumer

@@ -1,0 +1,232 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/writer"
+	"lanekeeper/service/writer/writertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startWriter runs a writer until the test ends.
+func startWriter(t *testing.T, store domain.MessageRepository) *writer.Writer {
+	t.Helper()
+	w := writer.New(writer.Options{Repository: store, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+// harness is everything around one consumer, in memory: a queue of deliveries
+// that come back when they are not acknowledged, an endpoint, and what was
+// published and recorded.
+type harness struct {
+	t      *testing.T
+	tenant uuid.UUID
+	store  *writertest.Store
+
+	mu        sync.Mutex
+	queue     []domain.Delivery
+	subs      []*memorySubscription
+	acked     map[string]int
+	transmit  func(ctx context.Context, m domain.Message) domain.TransmitResult
+	inFlight  int
+	most      int
+	sent      map[uuid.UUID]int
+	records   map[uuid.UUID]domain.Transmission
+	retried   []int
+	letters   []domain.DeadLetter
+	pausedFor string
+}
+
+type memorySubscription struct {
+	harness *harness
+	out     chan domain.Delivery
+	done    chan struct{}
+	once    sync.Once
+	err     error
+	open    map[uint64]domain.Delivery
+}
+
+func newHarness(t *testing.T, n int) *harness {
+	t.Helper()
+	l := &harness{
+		t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{},
+		sent: map[uuid.UUID]int{}, records: map[uuid.UUID]domain.Transmission{},
+	}
+	for range n {
+		l.queue = append(l.queue, domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{"a":1}`)})
+	}
+	return l
+}
+
+func (l *harness) Subscribe(_ context.Context, _ uuid.UUID, _ string, prefetch int) (domain.Subscription, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &memorySubscription{harness: l, out: make(chan domain.Delivery, prefetch), done: make(chan struct{}), open: map[uint64]domain.Delivery{}}
+	for i := range min(prefetch, len(l.queue)) {
+		d := l.queue[i]
+		d.Tag = uint64(i + 1)
+		s.open[d.Tag] = d
+		s.out <- d
+	}
+	l.queue = l.queue[len(s.open):]
+	l.subs = append(l.subs, s)
+	return s, nil
+}
+
+func (s *memorySubscription) Deliveries() <-chan domain.Delivery { return s.out }
+func (s *memorySubscription) Done() <-chan struct{}              { return s.done }
+func (s *memorySubscription) Err() error                         { return s.err }
+
+func (s *memorySubscription) Ack(tag uint64, multiple bool) error {
+	s.harness.mu.Lock()
+	defer s.harness.mu.Unlock()
+	for open, d := range s.open {
+		if open == tag || multiple && open < tag {
+			s.harness.acked[d.MessageID]++
+			delete(s.open, open)
+		}
+	}
+	return nil
+}
+
+func (s *memorySubscription) end(err error) {
+	s.once.Do(func() {
+		s.harness.mu.Lock()
+		defer s.harness.mu.Unlock()
+		for _, d := range s.open {
+			s.harness.queue = append(s.harness.queue, d)
+		}
+		s.err = err
+		close(s.out)
+		close(s.done)
+	})
+}
+
+func (s *memorySubscription) Close() error { s.end(nil); return nil }
+
+func (l *harness) Publish(context.Context, uuid.UUID, []domain.Outgoing) []error { panic("not used") }
+
+func (l *harness) Retry(_ context.Context, _ uuid.UUID, _ domain.Delivery, attempt int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retried = append(l.retried, attempt)
+	return nil
+}
+
+func (l *harness) DeadLetter(_ context.Context, letter domain.DeadLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.letters = append(l.letters, letter)
+	return nil
+}
+
+func (l *harness) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
+	return domain.QueueCounts{Consumers: 1}, nil
+}
+func (l *harness) AddMessages(uuid.UUID, string, int)              {}
+func (l *harness) ObserveEndToEnd(float64)                         {}
+func (l *harness) AddTransmissions(uuid.UUID, string, int)         {}
+func (l *harness) DeleteEndpoint(context.Context, uuid.UUID) error { panic("not used") }
+func (l *harness) PutEndpoint(context.Context, domain.Endpoint) (domain.Endpoint, error) {
+	panic("not used")
+}
+
+func (l *harness) FindEndpoint(context.Context, uuid.UUID) (domain.Endpoint, error) {
+	panic("not used")
+}
+
+func (l *harness) PauseEndpoint(_ context.Context, _ uuid.UUID, _ int64, reason string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pausedFor = reason
+	return nil
+}
+
+func (l *harness) RecordTransmission(_ context.Context, t domain.Transmission) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.records[t.MessageID].State != domain.TransmissionSucceeded {
+		l.records[t.MessageID] = t
+	}
+	return nil
+}
+
+func (l *harness) FindTransmissions(_ context.Context, _ uuid.UUID, ids []uuid.UUID) ([]domain.Transmission, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []domain.Transmission
+	for _, id := range ids {
+		if r, ok := l.records[id]; ok {
+			found = append(found, r)
+		}
+	}
+	return found, nil
+}
+
+func (l *harness) Transmit(ctx context.Context, _ domain.Endpoint, m domain.Message) domain.TransmitResult {
+	l.mu.Lock()
+	l.inFlight++
+	l.most = max(l.most, l.inFlight)
+	l.sent[m.ID]++
+	transmit := l.transmit
+	l.mu.Unlock()
+	result := transmit(ctx, m)
+	l.mu.Lock()
+	l.inFlight--
+	l.mu.Unlock()
+	return result
+}
+
+func (l *harness) with(work func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	work()
+}
+
+func (l *harness) eventually(condition func() bool) {
+	l.t.Helper()
+	require.Eventually(l.t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return condition() }, 10*time.Second, time.Millisecond)
+}
+
+// start runs a manager with the harness's consumer.
+func (l *harness) start(workers int, endpoint *domain.Endpoint) (*TenantManager, domain.Tenant) {
+	l.t.Helper()
+	w := startWriter(l.t, l.store)
+	m := NewTenantManager(Options{
+		Subscriber: l, Publisher: l, Queues: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5,
+		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test",
+	})
+	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })
+	tenant := domain.Tenant{ID: l.tenant, Workers: workers, Status: domain.TenantActive, Endpoint: endpoint}
+	require.NoError(l.t, m.Start(l.t.Context(), tenant))
+	return m, tenant
+}
+
+func succeed(context.Context, domain.Message) domain.TransmitResult {
+	return domain.TransmitResult{Status: 204}
+}
+
+func fail(status int) func(context.Context, domain.Message) domain.TransmitResult {
+	return func(context.Context, domain.Message) domain.TransmitResult {
+		return domain.TransmitResult{Status: status, Err: errors.New("no"), Gone: status == 410}
+	}
+}
+
+func endpoint(version int64) *domain.Endpoint {
+	return &domain.Endpoint{URL: "http://x", Version: version}
+}

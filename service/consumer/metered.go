@@ -1,0 +1,189 @@
+package consumer
+
+import (
+	"sync"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/contentcoding"
+	"lanekeeper/pkg/jsonb"
+)
+
+// overhead is what a delivery takes besides its body, in bytes, roughly.
+const overhead = 1 << 10
+
+// meteredSubscription is a subscription whose bytes are counted: the broker
+// bounds the number of deliveries, and cannot bound their bytes. It goes on
+// reading, because other subscriptions share the connection, and hands on what
+// comes until it is too much: more than one consumer may have, or, while all of
+// them together are beyond the budget, more than an equal part. Then it closes
+// Full and drops what still comes. That is the end of it: its owner finishes what
+// was handed on, closes it, which makes the broker deliver the rest again, and
+// subscribes with a prefetch for which there is room.
+//
+// The goroutine of pump hands on; another one acknowledges and closes.
+type meteredSubscription struct {
+	domain.Subscription
+	budget *budget
+	// minimal is set when the prefetch cannot shrink, so that it is never too
+	// much.
+	minimal bool
+	out     chan domain.Delivery
+	full    chan struct{}
+	closing chan struct{}
+	ended   chan struct{}
+
+	mu sync.Mutex
+	// sizes are those of the deliveries above base, 0 for those that are
+	// acknowledged; unacked is how many are not, held their bytes.
+	base    uint64
+	sizes   []int64
+	unacked int
+	held    int64
+	over    bool // no more is handed on
+	// mean is the mean size of what was held when it got too much.
+	mean int64
+	// seen is how many deliveries were handed on since it was last asked,
+	// seenBytes their bytes.
+	seen, seenBytes int64
+}
+
+// newMeteredSubscription takes over a subscription; least is the prefetch that it
+// needs.
+func newMeteredSubscription(sub domain.Subscription, b *budget, least int) *meteredSubscription {
+	m := &meteredSubscription{
+		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= least,
+		out:  make(chan domain.Delivery, cap(sub.Deliveries())),
+		full: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go m.pump()
+	return m
+}
+
+// Deliveries implements domain.Subscription.
+func (m *meteredSubscription) Deliveries() <-chan domain.Delivery { return m.out }
+
+// Done implements domain.Subscription.
+func (m *meteredSubscription) Done() <-chan struct{} { return m.ended }
+
+// Full is closed when it holds too much.
+func (m *meteredSubscription) Full() <-chan struct{} { return m.full }
+
+// Ack implements domain.Subscription.
+func (m *meteredSubscription) Ack(tag uint64, multiple bool) error {
+	m.mu.Lock()
+	if multiple {
+		for m.base < tag && len(m.sizes) > 0 {
+			m.settle(0)
+			m.base, m.sizes = m.base+1, m.sizes[1:]
+		}
+	} else if tag > m.base && tag <= m.base+uint64(len(m.sizes)) {
+		m.settle(int(tag - m.base - 1)) //nolint:gosec // within sizes
+	}
+	m.mu.Unlock()
+	return m.Subscription.Ack(tag, multiple)
+}
+
+// settle takes one delivery off the account; the caller has the lock.
+func (m *meteredSubscription) settle(i int) {
+	if size := m.sizes[i]; size > 0 {
+		m.sizes[i] = 0
+		m.unacked--
+		m.held -= size
+		m.budget.held.Add(-size)
+	}
+}
+
+// Close implements domain.Subscription. What it held must be out of use by
+// then.
+func (m *meteredSubscription) Close() error {
+	m.mu.Lock()
+	m.over = true
+	select {
+	case <-m.closing:
+	default:
+		close(m.closing)
+	}
+	m.budget.held.Add(-m.held)
+	m.held, m.unacked, m.sizes = 0, 0, nil
+	m.mu.Unlock()
+	return m.Subscription.Close()
+}
+
+// pump ends when the subscription has ended.
+func (m *meteredSubscription) pump() {
+	defer close(m.ended)
+	defer close(m.out)
+	for d := range m.Subscription.Deliveries() {
+		if m.open() {
+			unpack(&d)
+		}
+		if m.admit(int64(cap(d.Body)) + overhead) {
+			select {
+			case m.out <- d:
+			case <-m.closing:
+			}
+		}
+	}
+	<-m.Subscription.Done()
+}
+
+// admit accounts for one more delivery and reports whether it is handed on.
+func (m *meteredSubscription) admit(size int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return false
+	}
+	m.sizes = append(m.sizes, size)
+	m.unacked++
+	m.held += size
+	m.seen++
+	m.seenBytes += size
+	total := m.budget.held.Add(size)
+	if m.unacked > 1 && !m.minimal && (m.held > m.budget.single() || total > m.budget.most && m.held > m.budget.fair()) {
+		m.over, m.mean = true, m.held/int64(m.unacked)
+		close(m.full)
+	}
+	return true
+}
+
+// open reports whether what comes is still handed on.
+func (m *meteredSubscription) open() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.over
+}
+
+// unpack replaces a body that is compressed by what is in it, so that it counts
+// with the bytes that it takes. What cannot be unpacked is refused and stays as it came.
+func unpack(d *domain.Delivery) {
+	if d.Encoding == "" || d.Refusal.Reason != "" {
+		return
+	}
+	body, err := contentcoding.Decode(d.Encoding, d.Body, jsonb.MaxSize)
+	if err != nil {
+		d.Refusal = domain.Refusal{Reason: domain.ReasonInvalidPayload, Error: err.Error()}
+		return
+	}
+	d.Body, d.Encoding = body, ""
+}
+
+// meanWhenFull returns the mean size of what was held when it got too much.
+func (m *meteredSubscription) meanWhenFull() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mean
+}
+
+// recentMean returns the mean size of what came since it was last asked, and
+// false while fewer than so many have come.
+func (m *meteredSubscription) recentMean(least int) (int64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen == 0 || m.seen < int64(least) {
+		return 0, false
+	}
+	mean := m.seenBytes / m.seen
+	m.seen, m.seenBytes = 0, 0
+	return mean, true
+}
