@@ -71,7 +71,7 @@ func (p *Pool[T]) shrink(n int) {
 // channel was closed and no Resize can follow.
 func (p *Pool[T]) Wait() { p.wg.Wait() }
 
-// Workers returns how many workers there are, those that are on their way out
+// Workers returns how many workers there are, those that are about to end
 // included.
 func (p *Pool[T]) Workers() int { return int(p.workers.Load()) }
 
@@ -81,7 +81,7 @@ func (p *Pool[T]) Busy() int { return int(p.busy.Load()) }
 func (p *Pool[T]) work(quit <-chan struct{}) {
 	chunk := make([]T, 0, min(p.most, 16))
 	for {
-		select { // leaving goes before taking
+		select { // ending goes before taking
 		case <-quit:
 			return
 		default:
