@@ -9,10 +9,9 @@ import (
 // bootIDPath has a number that Linux draws when a machine starts.
 const bootIDPath = "/proc/sys/kernel/random/boot_id"
 
-// processAddress tells this process apart from all others that run at the
-// moment, and is the same for the process that comes after it on its port:
-// that one takes over its row in the table of replicas at once, and need not
-// wait until the row is too old.
+// processAddress is different for each process that runs at the moment, and the
+// same for the one that comes after this one on its port: that one takes over its
+// row in the table of replicas at once, and need not wait until the row is too old.
 //
 // Only on one machine and in one network namespace can no two processes listen
 // on the same address and port. Machines may share a name, hence the boot id;

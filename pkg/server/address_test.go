@@ -24,8 +24,8 @@ func TestFirstAddress(t *testing.T) {
 	}
 }
 
-// A successor finds out what its predecessor did, and where they listen tells
-// others apart.
+// A successor has the address of its predecessor, and processes that listen
+// elsewhere have others.
 func TestProcessAddress(t *testing.T) {
 	t.Parallel()
 	at := func(ip string, port int) string { return processAddress(&net.TCPAddr{IP: net.ParseIP(ip), Port: port}) }

@@ -22,8 +22,8 @@ import (
 // healthTimeout bounds the health check.
 const healthTimeout = 3 * time.Second
 
-// errNoDatabase is returned by commands that need a database and are not told
-// which.
+// errNoDatabase is returned by commands that need a database where none is
+// configured.
 var errNoDatabase = errors.New("database.url (DATABASE_URL) must be set for this command; the private servers print theirs when they start")
 
 // Migrate runs up, down or status on the configured database and reports to
@@ -103,8 +103,8 @@ func checkDatabase(ctx context.Context, c config.Config) error {
 	return repository.CheckConnection(ctx, urls...) //nolint:wrapcheck // says that it connected
 }
 
-// connectError says what a command that does not wait has met, in the words for
-// whoever can mend it.
+// connectError says why a command that does not wait failed, in words for the
+// person who can put it right.
 func connectError(err error) error {
 	if reason := postgres.Explain(err); reason != "" {
 		return errors.New(reason)

@@ -10,8 +10,8 @@ import (
 	"lanekeeper/pkg/metrics"
 )
 
-// connectionReport is how often closed connections are told of at most: who
-// opens too many does so many times a second.
+// connectionReport is how often closed connections are logged at most: a client
+// that opens too many does so many times a second.
 const connectionReport = time.Minute
 
 // connectionEvents counts the connections that were ended, and logs them. It
@@ -20,9 +20,9 @@ type connectionEvents struct {
 	metrics *metrics.Metrics
 	log     *slog.Logger
 
-	mu    sync.Mutex
-	told  time.Time // guarded by mu
-	since map[httpconn.Reason]int
+	mu     sync.Mutex
+	logged time.Time               // guarded by mu
+	since  map[httpconn.Reason]int // guarded by mu; what was not logged
 }
 
 func newConnectionEvents(m *metrics.Metrics, log *slog.Logger) *connectionEvents {
@@ -32,7 +32,7 @@ func newConnectionEvents(m *metrics.Metrics, log *slog.Logger) *connectionEvents
 	return &connectionEvents{metrics: m, log: log, since: make(map[httpconn.Reason]int)}
 }
 
-// ended is told of each.
+// ended takes note of one.
 func (e *connectionEvents) ended(event httpconn.Event) {
 	e.metrics.AddConnectionsEnded(string(event.Reason), 1)
 	if event.Reason == httpconn.Unread {
@@ -51,15 +51,15 @@ func (e *connectionEvents) ended(event httpconn.Event) {
 	}
 }
 
-// count returns what is to be told now, or nil.
+// count returns what is to be logged now, or nil.
 func (e *connectionEvents) count(reason httpconn.Reason) map[httpconn.Reason]int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.since[reason]++
-	if time.Since(e.told) < connectionReport {
+	if time.Since(e.logged) < connectionReport {
 		return nil
 	}
 	closed := e.since
-	e.told, e.since = time.Now(), make(map[httpconn.Reason]int)
+	e.logged, e.since = time.Now(), make(map[httpconn.Reason]int)
 	return closed
 }

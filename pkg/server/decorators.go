@@ -17,10 +17,6 @@ type Decorators struct {
 	Consumers  func(domain.ConsumerManager) domain.ConsumerManager
 }
 
-// Decorate makes Run put d in front of the service's ports. It exists for
-// tests that plant a bug, or a crash at a certain step. Call it before Run.
-func (s *Server) Decorate(d Decorators) { s.decorators = d }
-
 // decorated returns the port with its decorator in front of it, if it has one.
 func decorated[T any](port T, decorate func(T) T) T {
 	if decorate == nil {

@@ -17,8 +17,8 @@ import (
 	"lanekeeper/pkg/metrics"
 )
 
-// Who opens thousands of connections does not fill the log, while every answer
-// that was cut is in it.
+// A client that opens thousands of connections does not fill the log, while every
+// answer that was cut is in it.
 func TestConnectionsThatEndAreLogged(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -2,58 +2,51 @@ package server
 
 import (
 	"fmt"
-	"net/url"
+	"io"
 	"strings"
 
 	"lanekeeper/config"
 )
 
-// hints tells how to reach the private servers.
-func (s *Server) hints(commands []string) {
-	fmt.Fprintln(s.notes, "\nThe private servers can be reached with:")
+// writeHints writes how to reach the private servers.
+func writeHints(to io.Writer, commands []string) {
+	fmt.Fprintln(to, "\nThe private servers can be reached with:")
 	for _, command := range commands {
-		fmt.Fprintln(s.notes, "  "+command)
+		fmt.Fprintln(to, "  "+command)
 	}
-	fmt.Fprintln(s.notes)
+	fmt.Fprintln(to)
 }
 
-// firstSteps tells whoever tries the service on a machine of his own where
+// firstSteps is for people who try the service on their own machine: where
 // everything is, and how to get a token where one is needed.
-func (s *Server) firstSteps() {
-	if !s.private && !s.config.OpenMode() {
-		return
-	}
-	location := s.URL()
-	fmt.Fprintf(s.notes, `
+type firstSteps struct {
+	config          config.Config
+	url, metricsURL string // without a path
+}
+
+func (w firstSteps) write(to io.Writer) {
+	fmt.Fprintf(to, `
 Lanekeeper is ready.
   API        %[1]s/api
   Swagger    %[1]s/swagger/index.html
   Health     %[1]s/readyz
   Metrics    %[2]s/metrics
-`, location, s.metricsURL())
+`, w.url, w.metricsURL)
 	authorization := ""
-	if !s.config.OpenMode() {
+	if !w.config.OpenMode() {
 		authorization = ` -H "Authorization: Bearer $TOKEN"`
-		fmt.Fprintf(s.notes, `
+		fmt.Fprintf(to, `
 Calls need a token. Make a user, and get one for it, with the same JWT_SECRET:
   export DATABASE_URL=%s
   LANEKEEPER_PASSWORD='a long password' lanekeeper user add -email you@example.com -role admin
   TOKEN=$(lanekeeper token -email you@example.com)
-`, quoted(config.RedactURL(s.config.Database.URL)))
+`, quoted(config.RedactURL(w.config.Database.URL)))
 	}
-	fmt.Fprintf(s.notes, `
+	fmt.Fprintf(to, `
 Try it:
   curl -X POST %s/api/tenants%s -H 'Content-Type: application/json' -d '{"name":"First tenant"}'
 
-`, location, authorization)
-}
-
-// metricsURL returns where metrics are, without a path.
-func (s *Server) metricsURL() string {
-	if s.admin == nil {
-		return s.URL()
-	}
-	return (&url.URL{Scheme: "http", Host: reachable(s.admin.Addr().String())}).String()
+`, w.url, authorization)
 }
 
 // quoted returns text as one word for a shell.

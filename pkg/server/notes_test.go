@@ -10,7 +10,7 @@ import (
 	"lanekeeper/config"
 )
 
-// Whoever tries the service with its private servers is told where everything is,
+// People who try the service with its private servers see where everything is,
 // with tokens or without, and how to get one.
 func TestFirstSteps(t *testing.T) {
 	t.Parallel()
@@ -35,7 +35,7 @@ func TestFirstSteps(t *testing.T) {
 		if options.PrivateServers() { // as when they have started
 			s.config.Database.URL, s.config.RabbitMQ.URL = "postgres://postgres:hunter2@127.0.0.1:5555/lanekeeper", "amqp://guest:guest@127.0.0.1:5556/"
 		}
-		s.firstSteps()
+		s.writeFirstSteps()
 		if !c.steps {
 			require.Empty(t, notes.String(), name)
 			continue

@@ -12,7 +12,7 @@ import (
 )
 
 // pingTimeout bounds the questions that /readyz asks the servers, all at once.
-// Who asks /readyz waits for about three seconds.
+// Callers of /readyz wait for about three seconds.
 const pingTimeout = time.Second
 
 // readiness answers /readyz.
@@ -27,11 +27,11 @@ type readiness struct {
 	broker   func() broker.State
 	// pings ask the servers without which the service is degraded, by name.
 	pings map[string]func(context.Context) error
-	// files tells how many open files the broker needs; nil when nobody knows
+	// files returns how many open files the broker needs; nil when it is not known
 	// how many it may have.
 	files func(context.Context) (domain.FileUse, error)
 	// consumers returns how many tenants are to be consumed here, and how many of
-	// those the broker's limits keep from it; nil when nobody knows.
+	// those the broker's limits keep from it; nil when that is not known.
 	consumers func() (refused, all int)
 }
 
@@ -56,7 +56,7 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 }
 
 // ask asks all servers at once, adds what is known of them to the details, and
-// tells whether the service is degraded.
+// reports whether the service is degraded.
 func (r *readiness) ask(ctx context.Context, details map[string]string) (degraded bool) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -89,14 +89,14 @@ func (r *readiness) ask(ctx context.Context, details map[string]string) (degrade
 func (r *readiness) askFiles(ctx context.Context, note func(name, word string, bad bool)) {
 	use, err := r.files(ctx)
 	if err != nil || use.Limit == 0 {
-		return // that the database is away is told already
+		return // that the database is away is in the details already
 	}
 	note("broker_files", fmt.Sprintf("%d of %d", use.Need, use.Limit), use.NearlyFull())
 }
 
 // noteConsumers adds what is known of consumers that the broker refuses. What
 // is published to their tenants is accepted and kept, so requests should go on
-// coming, but nobody stores it.
+// coming, but it is not stored.
 func (r *readiness) noteConsumers(details map[string]string) (degraded bool) {
 	if r.consumers == nil {
 		return false

@@ -27,7 +27,7 @@ func (r refusals) body(status int, remote net.Addr) (contentType string, body []
 	}
 	problem.Code, problem.Detail = refusalText(status)
 	r.metrics.ObserveRequest("unmatched", "", status, 0)
-	if status != http.StatusServiceUnavailable { // those are counted, and told of together
+	if status != http.StatusServiceUnavailable { // those are counted, and logged together
 		r.log.LogAttrs(context.Background(), slog.LevelInfo, "what was sent is no request", slog.Int("status", status),
 			slog.String("code", problem.Code), slog.String("request_id", problem.RequestID), slog.String("peer", remote.String()))
 	}

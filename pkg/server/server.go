@@ -1,5 +1,3 @@
-// Package server is the composition root: it wires the layers together, runs
-// them and shuts them down in order. Tests boot the whole service through it.
 package server
 
 import (
@@ -10,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -33,13 +32,13 @@ type Server struct {
 	ready    chan struct{}
 
 	decorators Decorators
-	// private are the configuration's own words for private servers, before it
-	// names them.
+	// private is what the configuration said of private servers before it named
+	// them.
 	private bool
 }
 
 // New takes the ports, so that a second start fails before it touches
-// anything. Notes for whoever starts the service by hand go to notes.
+// anything. Notes for the person who starts the service by hand go to notes.
 func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 	s := &Server{config: c, log: log, notes: notes, private: c.PrivateServers(), ready: make(chan struct{})}
 	ctx := context.Background() // listening does not wait
@@ -55,6 +54,10 @@ func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Decorate makes Run put d in front of the service's ports. It exists for
+// tests that plant a bug, or a crash at a certain step. Call it before Run.
+func (s *Server) Decorate(d Decorators) { s.decorators = d }
 
 // URL returns where the service answers, without a path.
 func (s *Server) URL() string { return "http://" + reachable(s.listener.Addr().String()) }
@@ -81,7 +84,7 @@ func (s *Server) Run(parent context.Context) error {
 		return err
 	}
 	err = s.serve(ctx, stop)
-	if parent.Err() == nil { // nobody asked for the end
+	if parent.Err() == nil { // the end was not asked for
 		err = errors.Join(context.Cause(ctx), err)
 	}
 	if stack != nil {
@@ -114,7 +117,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 		case <-ctx.Done():
 		}
 	}()
-	s.hints(stack.Hints())
+	writeHints(s.notes, stack.Hints())
 	return stack, nil
 }
 
@@ -138,7 +141,7 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	parts.start(context.WithoutCancel(ctx), func() {
 		close(s.ready)
 		s.log.InfoContext(ctx, "ready")
-		s.firstSteps()
+		s.writeFirstSteps()
 	})
 
 	<-ctx.Done()
@@ -156,6 +159,21 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	serving.Wait()
 	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
 	return err
+}
+
+// writeFirstSteps writes them where a person may read them.
+func (s *Server) writeFirstSteps() {
+	if s.private || s.config.OpenMode() {
+		firstSteps{s.config, s.URL(), s.metricsURL()}.write(s.notes)
+	}
+}
+
+// metricsURL returns where metrics are, without a path.
+func (s *Server) metricsURL() string {
+	if s.admin == nil {
+		return s.URL()
+	}
+	return (&url.URL{Scheme: "http", Host: reachable(s.admin.Addr().String())}).String()
 }
 
 func (s *Server) closeAdmin() error {

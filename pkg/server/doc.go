@@ -1,0 +1,26 @@
+// Package server is the composition root: it wires the layers together, runs
+// them and shuts them down in order. Tests boot the whole service through it.
+//
+// What is built, and with which settings:
+//
+//	assemble.go    parts: everything that runs, and who is handed whom
+//	limits.go      what a process shares out: connections, memory, room at the broker
+//	redis.go       Redis, where there is one
+//	decorators.go  what tests put in front of ports
+//
+// How it runs and stops:
+//
+//	server.go      Server: takes the ports, starts private servers, serves, shuts down
+//	parts.go       the goroutines of the parts; stop.go: in which order they end
+//	http.go        the HTTP servers; listen.go: their sockets; address.go: their names
+//
+// What it reports:
+//
+//	readiness.go   /readyz
+//	policies.go    policies of the broker by which messages go away
+//	connections.go connections that were ended; refusals.go: answers to what is no request
+//	notes.go       what a person sees who starts it by hand
+//
+// The commands (cli.go has their flags, commands.go and doctor.go what they do)
+// build the same parts, as far as they need them.
+package server
