@@ -1,13 +1,3 @@
-// Command chaos breaks things under load and proves that nothing is lost. It
-// starts private servers which it may kill, builds the service, and runs it as
-// a process of its own.
-//
-// In every scenario clients write each of their attempts into a ledger on
-// disk before it is sent, and the outcome after it: accepted, refused or
-// unknown. Afterwards a checker reads Postgres and RabbitMQ directly and
-// compares. It exits with 1 when anything does not hold.
-//
-//	go run ./tests/chaos [-short] [-run NAMES] [-seed N] [-keep] [-out FILE]
 package main
 
 import (
@@ -17,14 +7,16 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"time"
 
+	"lanekeeper/tests/chaos/env"
+	"lanekeeper/tests/chaos/report"
+	"lanekeeper/tests/chaos/scenario"
 	"lanekeeper/tests/command"
 )
 
-// options are the flags.
-type options struct {
+// commandLine is the flags.
+type commandLine struct {
 	short bool
 	only  *regexp.Regexp
 	seed  uint64
@@ -35,55 +27,53 @@ type options struct {
 	// rabbitmq is which version clusters of brokers run; "" for the installed
 	// one.
 	rabbitmq string
-	// noNetwork is why there is no network of the run's own; nil when there is,
-	// or when nothing asks for it.
-	noNetwork error
 }
 
-var (
-	errUsage       = errors.New("wrong use")
-	errBroken      = errors.New("does not hold")
-	errInterrupted = errors.New("interrupted")
-)
+var errUsage = errors.New("wrong use")
 
 func main() { command.Main("chaos", run) }
 
 // run runs the scenarios, prints their figures to stdout as they come and the
-// table at the end, and tells stderr what goes on. The report is complete as
-// far as it goes whenever the run ends.
+// table at the end, and reports its progress to stderr. The report is complete
+// as far as it goes whenever the run ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	o, err := parse(args, stderr)
+	c, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	chosen := choose(o)
-	if len(chosen) == 0 {
+	scenarios := scenario.Choose(c.only, c.short, c.seed)
+	subjects := scenarios.Subjects()
+	if len(subjects) == 0 {
 		return fmt.Errorf("%w: -run matches no scenario", errUsage)
 	}
-	if o.list {
-		for _, sc := range chosen {
-			fmt.Fprintf(stdout, "%-28s %s\n", sc.name, sc.fault)
+	if c.list {
+		for _, s := range subjects {
+			fmt.Fprintf(stdout, "%-28s %s\n", s.Name, s.Fault)
 		}
 		return nil
 	}
-	if slices.ContainsFunc(chosen, func(sc scenario) bool { return sc.network }) {
-		if o.noNetwork = enterNetwork(ctx); o.noNetwork != nil {
-			fmt.Fprintf(stderr, "chaos: no network of its own: %v\n", o.noNetwork)
+	o := env.Options{Race: c.race, Keep: c.keep, RabbitMQ: c.rabbitmq}
+	if scenarios.NeedsNetwork() {
+		if o.NoNetwork = env.StartOver(ctx); o.NoNetwork != nil {
+			fmt.Fprintf(stderr, "chaos: no network of its own: %v\n", o.NoNetwork)
 		}
 	}
-	rep := &report{options: o, chosen: chosen, begun: time.Now()}
-	s, err := newSuite(ctx, o, stderr)
+	h := report.Head{Short: c.short, Only: c.only.String(), Seed: c.seed, Cluster: c.rabbitmq, Out: c.out}
+	rep := report.New(h, subjects)
+	fmt.Fprintf(stderr, "chaos: seed %d\n", c.seed)
+	s, err := env.Start(ctx, o, stderr)
 	if err != nil {
 		return err
 	}
-	rep.facts = s.facts
-	err = errors.Join(rep.fill(ctx, stdout, s.perform), s.close())
-	rep.print(stdout)
-	return errors.Join(err, rep.err())
+	scenarios.Use(s)
+	rep.Postgres, rep.RabbitMQ = s.Facts.Postgres, s.Facts.RabbitMQ
+	err = errors.Join(rep.Fill(ctx, stdout, scenarios.Perform), s.Close())
+	rep.Print(stdout)
+	return errors.Join(err, rep.Err())
 }
 
-func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{seed: uint64(time.Now().UnixNano())}
+func parse(args []string, stderr io.Writer) (commandLine, error) {
+	o := commandLine{seed: uint64(time.Now().UnixNano())}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.short, "short", false, "small figures: everything in some minutes")
@@ -92,7 +82,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.keep, "keep", false, "keep ledgers and logs, also of scenarios that hold")
 	flags.BoolVar(&o.race, "race", false, "build the service with the race detector")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and do nothing")
-	flags.StringVar(&o.rabbitmq, "rabbitmq", "", "run clusters with `4`, out of the image "+brokerImage+" of a Docker engine, instead of the RabbitMQ that is installed")
+	flags.StringVar(&o.rabbitmq, "rabbitmq", "", "run clusters with `4`, out of the image "+env.BrokerImage+" of a Docker engine, instead of the RabbitMQ that is installed")
 	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown, again after each scenario")
 	if err := flags.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // says what is wrong
@@ -108,19 +98,4 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -run: %w", errUsage, err)
 	}
 	return o, nil
-}
-
-// choose returns the scenarios that -run asks for, in their order; without it
-// all, or in the short form those that are short.
-func choose(o options) []scenario {
-	var chosen []scenario
-	for _, sc := range scenarios(figuresFor(o.short)) {
-		if o.only.String() == "" && o.short && sc.long {
-			continue
-		}
-		if o.only.MatchString(sc.name) {
-			chosen = append(chosen, sc)
-		}
-	}
-	return chosen
 }

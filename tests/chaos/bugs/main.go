@@ -1,0 +1,45 @@
+// Command bugs is the service with a bug planted into it, to see whether
+// the checker of the chaos suite notices. CHAOS_BUG names the bug. Without a
+// bug, CHAOS_RECORD is where it records when it stores messages, and of which tenants.
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+
+	"lanekeeper/domain"
+	"lanekeeper/pkg/server"
+	"lanekeeper/tests/chaos/boot"
+)
+
+func main() {
+	boot.Main("bugs", func(log *slog.Logger) (server.Decorators, error) {
+		return decorators(os.Getenv("CHAOS_BUG"), os.Getenv("CHAOS_RECORD"), log)
+	})
+}
+
+var errNoBug = errors.New("CHAOS_BUG must be ack-before-commit, no-mandatory or stale-acks, or CHAOS_RECORD be set")
+
+func decorators(bug, record string, log *slog.Logger) (server.Decorators, error) {
+	switch bug {
+	case "":
+		if record == "" {
+			break
+		}
+		r, err := newRecorder(record)
+		return server.Decorators{Messages: func(m domain.MessageRepository) domain.MessageRepository {
+			r.MessageRepository = m
+			return r
+		}}, err
+	case "ack-before-commit":
+		return server.Decorators{Messages: func(m domain.MessageRepository) domain.MessageRepository {
+			return &earlyRepository{MessageRepository: m, log: log}
+		}}, nil
+	case "no-mandatory":
+		return server.Decorators{Publisher: func(p domain.Publisher) domain.Publisher { return carelessPublisher{p} }}, nil
+	case "stale-acks":
+		return server.Decorators{Subscriber: func(s domain.Subscriber) domain.Subscriber { return newStaleSubscriber(s) }}, nil
+	}
+	return server.Decorators{}, errNoBug
+}

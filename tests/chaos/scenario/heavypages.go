@@ -1,0 +1,153 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/tests/chaos/fault"
+	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/verify"
+	"lanekeeper/tests/chaos/wait"
+)
+
+const (
+	// heavyReaders is how many read pages at a time, and heavyOwner how many
+	// tenants of one owner they read.
+	heavyReaders = 24
+	heavyOwner   = 6
+	// heavyMemory is what the service may take at most meanwhile.
+	heavyMemory = 400 << 20
+	// loginLimit: a login that takes less is quick, whatever it took before.
+	loginLimit = 500 * time.Millisecond
+
+	readerEmail, readerPassword = "reader@example.com", "correct horse battery"
+)
+
+// readHeavyPages has one tenant read large pages without a pause.
+func heavyPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx, t, 1) }
+
+// heavyOwnerPages has the tenants of one owner do the same.
+func heavyOwnerPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx, t, heavyOwner) }
+
+func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
+	heavy, p, err := t.quietAndOthers(ctx, tenants)
+	if err != nil {
+		return err
+	}
+	r := t.client.Call(ctx, http.MethodPost, "/api/users", "", "",
+		fmt.Appendf(nil, `{"name":"Reader","email":%q,"password":%q,"role":"viewer"}`, readerEmail, readerPassword))
+	if r.Err != nil || r.Status != http.StatusCreated {
+		return errors.Join(fmt.Errorf("%w: create a user: %s", load.ErrUnexpected, r.Text()), r.Err)
+	}
+	if err := fillHeavy(ctx, t, heavy); err != nil {
+		return err
+	}
+	var whole, refused, turn atomic.Int64
+	alone, disturbed := &logins{}, &logins{}
+	if err := alone.during(ctx, t, func() error { _, err := p.Measure(ctx, t.measure/2); return err }); err != nil {
+		return err
+	}
+	err = t.within(ctx, verify.Bounds{Stored: verify.MaxRatio, Memory: heavyMemory}, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
+		return disturbed.during(ctx, t, func() error {
+			return fault.While(ctx, heavyReaders, meanwhile, func(ctx context.Context) {
+				tenant := heavy[int(turn.Add(1))%len(heavy)]
+				switch r := t.client.Call(ctx, http.MethodGet, "/api/messages?limit=1000", tenant, "", nil); {
+				case ctx.Err() != nil:
+				case r.Err == nil && r.Status == http.StatusOK:
+					whole.Add(1)
+				case r.Err == nil && r.Status == http.StatusServiceUnavailable && strings.HasSuffix(r.Problem().Code, "_busy"):
+					refused.Add(1)
+					wait.For(ctx, 100*time.Millisecond)
+				default:
+					t.Fail("a large page: %s", r.Text())
+				}
+			})
+		})
+	})
+	t.Show("large pages", "%d, and %d refused", whole.Load(), refused.Load())
+	compareLogins(t, alone, disturbed)
+	return errors.Join(err, emptyHeavy(ctx, t, heavy), t.check(ctx))
+}
+
+// fillHeavy stores messages of a MiB that take next to nothing in the store, and
+// gives their tenants an owner.
+func fillHeavy(ctx context.Context, t *trial, tenants []string) error {
+	const fill = `
+INSERT INTO messages (id, tenant_id, payload, seq, bytes)
+SELECT gen_random_uuid(), $1, p, n, octet_length(p::text)
+FROM generate_series(1, $2) AS n, to_jsonb(repeat('a', (1 << 20) - 2)) AS p`
+	return t.InDatabase(ctx, func(conn *pgx.Conn) error {
+		for _, tenant := range tenants {
+			if _, err := conn.Exec(ctx, fill, tenant, t.heavyRows/len(tenants)); err != nil {
+				return fmt.Errorf("store messages: %w", err)
+			}
+			if _, err := conn.Exec(ctx, `UPDATE tenant_streams SET last_seq = $2 WHERE tenant_id = $1`, tenant, t.heavyRows/len(tenants)); err != nil {
+				return fmt.Errorf("raise a stream: %w", err)
+			}
+		}
+		_, err := conn.Exec(ctx, `UPDATE tenants SET user_id = (SELECT user_id FROM users WHERE email = $2) WHERE id = ANY($1::uuid[])`, tenants, readerEmail)
+		return err //nolint:wrapcheck // of a test
+	})
+}
+
+// emptyHeavy takes them out again: they are in no ledger.
+func emptyHeavy(ctx context.Context, t *trial, tenants []string) error {
+	return t.InDatabase(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `DELETE FROM messages WHERE tenant_id = ANY($1::uuid[])`, tenants)
+		if err == nil {
+			_, err = conn.Exec(ctx, `UPDATE tenant_streams SET last_seq = 0 WHERE tenant_id = ANY($1::uuid[])`, tenants)
+		}
+		return err //nolint:wrapcheck // of a test
+	})
+}
+
+// logins measures how long a login takes.
+type logins struct {
+	mu    sync.Mutex
+	times []time.Duration
+}
+
+// during logs in again and again while something goes on.
+func (l *logins) during(ctx context.Context, t *trial, work func() error) error {
+	ctx, stop := context.WithCancel(ctx)
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		for ctx.Err() == nil {
+			r := t.client.Call(ctx, http.MethodPost, "/api/login", "", "", fmt.Appendf(nil, `{"email":%q,"password":%q}`, readerEmail, readerPassword))
+			if ctx.Err() != nil {
+				return
+			}
+			if r.Err != nil || r.Status != http.StatusOK {
+				t.Fail("a login: %s", r.Text())
+			}
+			l.mu.Lock()
+			l.times = append(l.times, r.Took)
+			l.mu.Unlock()
+			wait.For(ctx, verify.ProbePeriod/2)
+		}
+	})
+	err := work()
+	stop()
+	logging.Wait()
+	return err
+}
+
+func compareLogins(t *trial, alone, disturbed *logins) {
+	slices.Sort(alone.times)
+	slices.Sort(disturbed.times)
+	a, d := verify.Quantile(alone.times, 0.95), verify.Quantile(disturbed.times, 0.95)
+	ratio := float64(max(d, loginLimit)) / float64(max(a, loginLimit))
+	t.Show("login", "p95 alone %s, disturbed %s: %.2fx of %d and %d", verify.Millis(a), verify.Millis(d), ratio, len(alone.times), len(disturbed.times))
+	if ratio > verify.MaxRatio*t.slack {
+		t.Fail("the p95 of a login is %.2fx", ratio)
+	}
+}

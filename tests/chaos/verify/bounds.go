@@ -1,0 +1,104 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"lanekeeper/tests/chaos/env"
+	"lanekeeper/tests/chaos/report"
+)
+
+const (
+	// worthwhile: quantiles below this are the scheduler's, and count as this.
+	worthwhile = 20 * time.Millisecond
+	// MaxRatio is what is promised.
+	MaxRatio = 2.0
+)
+
+// Bounds are what others may notice of a disturbance, and what the service may
+// take meanwhile.
+type Bounds struct {
+	Stored float64 // ratio of the quantile of POST to stored, disturbed to alone
+	Memory int64   // of the largest replica, in bytes; 0 for any
+	// Quantile is which one is compared, and slack by how much each ratio may be
+	// exceeded.
+	Quantile, Slack float64
+}
+
+// Within measures the tenants alone and then during a disturbance, and fails
+// the result when a bound is exceeded. One bad measurement is repeated: the
+// machine may have had something else to do.
+func Within(ctx context.Context, e *env.Env, r *report.Result, most Bounds, p *Probe, length time.Duration, disturb func(ctx context.Context, meanwhile func() error) error) error {
+	const tries = 2
+	for try := 1; ; try++ {
+		alone, err := p.Measure(ctx, length)
+		if err != nil {
+			return err
+		}
+		if err := e.ForgetPeaks(); err != nil {
+			return err
+		}
+		var disturbed Timings
+		err = disturb(ctx, func() (err error) {
+			disturbed, err = p.Measure(ctx, length)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		problems := disturbance(r, try, most, alone, disturbed)
+		memory, err := e.PeakMemory()
+		if err != nil {
+			return err
+		}
+		r.Show(fmt.Sprintf("memory at most (%d)", try), "%d MiB", memory>>20)
+		if most.Memory > 0 && memory > most.Memory {
+			problems = append(problems, fmt.Sprintf("the service took %d MiB, not at most %d", memory>>20, most.Memory>>20))
+		}
+		if len(problems) == 0 {
+			return nil
+		}
+		if try == tries {
+			for _, problem := range problems {
+				r.Fail("%s", problem)
+			}
+			return nil
+		}
+	}
+}
+
+// disturbance shows each kind of times and returns what is too long.
+func disturbance(r *report.Result, try int, most Bounds, alone, disturbed Timings) (problems []string) {
+	for _, kind := range []struct {
+		name             string
+		most             float64
+		alone, disturbed []time.Duration
+	}{
+		{"POST to stored", most.Stored, alone.stored, disturbed.stored},
+		{"POST to 202", MaxRatio, alone.accepted, disturbed.accepted},
+		{"GET /messages", MaxRatio, alone.read, disturbed.read},
+	} {
+		a, d := Quantile(kind.alone, most.Quantile), Quantile(kind.disturbed, most.Quantile)
+		ratio := float64(max(d, worthwhile)) / float64(max(a, worthwhile))
+		r.Show(fmt.Sprintf("%s (%d)", kind.name, try), "p%.0f alone %s, disturbed %s: %.2fx of %d and %d (p50 %s, %s)", 100*most.Quantile, Millis(a), Millis(d), ratio,
+			len(kind.alone), len(kind.disturbed), Millis(Quantile(kind.alone, 0.5)), Millis(Quantile(kind.disturbed, 0.5)))
+		if ratio > kind.most*most.Slack {
+			problems = append(problems, fmt.Sprintf("the p%.0f of the others' %s is %.2fx", 100*most.Quantile, kind.name, ratio))
+		}
+	}
+	return problems
+}
+
+// Quantile returns the q-quantile of sorted samples.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// Millis formats a duration in milliseconds.
+func Millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}
