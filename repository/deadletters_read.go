@@ -54,7 +54,7 @@ func (s *Store) DeadLetterPage(ctx context.Context, q domain.DeadLetterQuery) (d
 	if maxBytes <= 0 {
 		maxBytes = maxPageBytes
 	}
-	done, err := s.turn(ctx, q.TenantID, maxBytes)
+	done, err := s.awaitReadTurn(ctx, q.TenantID, maxBytes)
 	if err != nil {
 		return domain.DeadLetterPage{}, err
 	}
@@ -108,7 +108,7 @@ func (s *Store) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []
 }
 
 func (s *Store) pickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, maxBytes int) (letters []domain.DeadLetter, next int, err error) {
-	done, err := s.turn(ctx, tenantID, maxBytes)
+	done, err := s.awaitReadTurn(ctx, tenantID, maxBytes)
 	if err != nil {
 		return nil, 0, err
 	}

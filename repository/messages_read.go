@@ -54,7 +54,7 @@ func (s *Store) readHistory(ctx context.Context, q domain.HistoryQuery, maxBytes
 			cursor = math.MaxInt64
 		}
 	}
-	done, err := s.turn(ctx, q.TenantID, maxBytes)
+	done, err := s.awaitReadTurn(ctx, q.TenantID, maxBytes)
 	if err != nil {
 		return domain.HistoryPage{}, err
 	}
@@ -110,7 +110,7 @@ FROM (
 
 // FindMessage implements domain.MessageRepository.
 func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
-	done, err := s.turn(ctx, tenantID, maxBytes)
+	done, err := s.awaitReadTurn(ctx, tenantID, maxBytes)
 	if err != nil {
 		return domain.Message{}, 0, err
 	}

@@ -99,9 +99,9 @@ type Store struct {
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
 	callers *pgxpool.Pool // for who calls and for which tenant, which must not wait for reads
 
-	shares    *shares.Shares // of the general pool
-	turns     *shares.Shares // of large reads in it
-	eraseWait time.Duration
+	tenantConnLimit *shares.Shares // in the general pool
+	largeReads      *shares.Shares // turns in it
+	eraseWait       time.Duration
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
 	// plainDetach keeps to what servers before version 14 can do.
@@ -130,7 +130,10 @@ var (
 // Open returns a Store. It does not connect, so it fails only on an invalid
 // URL; errors never contain the URL.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{shares: newShares(cmp.Or(o.MaxConns, defaultMaxConns)), turns: newTurns(), eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1)}
+	s := &Store{
+		tenantConnLimit: newTenantConnLimit(cmp.Or(o.MaxConns, defaultMaxConns)), largeReads: newLargeReads(),
+		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1),
+	}
 	s.erasing <- struct{}{}
 	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
 	s.cut = cut

@@ -39,19 +39,19 @@ const (
 	turnAtMost = 100 * time.Millisecond
 )
 
-// newTurns returns the turns of large reads. A part of a page keeps a processor
+// newLargeReads returns the turns of large reads. A part of a page keeps a processor
 // of the database busy for as long as it is unpacked, and one of ours after
 // that; nothing else of what a connection does takes long.
-func newTurns() *shares.Shares {
+func newLargeReads() *shares.Shares {
 	n := int64(max(1, runtime.GOMAXPROCS(0)/processorsPerTurn))
 	return shares.New(shares.Options{Total: n, PerOwner: n, PerUser: n, Wait: shareWait, Queue: shareQueue})
 }
 
-// newShares returns the shares of a pool with so many connections. They keep
-// one tenant, and one owner with many of them, from holding all: when a
+// newTenantConnLimit returns the shares of a pool with so many connections. They
+// keep one tenant, and one owner with many of them, from holding all: when a
 // partition is locked, or reads are slow, its calls wait for each other and not
 // those of other owners for them.
-func newShares(conns int) *shares.Shares {
+func newTenantConnLimit(conns int) *shares.Shares {
 	return shares.New(shares.Options{
 		Total:    int64(max(1, conns-conns/reservedShare)),
 		PerOwner: int64(max(leastShare, conns/ownerShare)),
@@ -60,28 +60,28 @@ func newShares(conns int) *shares.Shares {
 	})
 }
 
-// turn waits until a read of so many bytes may begin, and returns what lets the
-// next begin; a small one does not wait. Owners take turns, and so do the tenants
-// of each. Errors are those of enter.
-func (s *Store) turn(ctx context.Context, tenantID uuid.UUID, bytes int) (done func(), err error) {
+// awaitReadTurn waits until a read of so many bytes may begin, and returns what
+// lets the next begin; a small one does not wait. Owners take turns, and so do the
+// tenants of each. Errors are those of takePlace.
+func (s *Store) awaitReadTurn(ctx context.Context, tenantID uuid.UUID, bytes int) (done func(), err error) {
 	if bytes <= smallRead {
 		return func() {}, nil
 	}
-	leave, err := enter(ctx, s.turns, tenantID)
+	giveBack, err := takePlace(ctx, s.largeReads, tenantID)
 	if err != nil {
 		return nil, err
 	}
-	late := time.AfterFunc(turnAtMost, leave)
-	return func() { late.Stop(); leave() }, nil
+	late := time.AfterFunc(turnAtMost, giveBack)
+	return func() { late.Stop(); giveBack() }, nil
 }
 
-// enter waits for a place and returns what gives it back. Errors are those of
+// takePlace waits for a place and returns what gives it back. Errors are those of
 // ctx, and an ErrUnavailable that says whose fault it is. The tenant is zero for
 // what is about none.
-func enter(ctx context.Context, places *shares.Shares, tenantID uuid.UUID) (leave func(), err error) {
+func takePlace(ctx context.Context, places *shares.Shares, tenantID uuid.UUID) (giveBack func(), err error) {
 	by := shares.User{Owner: domain.Owner(ctx), Name: tenantID.String()}
 	if by.Owner == "" {
-		by.Owner = by.Name // nobody asked for it: it is the service that works on the tenant
+		by.Owner = by.Name // no caller asked for it: the service works on the tenant by itself
 	}
 	place, err := places.Take(ctx, by, 1)
 	switch {
@@ -103,11 +103,11 @@ func enter(ctx context.Context, places *shares.Shares, tenantID uuid.UUID) (leav
 // shared runs fn with a connection of the general pool that counts towards the
 // share of the tenant, or, when that is zero, of the caller.
 func (s *Store) shared(ctx context.Context, tenantID uuid.UUID, fn func(*pgxpool.Conn) error) error {
-	leave, err := enter(ctx, s.shares, tenantID)
+	giveBack, err := takePlace(ctx, s.tenantConnLimit, tenantID)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer giveBack()
 	conn, err := s.general.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("acquire connection: %w", err)

@@ -20,14 +20,14 @@ import (
 func TestSharesOfAPool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{shares: newShares(20)}
+		s := &Store{tenantConnLimit: newTenantConnLimit(20)}
 		slow, other := uuid.New(), uuid.New()
 		release := make(chan struct{})
 		var held, refused atomic.Int32
 		var calls sync.WaitGroup
 		for range 30 {
 			calls.Go(func() {
-				leave, err := enter(t.Context(), s.shares, slow)
+				giveBack, err := takePlace(t.Context(), s.tenantConnLimit, slow)
 				if err != nil {
 					refused.Add(1)
 					if domain.CodeOf(err) != "tenant_busy" {
@@ -37,29 +37,29 @@ func TestSharesOfAPool(t *testing.T) {
 				}
 				held.Add(1)
 				<-release
-				leave()
+				giveBack()
 			})
 		}
 		synctest.Wait()
 		require.EqualValues(t, 5, held.Load())
 		begun := time.Now()
 		for range 100 {
-			leave, err := enter(t.Context(), s.shares, other)
+			giveBack, err := takePlace(t.Context(), s.tenantConnLimit, other)
 			require.NoError(t, err)
-			leave()
+			giveBack()
 		}
 		require.Zero(t, time.Since(begun))
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := enter(gone, s.shares, slow)
+		_, err := takePlace(gone, s.tenantConnLimit, slow)
 		require.ErrorIs(t, err, context.Canceled)
 		<-time.After(shareWait)
 		synctest.Wait()
 		require.EqualValues(t, 25, refused.Load())
 		close(release)
 		calls.Wait()
-		require.Zero(t, s.shares.Used())
+		require.Zero(t, s.tenantConnLimit.Used())
 	})
 }
 
@@ -68,12 +68,12 @@ func TestSharesOfAPool(t *testing.T) {
 func TestLargeReadsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{turns: newTurns()}
+		s := &Store{largeReads: newLargeReads()}
 		heavy, other := uuid.New(), uuid.New()
 		const each = 10 * time.Millisecond
 		var most, reading atomic.Int64
 		read := func(tenant uuid.UUID, bytes int) {
-			done, err := s.turn(t.Context(), tenant, bytes)
+			done, err := s.awaitReadTurn(t.Context(), tenant, bytes)
 			if err != nil {
 				t.Error(err)
 				return
@@ -99,16 +99,16 @@ func TestLargeReadsTakeTurns(t *testing.T) {
 		read(other, smallRead)
 		require.Equal(t, each, time.Since(begun))
 		calls.Wait()
-		require.Zero(t, s.turns.Used())
+		require.Zero(t, s.largeReads.Used())
 
 		// One that waits for a lock is not what turns are for.
-		stuck, err := s.turn(t.Context(), heavy, smallRead+1)
+		stuck, err := s.awaitReadTurn(t.Context(), heavy, smallRead+1)
 		require.NoError(t, err)
 		begun = time.Now()
 		read(other, smallRead+1)
 		require.LessOrEqual(t, time.Since(begun), turnAtMost+each)
 		stuck()
-		require.Zero(t, s.turns.Used())
+		require.Zero(t, s.largeReads.Used())
 	})
 }
 
