@@ -174,10 +174,10 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	memory := newAnswerMemory()
 	p.messages = message.NewService(message.Options{
 		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Log: p.log, Observer: p.metrics,
-		Transmissions: p.store, Retention: p.store,
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
-		StillThere: p.directory.StillThere,
+		Transmissions: p.store, StillThere: p.directory.StillThere,
 	})
+	p.retention = message.NewRetention(p.store, p.log)
 	p.letters = deadletter.NewService(deadletter.Options{
 		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
 	})

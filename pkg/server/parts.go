@@ -52,6 +52,7 @@ type parts struct {
 	reconciler    *tenant.Reconciler
 	tenants       *tenant.Service
 	messages      *message.Service
+	retention     *message.Retention
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
 	transmit      *transmit.Client
@@ -105,7 +106,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.store.WatchChanges(ctx, p.follow) })
 		wg.Go(func() { p.awaitBroker(ctx, ready) })
 		wg.Go(func() { p.messages.RunJanitor(ctx) })
-		wg.Go(func() { p.messages.RunRetention(ctx) })
+		wg.Go(func() { p.retention.Run(ctx) })
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })

@@ -21,15 +21,17 @@ const (
 	depthsKept    = 10_000
 )
 
-// queues tells how many messages wait in a tenant's queue.
+// queues are asked how many messages wait in them.
 type queues interface {
 	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
 }
 
-// depths are those of queues of which no consumer tells anything: those of
-// tenants whose consumer is stopped. Nobody waits for the broker: who asks gets
-// what was found last, and has it looked at again if that is old.
+// depths are those of queues of which no consumer reports anything: those of
+// tenants whose consumer is stopped. No caller waits for the broker: it gets what
+// was found last, and has the broker asked again if that is old. It is safe for
+// concurrent use; run asks.
 type depths struct {
+	queues queues
 	wanted chan uuid.UUID
 
 	mu    sync.Mutex
@@ -44,8 +46,8 @@ type depth struct {
 	asked time.Time
 }
 
-func newDepths() *depths {
-	return &depths{wanted: make(chan uuid.UUID, depthsWaiting), found: make(map[uuid.UUID]*depth)}
+func newDepths(q queues) *depths {
+	return &depths{queues: q, wanted: make(chan uuid.UUID, depthsWaiting), found: make(map[uuid.UUID]*depth)}
 }
 
 // last returns the depth found last, and whether there is one. It does not
@@ -66,7 +68,7 @@ func (d *depths) last(id uuid.UUID) (int64, bool) {
 		select {
 		case d.wanted <- id:
 			f.asked = now
-		default: // the next one who wants to know tries again
+		default: // the next call for it tries again
 		}
 	}
 	return f.ready, now.Sub(f.found) < depthAge
@@ -86,18 +88,16 @@ func (d *depths) note(id uuid.UUID, ready int64, err error) {
 	}
 }
 
-// RunDepths asks the broker for the depths of queues that are published to and
-// have no consumer, until ctx ends. Without it, and without a limit of the
-// backlog, only consumers tell depths.
-func (s *Service) RunDepths(ctx context.Context) {
+// run asks the broker for what is wanted until ctx ends.
+func (d *depths) run(ctx context.Context) {
 	var askers sync.WaitGroup
 	defer askers.Wait()
 	for range depthsAtATime {
 		askers.Go(func() {
 			for {
 				select {
-				case id := <-s.depths.wanted:
-					s.askDepth(ctx, id)
+				case id := <-d.wanted:
+					d.ask(ctx, id)
 				case <-ctx.Done():
 					return
 				}
@@ -106,9 +106,9 @@ func (s *Service) RunDepths(ctx context.Context) {
 	}
 }
 
-func (s *Service) askDepth(ctx context.Context, id uuid.UUID) {
+func (d *depths) ask(ctx context.Context, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, depthTime)
 	defer cancel()
-	ready, err := s.o.Queues.QueueDepth(ctx, id)
-	s.depths.note(id, ready, err)
+	ready, err := d.queues.QueueDepth(ctx, id)
+	d.note(id, ready, err)
 }

@@ -61,15 +61,15 @@ func outcomeOf(r *domain.Receipt) outcome {
 	return outcomeFailed
 }
 
-// observe counts the answers.
-func (s *Service) observe(receipts []domain.Receipt) {
+// countOutcomes has the observer count the answers.
+func countOutcomes(o Observer, receipts []domain.Receipt) {
 	var counts [outcomes]int
 	for i := range receipts {
 		counts[outcomeOf(&receipts[i])]++
 	}
-	for o, n := range counts {
+	for kind, n := range counts {
 		if n > 0 {
-			s.o.Observer.AddPublished(outcome(o).String(), n)
+			o.AddPublished(outcome(kind).String(), n)
 		}
 	}
 }

@@ -148,6 +148,17 @@ func (p *publication) failAll(err error) {
 	}
 }
 
+// units returns what the messages without an answer cost.
+func (p *publication) units() int {
+	n := 0
+	for i := range p.subs {
+		if p.receipts[i].Err == nil {
+			n += unitsOf(len(p.subs[i].Payload))
+		}
+	}
+	return n
+}
+
 // outgoing returns the messages without an answer, and where their receipts
 // are.
 func (p *publication) outgoing() (batch []domain.Outgoing, positions []int) {
@@ -164,7 +175,7 @@ func (p *publication) outgoing() (batch []domain.Outgoing, positions []int) {
 	return batch, positions
 }
 
-// accepted tells whether the broker has any of the messages now.
+// accepted reports whether the broker has any of the messages now.
 func (p *publication) accepted() bool {
 	return slices.ContainsFunc(p.receipts, func(r domain.Receipt) bool { return r.Err == nil && !r.Replayed && r.ID != uuid.Nil })
 }

@@ -13,20 +13,20 @@ import (
 
 // Tenants that have been quiet are forgotten, so that not many more are kept
 // than publish; one that owes time is kept.
-func TestPacesForgetQuietTenants(t *testing.T) {
+func TestRateLimitersForgetQuietTenants(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPaces(100)
+		p := newRateLimiters(100)
 		quiet := func(n int) {
 			for range n {
 				require.NoError(t, p.wait(t.Context(), uuid.New(), 1))
 			}
 		}
 		for range 20 {
-			quiet(pacesKept)
+			quiet(bucketsKept)
 			<-time.After(time.Second)
 		}
-		require.LessOrEqual(t, len(p.buckets), 3*pacesKept)
+		require.LessOrEqual(t, len(p.buckets), 3*bucketsKept)
 
 		busy := uuid.New()
 		waited := make(chan error, 3)
@@ -36,10 +36,10 @@ func TestPacesForgetQuietTenants(t *testing.T) {
 		}
 		before := len(p.buckets)
 		for range 4 {
-			quiet(pacesKept)
+			quiet(bucketsKept)
 			<-time.After(15 * time.Millisecond)
 		}
-		require.Less(t, len(p.buckets), before+4*pacesKept, "some were forgotten")
+		require.Less(t, len(p.buckets), before+4*bucketsKept, "some were forgotten")
 		require.ErrorIs(t, p.wait(t.Context(), busy, 20), domain.ErrLimited)
 		for range 3 {
 			require.NoError(t, <-waited)

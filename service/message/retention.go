@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/janitor"
 )
 
 const (
@@ -23,78 +24,78 @@ const (
 	retentionTimeout = 5 * time.Second
 )
 
-// RunRetention deletes the messages that tenants do not keep any longer, until
-// ctx ends. Any number of replicas may run it; one of them works at a time.
-func (s *Service) RunRetention(ctx context.Context) {
-	tick := time.NewTicker(retentionEvery)
-	defer tick.Stop()
-	var troubled map[uuid.UUID]bool // in the round before
-	round := func(ctx context.Context) error {
-		var err error
-		troubled, err = s.expire(ctx, troubled)
-		return err
-	}
-	for {
-		select {
-		case <-tick.C:
-			if _, err := s.o.Retention.Alone(ctx, "retention", round); err != nil && ctx.Err() == nil {
-				s.o.Log.DebugContext(ctx, "old messages not deleted, trying again later", slog.Any("error", err))
-			}
-		case <-ctx.Done():
-			return
+// Retention deletes the messages that tenants do not keep any longer.
+type Retention struct {
+	store domain.RetentionRepository
+	log   *slog.Logger
+	// troubled are the tenants that failed in the round before. It belongs to the
+	// goroutine of Run.
+	troubled map[uuid.UUID]bool
+}
+
+// NewRetention returns a Retention; Run works.
+func NewRetention(store domain.RetentionRepository, log *slog.Logger) *Retention {
+	return &Retention{store: store, log: log}
+}
+
+// Run works in rounds until ctx ends. Any number of replicas may run it; one of
+// them works at a time.
+func (r *Retention) Run(ctx context.Context) {
+	janitor.Run(ctx, retentionEvery, func(ctx context.Context) {
+		if _, err := r.store.Alone(ctx, "retention", r.expire); err != nil && ctx.Err() == nil {
+			r.log.DebugContext(ctx, "old messages not deleted, trying again later", slog.Any("error", err))
 		}
-	}
+	})
 }
 
 // expire is one round: tenants take turns until none has anything left to
 // delete. One that fails waits for the next round, in which it comes last, and
-// the round goes on behind it as long as the database answers. It returns which
-// tenants failed.
-func (s *Service) expire(ctx context.Context, troubled map[uuid.UUID]bool) (map[uuid.UUID]bool, error) {
-	waiting, err := s.o.Retention.ListRetentions(ctx)
+// the round goes on behind it as long as the database answers.
+func (r *Retention) expire(ctx context.Context) error {
+	waiting, err := r.store.ListRetentions(ctx)
 	if err != nil {
-		return troubled, fmt.Errorf("list retentions: %w", err)
+		return fmt.Errorf("list retentions: %w", err)
 	}
 	slices.SortStableFunc(waiting, func(a, b domain.Retention) int {
 		switch {
-		case troubled[a.TenantID] == troubled[b.TenantID]:
+		case r.troubled[a.TenantID] == r.troubled[b.TenantID]:
 			return 0
-		case troubled[a.TenantID]:
+		case r.troubled[a.TenantID]:
 			return 1
 		}
 		return -1
 	})
-	failed := make(map[uuid.UUID]bool)
+	r.troubled = make(map[uuid.UUID]bool)
 	for len(waiting) > 0 {
 		var again []domain.Retention
-		for _, r := range waiting {
-			more, err := s.expireSome(domain.WithTenantID(ctx, r.TenantID), r)
+		for _, retention := range waiting {
+			more, err := r.expireSome(domain.WithTenantID(ctx, retention.TenantID), retention)
 			switch {
 			case err == nil && more:
-				again = append(again, r)
+				again = append(again, retention)
 			case err != nil:
-				failed[r.TenantID] = true
+				r.troubled[retention.TenantID] = true
 				// Whether it is this tenant alone.
-				if _, err := s.o.Retention.ListRetentions(ctx); err != nil {
-					return failed, fmt.Errorf("list retentions after a failure: %w", err)
+				if _, err := r.store.ListRetentions(ctx); err != nil {
+					return fmt.Errorf("list retentions after a failure: %w", err)
 				}
 			}
 		}
 		waiting = again
 	}
-	return failed, nil
+	return nil
 }
 
 // expireSome is a tenant's turn; it reports whether the tenant wants another.
-func (s *Service) expireSome(ctx context.Context, r domain.Retention) (more bool, err error) {
+func (r *Retention) expireSome(ctx context.Context, retention domain.Retention) (more bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, retentionTimeout)
 	defer cancel()
-	deleted, more, err := s.o.Retention.ExpireMessages(limited, r, retentionChunk)
+	deleted, more, err := r.store.ExpireMessages(limited, retention, retentionChunk)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		s.o.Log.WarnContext(ctx, "old messages of a tenant not deleted, trying again later", slog.Any("error", err))
+		r.log.WarnContext(ctx, "old messages of a tenant not deleted, trying again later", slog.Any("error", err))
 	case deleted > 0:
-		s.o.Log.DebugContext(ctx, "old messages deleted", slog.Int("messages", deleted))
+		r.log.DebugContext(ctx, "old messages deleted", slog.Int("messages", deleted))
 	}
 	return more, err //nolint:wrapcheck // only that there is one counts
 }

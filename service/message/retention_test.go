@@ -3,6 +3,7 @@ package message_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -90,12 +91,12 @@ func TestRetention(t *testing.T) {
 			retentions: []domain.Retention{{TenantID: a, Days: 1}, {TenantID: b, Days: 2}, {TenantID: c, Days: 3}},
 			expired:    map[uuid.UUID]int{a: 2500, b: 10, c: 5}, broken: map[uuid.UUID]bool{b: true},
 		}
-		f := newFixture(func(o *message.Options) { o.Retention = k })
+		r := message.NewRetention(k, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			f.RunRetention(ctx)
+			r.Run(ctx)
 		}()
 		rounds := func(n int) {
 			<-time.After(time.Duration(n)*time.Minute + time.Second)

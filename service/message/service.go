@@ -1,5 +1,3 @@
-// Package message publishes messages to tenants' queues, once for each
-// idempotency key, and reads tenants' histories.
 package message
 
 import (
@@ -11,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/janitor"
 )
 
 // How long the steps of a publication may take. Together they stay below the
@@ -19,6 +18,13 @@ const (
 	claimTimeout   = 2 * time.Second
 	publishTimeout = 4500 * time.Millisecond // the claim included
 	confirmTimeout = 500 * time.Millisecond
+)
+
+const (
+	// janitorEvery is how often expired keys are looked for, and janitorChunk how
+	// many are deleted in one statement.
+	janitorEvery = time.Minute
+	janitorChunk = 5000
 )
 
 // MaxPageSize is the largest number of messages that a page of history may
@@ -44,9 +50,8 @@ type Options struct {
 	Keys      domain.IdempotencyRepository
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
-	// Transmissions is read for Get, and Retention used by RunRetention.
+	// Transmissions is read for Get.
 	Transmissions transmissions
-	Retention     domain.RetentionRepository
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
@@ -54,7 +59,7 @@ type Options struct {
 	// service, where one counts for each 4 KiB begun; 0 for any number. Calls
 	// beyond it take up to half a second longer, and are refused beyond that.
 	Rate int
-	// Depth returns what a consumer, here or elsewhere, last told of its
+	// Depth returns what a consumer, here or elsewhere, last reported of its
 	// queue's depth, and whether it is known. It must not block. It may be nil
 	// when MaxBacklog is 0.
 	Depth func(tenantID uuid.UUID) (depth int64, known bool)
@@ -73,9 +78,9 @@ type Options struct {
 
 // Service publishes and reads messages. It is safe for concurrent use.
 type Service struct {
-	o      Options
-	depths *depths
-	paces  *paces // nil without a rate
+	o            Options
+	depths       *depths
+	rateLimiters *rateLimiters // nil without a rate
 }
 
 // NewService returns a Service.
@@ -83,7 +88,7 @@ func NewService(o Options) *Service {
 	if o.Memory == nil {
 		o.Memory = domain.NoAnswerMemory{}
 	}
-	return &Service{o: o, depths: newDepths(), paces: newPaces(o.Rate)}
+	return &Service{o: o, depths: newDepths(o.Queues), rateLimiters: newRateLimiters(o.Rate)}
 }
 
 // Publish publishes messages to a tenant's queue in the order given and
@@ -102,7 +107,7 @@ func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Su
 	limited, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	p.check()
-	if err := s.paces.wait(limited, t.ID, p.units()); err != nil {
+	if err := s.rateLimiters.wait(limited, t.ID, p.units()); err != nil {
 		return s.refuse(p, err)
 	}
 	if err := s.claim(limited, p); err != nil {
@@ -115,31 +120,31 @@ func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Su
 		s.o.Log.WarnContext(ctx, "idempotency keys could not be confirmed", slog.Any("error", err))
 	}
 	p.answerRepeated()
-	s.observe(p.receipts)
+	countOutcomes(s.o.Observer, p.receipts)
 	return p.receipts
 }
 
 // refuse answers every message that has no answer yet with err.
 func (s *Service) refuse(p *publication, err error) []domain.Receipt {
 	p.failAll(err)
-	s.observe(p.receipts)
+	countOutcomes(s.o.Observer, p.receipts)
 	return p.receipts
 }
 
 // Admit returns why nothing at all may be published to the tenant at the
 // moment, or nil: an error of Tenant.AcceptsMessages, or an ErrLimited. It does
-// not wait for anything. Who asks it first need not read what he would publish;
-// a call that it refuses counts as one message.
+// not wait for anything. A caller that asks it first need not read what it would
+// publish; a call that it refuses counts as one message.
 func (s *Service) Admit(t domain.Tenant) error {
 	err := s.admit(t)
 	if err != nil {
-		s.observe([]domain.Receipt{{Err: err}})
+		countOutcomes(s.o.Observer, []domain.Receipt{{Err: err}})
 	}
 	return err
 }
 
 // Pace waits until messages with bodies of these sizes may be published to the
-// tenant, as part of its rate, by somebody who has until the deadline of ctx. It
+// tenant, as part of its rate, by a caller that has until the deadline of ctx. It
 // returns an error of Tenant.AcceptsMessages, an ErrLimited when their turn does
 // not come in time or the backlog is full, and an ErrUnavailable when ctx ends
 // otherwise. Live calls get in between.
@@ -154,14 +159,14 @@ func (s *Service) Pace(ctx context.Context, t domain.Tenant, sizes []int) error 
 	for _, size := range sizes {
 		units += unitsOf(size)
 	}
-	return s.paces.take(ctx, t.ID, units)
+	return s.rateLimiters.waitPatiently(ctx, t.ID, units)
 }
 
 func (s *Service) admit(t domain.Tenant) error {
 	if err := t.AcceptsMessages(); err != nil {
 		return err
 	}
-	if err := s.paces.admit(t.ID); err != nil {
+	if err := s.rateLimiters.admit(t.ID); err != nil {
 		return err
 	}
 	return s.checkBacklog(t.ID)
@@ -239,4 +244,19 @@ func (s *Service) confirm(ctx context.Context, p *publication) error {
 		return fmt.Errorf("confirm %d keys: %w", len(keys), err)
 	}
 	return nil
+}
+
+// RunDepths asks the broker for the depths of queues that are published to and
+// have no consumer, until ctx ends. Without it, and without a limit of the
+// backlog, only what consumers report is known.
+func (s *Service) RunDepths(ctx context.Context) { s.depths.run(ctx) }
+
+// RunJanitor deletes expired idempotency keys, in chunks, until ctx ends. Any
+// number of replicas may run one.
+func (s *Service) RunJanitor(ctx context.Context) {
+	janitor.Run(ctx, janitorEvery, func(ctx context.Context) {
+		if err := janitor.Sweep(ctx, janitorChunk, s.o.Keys.DeleteExpiredKeys); err != nil {
+			s.o.Log.DebugContext(ctx, "expired idempotency keys not deleted, trying again later", slog.Any("error", err))
+		}
+	})
 }
