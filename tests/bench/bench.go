@@ -92,13 +92,13 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 	}
 	if b.options.open > 0 {
 		var err error
-		if r.latency, err = b.latencies(ctx); err != nil {
+		if r.latency, err = measureLatencies(ctx, b); err != nil {
 			return r, fmt.Errorf("open loop: %w", err)
 		}
 	}
 	if b.options.open > 0 && b.options.crowd > 0 {
 		var err error
-		if r.streams, err = b.streams(ctx); err != nil {
+		if r.streams, err = measureStreams(ctx, b); err != nil {
 			return r, fmt.Errorf("streams: %w", err)
 		}
 	}
@@ -145,7 +145,7 @@ func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 
 // published measures a publication, with a profile of this name.
 func (b *bench) published(ctx context.Context, profile string, p publication) (s sample, err error) {
-	err = b.profiled(profile, func() error {
+	err = profiled(b, profile, func() error {
 		s, err = b.sample(ctx, p.messages, func() error { return b.tenants.publish(ctx, p) })
 		return err
 	})

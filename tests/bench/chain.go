@@ -21,15 +21,15 @@ const (
 // published, confirmed, consumed, inserted, committed. It uses n queues, each
 // with a consumer that inserts one row at a time, and a table that is not
 // partitioned.
-func (b *bench) bareChain(ctx context.Context, n int) (l latencies, err error) {
+func bareChain(ctx context.Context, b *bench, n int) (l latencies, err error) {
 	if err := b.queues.open(ctx, n); err != nil {
 		return l, err
 	}
 	defer func() { err = errors.Join(err, b.queues.close(context.WithoutCancel(ctx))) }()
-	if err := b.execute(ctx, dropChainSQL, makeChainSQL); err != nil {
+	if err := execute(ctx, b, dropChainSQL, makeChainSQL); err != nil {
 		return l, err
 	}
-	defer func() { err = errors.Join(err, b.execute(context.WithoutCancel(ctx), dropChainSQL)) }()
+	defer func() { err = errors.Join(err, execute(context.WithoutCancel(ctx), b, dropChainSQL)) }()
 	config := b.tenants.db.Config()
 	config.MaxConns = int32(n) //nolint:gosec // ten at most
 	pool, err := pgxpool.NewWithConfig(ctx, config)
@@ -38,7 +38,7 @@ func (b *bench) bareChain(ctx context.Context, n int) (l latencies, err error) {
 	}
 	defer pool.Close()
 
-	total := b.streamTotal()
+	total := streamTotal(b)
 	arrived := newArrivals(total)
 	consuming, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -115,7 +115,7 @@ func (p *publisher) publishNumbered(queue string, number int) (*amqp.DeferredCon
 }
 
 // execute runs statements one after the other.
-func (b *bench) execute(ctx context.Context, statements ...string) error {
+func execute(ctx context.Context, b *bench, statements ...string) error {
 	for _, sql := range statements {
 		if _, err := b.tenants.db.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("%s: %w", sql, err)

@@ -24,20 +24,20 @@ type latencyRound struct {
 	storedP99 time.Duration
 }
 
-// latencies are quantiles of the time from the scheduled moment to the answer.
+// measureLatencies are quantiles of the time from the scheduled moment to the answer.
 type latencies struct{ p50, p99, worst time.Duration }
 
-// latencies measures, in every round, a bare publisher with confirms and the
+// measureLatencies measures, in every round, a bare publisher with confirms and the
 // service, both at a fixed rate.
-func (b *bench) latencies(ctx context.Context) (rounds []latencyRound, err error) {
+func measureLatencies(ctx context.Context, b *bench) (rounds []latencyRound, err error) {
 	n := min(openTenants, max(len(b.tenants.ids), 1))
 	b.say("open loop: %d a second for %s each", b.options.rate, b.options.open)
 	for i := range b.options.repeat {
 		var r latencyRound
-		if r.confirm, err = b.bareConfirms(ctx, n); err != nil {
+		if r.confirm, err = bareConfirms(ctx, b, n); err != nil {
 			return nil, fmt.Errorf("measure confirms: %w", err)
 		}
-		err := b.profiled(fmt.Sprintf("open-round-%d", i+1), func() error { return b.posts(ctx, n, &r) })
+		err := profiled(b, fmt.Sprintf("open-round-%d", i+1), func() error { return measurePosts(ctx, b, n, &r) })
 		if err != nil {
 			return nil, fmt.Errorf("measure publication: %w", err)
 		}
@@ -51,12 +51,12 @@ func (b *bench) latencies(ctx context.Context) (rounds []latencyRound, err error
 func (r latencyRound) ratio() float64 { return float64(r.post.p99) / float64(r.confirm.p99) }
 
 // bareConfirms publishes to n queues of its own, which are consumed.
-func (b *bench) bareConfirms(ctx context.Context, n int) (latencies, error) {
+func bareConfirms(ctx context.Context, b *bench, n int) (latencies, error) {
 	if err := b.queues.open(ctx, n); err != nil {
 		return latencies{}, err
 	}
 	consumed, consumeCtx := errgroup.WithContext(ctx)
-	total := b.total()
+	total := openTotal(b)
 	for i, c := range b.queues.consumers {
 		consumed.Go(func() error { return c.take(consumeCtx, share(total, n, i)) })
 	}
@@ -83,13 +83,13 @@ func (b *bench) bareConfirms(ctx context.Context, n int) (latencies, error) {
 	return l, b.queues.close(ctx)
 }
 
-// posts publishes to the first n tenants, one message a call.
-func (b *bench) posts(ctx context.Context, n int, r *latencyRound) (err error) {
+// measurePosts publishes to the first n tenants, one message a call.
+func measurePosts(ctx context.Context, b *bench, n int, r *latencyRound) (err error) {
 	before, err := b.tenants.readMetrics(ctx)
 	if err != nil {
 		return err
 	}
-	r.post, err = openLoop(ctx, b.options.rate, b.total(), b.poster(n))
+	r.post, err = openLoop(ctx, b.options.rate, openTotal(b), poster(b, n))
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (b *bench) posts(ctx context.Context, n int, r *latencyRound) (err error) {
 
 // poster returns what a worker does that publishes to the first n tenants, one
 // message a call, over a connection of its own.
-func (b *bench) poster(n int) func(ctx context.Context, jobs <-chan job) error {
+func poster(b *bench, n int) func(ctx context.Context, jobs <-chan job) error {
 	return func(ctx context.Context, jobs <-chan job) error {
 		c, err := dial(ctx, b.service.address())
 		if err != nil {
@@ -126,7 +126,7 @@ func (b *bench) poster(n int) func(ctx context.Context, jobs <-chan job) error {
 	}
 }
 
-func (b *bench) total() int {
+func openTotal(b *bench) int {
 	return max(1, int(b.options.open.Seconds()*float64(b.options.rate)))
 }
 

@@ -14,7 +14,7 @@ func generatorLabel() pprof.LabelSet { return pprof.Labels("load", "generator") 
 
 // profiled does some work and writes a CPU profile of this process meanwhile,
 // if profiles are asked for.
-func (b *bench) profiled(name string, work func() error) error {
+func profiled(b *bench, name string, work func() error) error {
 	if b.options.profile == "" {
 		return work()
 	}

@@ -25,7 +25,7 @@ type streamRound struct {
 	// told of the message.
 	chain, event latencies
 	// alone and crowded are the 99th percentile from publication to commit
-	// while nobody streams, and while a crowd does.
+	// while no client streams, and while a crowd does.
 	alone, crowded time.Duration
 }
 
@@ -68,24 +68,24 @@ func (a *arrivals) await(ctx context.Context, j job) error {
 	}
 }
 
-// streams measures, in every round, a bare chain and the streams of the
+// measureStreams measures, in every round, a bare chain and the streams of the
 // service, both at a fixed rate.
-func (b *bench) streams(ctx context.Context) (rounds []streamRound, err error) {
+func measureStreams(ctx context.Context, b *bench) (rounds []streamRound, err error) {
 	n := min(openTenants, max(len(b.tenants.ids), 1))
 	b.say("streams: %d a second for %s each, %d clients in the crowd", b.options.streamRate, b.options.open, b.options.crowd)
 	for i := range b.options.repeat {
 		var r streamRound
-		if r.chain, err = b.bareChain(ctx, n); err != nil {
+		if r.chain, err = bareChain(ctx, b, n); err != nil {
 			return nil, fmt.Errorf("measure the chain: %w", err)
 		}
-		err := b.profiled(fmt.Sprintf("stream-round-%d", i+1), func() (err error) {
-			if r.event, err = b.events(ctx, n); err != nil {
+		err := profiled(b, fmt.Sprintf("stream-round-%d", i+1), func() (err error) {
+			if r.event, err = measureEvents(ctx, b, n); err != nil {
 				return fmt.Errorf("measure streams: %w", err)
 			}
-			if r.alone, err = b.crowded(ctx, 0); err != nil {
+			if r.alone, err = measureCrowd(ctx, b, 0); err != nil {
 				return fmt.Errorf("measure storing: %w", err)
 			}
-			if r.crowded, err = b.crowded(ctx, b.options.crowd); err != nil {
+			if r.crowded, err = measureCrowd(ctx, b, b.options.crowd); err != nil {
 				return fmt.Errorf("measure storing for a crowd: %w", err)
 			}
 			return nil
@@ -101,19 +101,19 @@ func (b *bench) streams(ctx context.Context) (rounds []streamRound, err error) {
 	return rounds, nil
 }
 
-func (b *bench) streamTotal() int {
+func streamTotal(b *bench) int {
 	return max(1, int(b.options.open.Seconds()*float64(b.options.streamRate)))
 }
 
-// events publishes to the first n tenants, each of which has one stream.
-func (b *bench) events(ctx context.Context, n int) (l latencies, err error) {
-	total := b.streamTotal()
+// measureEvents publishes to the first n tenants, each of which has one stream.
+func measureEvents(ctx context.Context, b *bench, n int) (l latencies, err error) {
+	total := streamTotal(b)
 	arrived := newArrivals(total)
 	following, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var streams errgroup.Group
 	for _, tenant := range b.tenants.ids[:n] {
-		s, err := b.openStream(following, tenant)
+		s, err := openStream(following, b, tenant)
 		if err != nil {
 			return l, errors.Join(err, streams.Wait())
 		}
@@ -156,17 +156,17 @@ func (b *bench) events(ctx context.Context, n int) (l latencies, err error) {
 	return l, errors.Join(err, streams.Wait())
 }
 
-// crowded publishes to the first tenant, which so many clients follow, and
+// measureCrowd publishes to the first tenant, which so many clients follow, and
 // returns the 99th percentile from publication to commit. Every client has to
 // see every message.
-func (b *bench) crowded(ctx context.Context, clients int) (time.Duration, error) {
+func measureCrowd(ctx context.Context, b *bench, clients int) (time.Duration, error) {
 	total := max(1, int(b.options.open.Seconds()*crowdRate))
 	opening, openCtx := errgroup.WithContext(ctx)
 	opening.SetLimit(openWorkers)
 	streams := make([]*stream, clients)
 	for i := range streams {
 		opening.Go(func() (err error) {
-			streams[i], err = b.openStream(ctx, b.tenants.ids[0])
+			streams[i], err = openStream(ctx, b, b.tenants.ids[0])
 			return errors.Join(err, openCtx.Err())
 		})
 	}
@@ -193,7 +193,7 @@ func (b *bench) crowded(ctx context.Context, clients int) (time.Duration, error)
 		})
 	}
 	group.Go(func() error {
-		_, err := openLoop(groupCtx, crowdRate, total, b.poster(1))
+		_, err := openLoop(groupCtx, crowdRate, total, poster(b, 1))
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -245,7 +245,7 @@ func numberIn(data []byte) int {
 type stream struct{ *sse.Stream }
 
 // openStream opens a stream of what is stored from now on.
-func (b *bench) openStream(ctx context.Context, tenant string) (*stream, error) {
+func openStream(ctx context.Context, b *bench, tenant string) (*stream, error) {
 	address := "http://" + b.service.address() + "/api/messages/stream"
 	s, err := sse.Open(ctx, http.DefaultClient, address, http.Header{"X-Tenant-Id": {tenant}}, 16<<10)
 	if err != nil {
