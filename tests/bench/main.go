@@ -1,14 +1,3 @@
-// Command bench measures the whole service, from HTTP to the committed row,
-// against what the broker alone can do. It starts private servers that keep
-// what they commit, builds the service and runs it as a process of its own;
-// with DATABASE_URL and RABBITMQ_URL it uses those servers, and removes its
-// tenants and queues again.
-//
-// Machines differ and are shared, so figures are given as a ratio to the
-// broker's ceiling measured in the same round, and each is the median of
-// several rounds in which everything is measured in turn. Nothing here fails
-// for being slow, only for being wrong: a message refused, lost, or stored
-// twice.
 package main
 
 import (
@@ -48,7 +37,7 @@ type options struct {
 
 func main() { command.Main("bench", run) }
 
-// run measures, prints the tables to stdout and tells stderr what goes on.
+// run measures, prints the tables to stdout, and reports its progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, stderr)
 	if err != nil {

@@ -1,4 +1,3 @@
-// Package command is what the programs among the tests have in common.
 package command
 
 import (

@@ -1,6 +1,3 @@
-// Package proxy sits between the service and one of its servers. It reads
-// whole messages and lets a test judge each of them, so that a connection can
-// break, or fall silent, exactly between two messages.
 package proxy
 
 import (
@@ -14,7 +11,7 @@ import (
 	"time"
 )
 
-// Side tells where a message is going.
+// Side is where a message is going.
 type Side bool
 
 // The sides of a connection.
