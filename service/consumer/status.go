@@ -95,6 +95,9 @@ func (c *consumer) observe() observation {
 // checkForgotten has the consumer subscribe again when the observation, and what
 // the broker said after it, mean that it is forgotten. Calls must not overlap.
 func (c *consumer) checkForgotten(o observation, counts domain.QueueCounts, err error) {
+	if errors.Is(err, domain.ErrNotFound) {
+		err = nil // the counts are zero: nobody consumes what does not exist
+	}
 	if err != nil || !c.watchdog.check(o, counts) {
 		return
 	}

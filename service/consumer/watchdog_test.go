@@ -13,9 +13,15 @@ import (
 )
 
 // counted says what there is in a queue.
-type counted struct{ consumers, ready atomic.Int32 }
+type counted struct {
+	consumers, ready atomic.Int32
+	missing          atomic.Bool
+}
 
 func (c *counted) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
+	if c.missing.Load() {
+		return domain.QueueCounts{}, domain.New(domain.ErrNotFound, "queue_not_found", "There is no such queue.")
+	}
 	return domain.QueueCounts{Consumers: int(c.consumers.Load()), Ready: int64(c.ready.Load())}, nil
 }
 
@@ -57,6 +63,12 @@ func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 	sample(0)
 	require.Empty(t, c.forgotten, "what was seen of the last subscription does not count")
 	require.Equal(t, 2, subscriptions())
+
+	// So it does when there is no queue any more, which it has not been told.
+	queues.missing.Store(true)
+	sample(0)
+	sample(0)
+	l.eventually(func() bool { return len(l.subs) == 3 })
 }
 
 // So does one whose queue is said to have a consumer, and empties without a

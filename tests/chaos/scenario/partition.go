@@ -42,6 +42,10 @@ type site struct {
 	net     *env.Network
 	cluster *env.Cluster
 	fleet   *fleet
+	// stranded are what brokers cannot get rid of, and restarts is how often they
+	// were started again for that.
+	stranded *verify.StrandedServers
+	restarts int
 }
 
 // startSite makes the network and starts everything on it. Call stop at the end.
@@ -184,6 +188,7 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	count := make(map[string]int)
 	var slowest time.Duration
 	var worst string
+	s.stranded = verify.NewStrandedServers(s.cluster)
 	for i, f := range faults {
 		t.say("%d of %d, %s", i+1, len(faults), f)
 		took, err := s.cut(ctx, w, f)
@@ -199,6 +204,7 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	t.Show("partitions", "%s", families(count))
 	t.Show("load", "%d accepted", l.Accepted.Load())
 	w.Report()
+	t.Show("brokers started again", "%d times, because a queue whose declaration was cut off cannot be declared any more", s.restarts)
 	t.Show("all as it was", "%.1f s after the end of a partition at most (%s)", slowest.Seconds(), worst)
 	if limit := time.Duration(float64(healLimit) * t.slack); slowest > limit {
 		t.Fail("it took %v after the end of a partition until all was as it was, %v are promised", slowest, limit)
@@ -245,8 +251,49 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 		return 0, err
 	}
 	healed := time.Now()
-	err := s.recovered(ctx, w, healed)
-	return time.Since(healed), err
+	if err := s.recovered(ctx, w, healed); err != nil {
+		return 0, err
+	}
+	took := time.Since(healed)
+	if _, err := s.stranded.New(); err != nil { // what was refused until now was to be expected
+		return 0, err
+	}
+	unsettled := s.awaitSettled(ctx)
+	if unsettled == nil {
+		return time.Since(healed), nil
+	}
+	if found, err := s.stranded.New(); err != nil || !found {
+		return 0, errors.Join(unsettled, err)
+	}
+	if err := s.restartBrokers(ctx); err != nil {
+		return 0, err
+	}
+	return took, s.awaitSettled(ctx)
+}
+
+// awaitSettled waits until every tenant is fully there or fully gone.
+func (s *site) awaitSettled(ctx context.Context) error {
+	return wait.Until(ctx, healLimit, "every tenant is fully there or fully gone", func() error {
+		wait.For(ctx, 4*wait.Interval)
+		return verify.Settled(ctx, s.t.Env)
+	})
+}
+
+// restartBrokers starts one broker after the other again, which is what their
+// operator has to do.
+func (s *site) restartBrokers(ctx context.Context) error {
+	s.restarts++
+	s.t.say("one broker after the other is started again: %v", s.stranded)
+	for _, n := range s.cluster.Nodes {
+		n.Kill()
+		if err := s.cluster.Start(ctx); err != nil {
+			return err
+		}
+		if err := s.cluster.AwaitReplicated(ctx, s.t.tenants); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recovered waits until all is as it was before a partition.
@@ -281,8 +328,5 @@ func (s *site) recovered(ctx context.Context, w *verify.Availability, healed tim
 			return err
 		}
 	}
-	return wait.Until(ctx, 2*healLimit, "every tenant is fully there or fully gone", func() error {
-		wait.For(ctx, 4*wait.Interval)
-		return verify.Settled(ctx, t.Env)
-	})
+	return nil
 }
