@@ -77,3 +77,14 @@ func Reason(err error) string {
 // refused reports whether the broker was there, and would not have the
 // connection.
 func refused(err error) bool { return IsNotAllowed(err) || IsResourceError(err) || IsDenied(err) }
+
+// ErrLimitReached marks the broker's answer that it allows no more of something.
+// AMQP has one code for several reasons, so only the caller can tell what it
+// means: NOT_ALLOWED is a limit where a connection or a channel was opened on a
+// broker that is there otherwise, PRECONDITION_FAILED where a queue was declared
+// that does not exist.
+var ErrLimitReached = errors.New("the broker allows no more")
+
+// LimitReached marks the broker's answer as one about a limit. The error has the
+// answer's text and is both.
+func LimitReached(answer error) error { return fmt.Errorf("%w: %w", ErrLimitReached, answer) }

@@ -11,10 +11,11 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/rabbitmq/connpool"
+	"lanekeeper/pkg/rabbitmq/publisher"
+	"lanekeeper/pkg/rabbitmq/quota"
+	"lanekeeper/pkg/rabbitmq/topology"
 )
-
-// retryAfter is what callers are told to wait while the broker is away.
-const retryAfter = 2 * time.Second
 
 // Options configure a Broker.
 type Options struct {
@@ -29,37 +30,24 @@ type Options struct {
 	// PublishChannels is the number of channels to publish on.
 	PublishChannels int
 	Log             *slog.Logger
-	// QueueMissing is told of tenants whose queue was published to and is not
-	// there; it must not block. It may be nil.
+	// QueueMissing is called with a tenant whose queue was published to and does
+	// not exist; it must not block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
-	// Confirmed is told of each message that the broker confirmed to be in its
+	// Confirmed is called for each message that the broker confirmed to be in its
 	// tenant's queue; it must not block. It may be nil.
 	Confirmed func(tenantID uuid.UUID)
 }
 
-// Broker implements domain.Publisher, domain.Topology and domain.Subscriber.
-// It owns one connection for topology, one for trying queues out, two for
-// publishing, and as many for consuming as 500 channels each ask for, or as the
-// broker allows on one; besides, a few for a moment where one may break. It is
-// safe for concurrent use.
+// Broker implements domain.Publisher, domain.Topology, domain.Subscriber and
+// domain.DeadLetterQueues. It owns the connections; see the package. It is safe
+// for concurrent use.
 type Broker struct {
-	options     Options
-	control     *rabbitmq.Connection
-	pool        *topologyPool // of the control connection
-	changes     *changes
-	room        *room
-	publish     []*rabbitmq.Connection
-	spare       *subscribers // for publishing channels that find no room on those
-	lanes       []*lane
-	quarantine  *quarantine
-	isolation   []*lane
-	subscribers *subscribers
-	prober      *prober
-	traffic     *traffic
-	sealer      *sealer
-	// letters are the subscriptions to dead-letter queues. They are apart, so
-	// that a queue that hangs takes no tenant's consumer along.
-	letters *subscribers
+	*Publisher
+	*Queues
+	*Subscriber
+
+	control *rabbitmq.Connection
+	shared  *sharedTopology
 }
 
 var (
@@ -68,53 +56,58 @@ var (
 	_ domain.Subscriber = (*Broker)(nil)
 
 	_ domain.DeadLetterQueues = (*Broker)(nil)
+	_ domain.QueueInspector   = (*Broker)(nil)
 )
-
-const publishConnections = 2
 
 // New returns a Broker that is away until Run runs.
 func New(o Options) *Broker {
-	b := &Broker{options: o, traffic: newTraffic(), sealer: newSealer(), quarantine: newQuarantine()}
-	b.room = newRoom(func(ctx context.Context) (*rabbitmq.Session, error) { return b.open(ctx, "room") }, o.Log)
-	b.pool = newTopologyPool(b.room)
-	b.changes = newChanges(func(ctx context.Context) (*rabbitmq.Session, error) { return b.open(ctx, "change") }, b.room, o.Log)
-	b.control = b.connection("control", b.declareShared)
-	for i := range min(publishConnections, o.PublishChannels) {
-		b.publish = append(b.publish, b.connection(fmt.Sprintf("publish-%d", i+1), declareExchanges))
+	var slots *quota.Quota
+	options := func(role string, setup func(context.Context, *rabbitmq.Session) error) rabbitmq.Options {
+		return rabbitmq.Options{
+			URLs: o.URLs, Log: o.Log, Setup: setup, Lost: func(why error) { slots.ConnectionLost(why) },
+			Name: "lanekeeper " + o.Replica + " " + role,
+		}
 	}
-	b.spare = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
-		return b.connection(fmt.Sprintf("publish-spare-%d", n), declareExchanges)
-	})
-	for i := range o.PublishChannels {
-		b.lanes = append(b.lanes, newLane(b.publish[i%len(b.publish)], b.spare, b.room, o.Log, b.quarantine))
+	// open opens a session that nothing opens again.
+	open := func(role string) func(context.Context) (*rabbitmq.Session, error) {
+		return func(ctx context.Context) (*rabbitmq.Session, error) {
+			return rabbitmq.Open(ctx, options(role, nil)) //nolint:wrapcheck // says what failed
+		}
 	}
-	b.isolation = b.quarantine.lanes(b.publish, b.spare, b.room, o.Log)
-	b.subscribers = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
-		return b.connection(fmt.Sprintf("consume-%d", n), nil)
-	})
-	b.letters = newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
-		return b.connection(fmt.Sprintf("letters-%d", n), nil)
-	})
-	b.prober = newProber(newSubscribers(b.control.Limits, func(n int) *rabbitmq.Connection {
-		return b.connection(fmt.Sprintf("probe-%d", n), nil)
-	}), b.room)
-	return b
-}
+	slots = quota.New(open("room"), o.Log)
 
-func (b *Broker) connection(role string, setup func(context.Context, *rabbitmq.Session) error) *rabbitmq.Connection {
-	return rabbitmq.NewConnection(b.connectionOptions(role, setup))
-}
+	shared := &sharedTopology{queueType: o.QueueType, log: o.Log}
+	control := rabbitmq.NewConnection(options("control", shared.declare))
+	shared.control = control
+	shared.client = topology.New(topology.Options{Control: control, Open: open("change"), Quota: slots, Log: o.Log})
 
-func (b *Broker) connectionOptions(role string, setup func(context.Context, *rabbitmq.Session) error) rabbitmq.Options {
-	return rabbitmq.Options{
-		URLs: b.options.URLs, Log: b.options.Log, Setup: setup, Lost: b.room.lost,
-		Name: "lanekeeper " + b.options.Replica + " " + role,
+	pool := func(role string) *connpool.Pool {
+		return connpool.New(control.Limits, func(n int) *rabbitmq.Connection {
+			return rabbitmq.NewConnection(options(fmt.Sprintf("%s-%d", role, n), nil))
+		})
 	}
-}
-
-// open opens a session that nothing opens again.
-func (b *Broker) open(ctx context.Context, role string) (*rabbitmq.Session, error) {
-	return rabbitmq.Open(ctx, b.connectionOptions(role, nil)) //nolint:wrapcheck // says what failed
+	states, gate := newQueueStates(), newPublishGate()
+	queues := &Queues{
+		queueType: o.QueueType, deadLetterQueueType: o.DeadLetterQueueType,
+		client: shared.client, prober: newProber(pool("probe"), slots, states), states: states,
+		barrier: newDurabilityBarrier(shared.client, o.Log), gate: gate, log: o.Log,
+	}
+	engine := publisher.New(publisher.Options{
+		Connect: func(name string) *rabbitmq.Connection {
+			return rabbitmq.NewConnection(options(name, declareExchanges))
+		},
+		Limits: control.Limits, Quota: slots, Channels: o.PublishChannels,
+		TimeHeader: HeaderPublished, OwnHeaders: ownHeaders(), Log: o.Log,
+	})
+	return &Broker{
+		Publisher: &Publisher{engine: engine, gate: gate, queueMissing: o.QueueMissing, confirmed: o.Confirmed},
+		Queues:    queues,
+		Subscriber: &Subscriber{
+			queues: queues, quota: slots, away: func() bool { return control.Session() == nil },
+			connections: pool("consume"), letters: pool("letters"),
+		},
+		control: control, shared: shared,
+	}
 }
 
 // Run keeps the connections alive until ctx ends, and returns when all of
@@ -122,54 +115,34 @@ func (b *Broker) open(ctx context.Context, role string) (*rabbitmq.Session, erro
 // HTTP server have stopped.
 func (b *Broker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { b.control.Run(ctx) })
-	wg.Go(func() { b.keepShared(ctx) })
-	wg.Go(func() { b.prober.pool.run(ctx) })
-	wg.Go(func() { b.changes.run(ctx) })
-	for _, c := range b.publish {
-		wg.Go(func() { c.Run(ctx) })
+	for _, run := range []func(context.Context){
+		b.control.Run, b.shared.keep, b.shared.client.Run, b.prober.connections.Run,
+		b.engine.Run, b.connections.Run, b.letters.Run,
+	} {
+		wg.Go(func() { run(ctx) })
 	}
-	for _, l := range b.lanes {
-		wg.Go(func() { l.run(ctx) })
-	}
-	for _, l := range b.isolation {
-		wg.Go(func() { l.run(ctx) })
-	}
-	wg.Go(func() { b.subscribers.run(ctx) })
-	wg.Go(func() { b.letters.run(ctx) })
-	wg.Go(func() { b.spare.run(ctx) })
 	wg.Wait()
 }
 
-// State tells how the broker can be used at this moment.
-type State string
+// State says how the broker can be used at this moment.
+type State = publisher.State
 
 // The states of the broker as seen from here.
 const (
-	Ready   State = "ready"   // publishing and topology work
-	Blocked State = "blocked" // the broker refuses publications: memory or disk alarm
-	Away    State = "away"    // no connection
+	Ready   = publisher.Ready   // publishing and topology work
+	Blocked = publisher.Blocked // the broker refuses publications: memory or disk alarm
+	Away    = publisher.Away    // no connection
 )
 
 // State returns the present state.
 func (b *Broker) State() State {
-	if b.control.Session() == nil {
+	if b.away() {
 		return Away
 	}
-	state := Away
-	for _, l := range b.lanes {
-		switch l.state() {
-		case Ready:
-			return Ready
-		case Blocked:
-			state = Blocked
-		case Away:
-		}
-	}
-	return state
+	return b.engine.State()
 }
 
-// awaitEvery is how often AwaitReady looks.
+// awaitEvery is how often AwaitReady asks for the state.
 const awaitEvery = 20 * time.Millisecond
 
 // AwaitReady returns nil once the broker is ready, or an error when ctx ends

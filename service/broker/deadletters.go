@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"math"
@@ -17,8 +16,6 @@ import (
 )
 
 const (
-	// letterSubscribeTimeout bounds a subscription to a dead-letter queue.
-	letterSubscribeTimeout = 10 * time.Second
 	// maxLetterError bounds the error text of a letter, in bytes.
 	maxLetterError = 1000
 
@@ -33,27 +30,10 @@ const (
 	deathByLimit = "delivery_limit"
 )
 
-// DeadLetterDepth implements domain.DeadLetterQueues.
-func (b *Broker) DeadLetterDepth(ctx context.Context, tenantID uuid.UUID) (int64, error) {
-	q, err := b.counts(ctx, DeadLetterQueueName(tenantID))
-	return q.Ready, err
-}
-
-// SubscribeDeadLetters implements domain.DeadLetterQueues.
-func (b *Broker) SubscribeDeadLetters(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
-	ctx, cancel := context.WithTimeout(ctx, letterSubscribeTimeout)
-	defer cancel()
-	sub, err := b.subscribeOn(ctx, b.letters, channelUse{queue: DeadLetterQueueName(tenantID), tag: tag, prefetch: prefetch})
-	if err != nil {
-		return nil, subscribeError(err)
-	}
-	return sub, nil
-}
-
 // ReadDeadLetter implements domain.DeadLetterQueues. What Lanekeeper gave up
 // has an id of its own and no x-death; a message that the broker put there may
 // carry forged headers, so that x-death goes first.
-func (b *Broker) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.DeadLetter, bool) {
+func (*Subscriber) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain.DeadLetter, bool) {
 	deaths, dead := d.Headers[headerDeath]
 	reason := domain.DeadLetterReason(text(d.Headers[HeaderReason]))
 	id, err := domain.ParseID(text(d.Headers[HeaderDeadLetterID]))
@@ -112,24 +92,7 @@ func foreignID(tenantID uuid.UUID, d *domain.Delivery) uuid.UUID {
 		died.Unix(), count(death["count"]), text(death["queue"]), text(death["reason"])))
 }
 
-// Requeue implements domain.DeadLetterQueues.
-func (b *Broker) Requeue(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
-	headers := amqp.Table{}
-	if !d.PublishedHere.IsZero() { // a sender's timestamp does not become ours
-		headers[HeaderPublished] = d.PublishedHere.UnixMilli()
-	}
-	carryOver(headers, d.Headers)
-	p := parcel{key: QueueName(tenantID), message: amqp.Publishing{
-		MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
-		ContentType: contentTypeJSON, ContentEncoding: d.Encoding, DeliveryMode: amqp.Persistent, Headers: headers,
-	}}
-	if p.message.MessageId == "" {
-		p.message.MessageId = uuid.NewString() // returns are matched by it
-	}
-	return b.published(tenantID, b.send(ctx, []parcel{p})[0])
-}
-
-// diedByLimit tells whether the broker put a message there because it came
+// diedByLimit reports whether the broker put a message there because it came
 // back to the queue too often. Only the first entry is the broker's for certain:
 // the others may be what the message was published with.
 func diedByLimit(deaths any, queue string) bool {

@@ -1,6 +1,11 @@
 package broker
 
-import "lanekeeper/domain"
+import (
+	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq/connpool"
+	"lanekeeper/pkg/rabbitmq/publisher"
+	"lanekeeper/pkg/rabbitmq/topology"
+)
 
 // Footprint returns what a process with these options takes of the broker's
 // open files, its tenants' queues included.
@@ -9,7 +14,8 @@ func (o Options) Footprint() domain.Footprint {
 	// one for dead letters; for a moment those for changes of queues, and one to
 	// try for more channels.
 	f := domain.Footprint{
-		ConnectionsPerReplica: 3 + changesAtATime + 1 + min(publishConnections, o.PublishChannels), TenantsPerConnection: channelsPerConnection,
+		ConnectionsPerReplica: 3 + topology.MaxExclusiveConnections + 1 + publisher.Connections(o.PublishChannels),
+		TenantsPerConnection:  connpool.ChannelsPerConnection,
 	}
 	if o.QueueType == Quorum {
 		f.QuorumPerTenant++

@@ -1,5 +1,3 @@
-// Package broker speaks RabbitMQ in the domain's words: the queues of
-// tenants, publishing with confirms, and subscriptions.
 package broker
 
 import (
@@ -17,8 +15,8 @@ import (
 // tenant's dead-letter queue.
 const DeadExchange = "lanekeeper.dead"
 
-// The exchanges and the queue through which messages come home from the retry
-// tiers, or end when their tenant is gone.
+// The exchanges and the queue through which messages return from the retry tiers,
+// or end when their tenant is gone.
 const (
 	// ReturnExchange is direct; every tenant's queue is bound to it by its own
 	// name.
@@ -103,7 +101,7 @@ func deadLetterQueueArguments(kind QueueType) amqp.Table {
 }
 
 // tierArguments returns the arguments of a tier's queue. A message keeps its
-// routing key, which is its tenant's queue, so it finds the way home.
+// routing key, which is its tenant's queue, so it returns there.
 func tierArguments(kind QueueType, wait time.Duration) amqp.Table {
 	arguments := amqp.Table{
 		"x-queue-type":           string(kind),

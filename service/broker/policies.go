@@ -16,7 +16,7 @@ import (
 	"lanekeeper/pkg/rabbitmq/management"
 )
 
-// PolicyReader tells which policies and queues there are.
+// PolicyReader reads which policies and queues there are.
 type PolicyReader interface {
 	Policies(ctx context.Context) (policies, operators []management.Policy, err error)
 	QueueNames(ctx context.Context, handle func(name string)) error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -12,6 +11,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/rabbitmq/connpool"
+	"lanekeeper/pkg/rabbitmq/quota"
+	"lanekeeper/pkg/rabbitmq/topology"
 )
 
 // A broker that is killed right after a declare can leave a quorum queue
@@ -30,246 +32,115 @@ const (
 	secondYoungProbe = time.Second
 	// replacedProbe is for a queue that replaced such a one.
 	replacedProbe = 3 * time.Second
-	// inspectTimeout bounds what tells a stuck queue from a slow broker.
-	inspectTimeout = 2 * time.Second
-	// youngQueue is how long a queue may be damaged by a kill of the broker;
-	// about a second was seen.
-	youngQueue = time.Minute
-	// youngTenant is how long after its creation a tenant's main queue is one
-	// that was not usable yet when there is no dead-letter queue. Later
-	// somebody has deleted that.
-	youngTenant = 10 * time.Minute
-	// A subscription that ends with its connection within atOnce is a strike;
-	// one that lives longEnough wipes them out. With maxStrikes the next
-	// subscription gets a connection of its own.
-	atOnce     = 50 * time.Millisecond
-	longEnough = 2 * time.Second
-	maxStrikes = 2
+	// controlTimeout bounds what tells a stuck queue from a slow broker.
+	controlTimeout = 2 * time.Second
+	// channelsPerProbe is how many channels a probe may have open at a time.
+	channelsPerProbe = 3
 )
 
 var (
 	// errStuck: the queue exists and cannot be consumed.
 	errStuck = errors.New("the queue cannot be consumed")
-	// errSlow: it cannot be told whether it can be consumed.
+	// errSlow: it is not known whether it can be consumed.
 	errSlow = errors.New("the broker does not answer in time")
 )
 
-// prober knows which queues were consumed since their last failure.
+// prober finds out whether queues can be consumed. It is safe for concurrent use.
 type prober struct {
-	pool *subscribers // runs the connections
-	room *room
+	connections *connpool.Pool
+	quota       *quota.Quota
+	states      *queueStates
 
-	mu     sync.Mutex
-	line   *probeLine              // for new probes; nil until the next one
-	proven map[uuid.UUID]time.Time // when it was consumed for the first time
-	// past has what this process knows of a queue for good.
-	past map[uuid.UUID]past
-	// strikes counts how often in a row consuming ended the connection at
-	// once.
-	strikes map[uuid.UUID]int
-	memory  memory
+	mu      sync.Mutex
+	current *probeConnection // for new probes; nil until the next one
 }
 
-// past is what was seen of a queue since it was declared.
-type past int
-
-const (
-	unsealed past = iota + 1 // it was missing, and could not be sealed when it was made
-	worked                   // it was consumed, and may be published to
-)
-
-// probeLine is a connection that probes share. One on which a queue turned
+// probeConnection is a connection that probes share. One on which a queue turned
 // out to be stuck gets no more of them, and ends with the last it has.
-type probeLine struct {
-	connection *consumeConnection
-	users      int  // guarded by prober.mu
-	retired    bool // guarded by prober.mu
+type probeConnection struct {
+	conn    *connpool.Conn
+	users   int  // guarded by prober.mu
+	retired bool // guarded by prober.mu
 }
 
-func newProber(pool *subscribers, r *room) *prober {
-	return &prober{
-		pool: pool, room: r, proven: make(map[uuid.UUID]time.Time), past: make(map[uuid.UUID]past), strikes: make(map[uuid.UUID]int),
-		memory: newMemory(),
-	}
-}
-
-func (p *prober) known(id uuid.UUID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, known := p.proven[id]
-	return known
-}
-
-func (p *prober) prove(id uuid.UUID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.proven[id] = time.Now()
-	p.past[id] = worked
-	p.idleLocked(id)
-}
-
-// missing notes that there was no such queue, so that it will be a new one.
-func (p *prober) missing(id uuid.UUID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.past[id] = unsealed
-}
-
-// sealed notes that the queue was made and sealed.
-func (p *prober) sealed(id uuid.UUID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.past[id] == unsealed {
-		delete(p.past, id)
-	}
-}
-
-// unsealed tells whether the queue was made and may not be sealed.
-func (p *prober) unsealed(id uuid.UUID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.past[id] == unsealed
-}
-
-// forget is for a queue that is deleted.
-func (p *prober) forget(id uuid.UUID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.proven, id)
-	delete(p.past, id)
-	delete(p.strikes, id)
-	delete(p.memory.idle, id)
-}
-
-// mayHold tells whether there may be messages in the queue that were confirmed
-// to somebody. Finished tells that it has a dead-letter queue, which it gets
-// after it was sealed and consumed.
-func (p *prober) mayHold(id uuid.UUID, finished bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch p.past[id] {
-	case unsealed:
-		return false
-	case worked:
-		return true
-	default:
-		return finished || time.Since(createdAt(id)) > youngTenant
-	}
-}
-
-// doubt makes the next subscription probe the queue again.
-func (p *prober) doubt(id uuid.UUID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.proven, id)
-}
-
-// suspect tells whether what is in the tenant's queue seems to end every
-// connection it is delivered on. The library gives up a connection when it
-// cannot read a frame, and does not say on which channel. Headers that it
-// cannot read are replaced before it sees them; this is for what nobody knows
-// of.
-func (p *prober) suspect(id uuid.UUID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.strikes[id] >= maxStrikes
-}
-
-// lost notes that a subscription ended with its session after some time. At
-// once: it is a suspect. Otherwise, if the broker was killed, the youngest
-// queues may not work any more.
-func (p *prober) lost(id uuid.UUID, after time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case after < atOnce:
-		p.strikes[id]++
-	case after > longEnough:
-		delete(p.strikes, id)
-	}
-	if time.Since(p.proven[id]) < youngQueue {
-		delete(p.proven, id)
-	}
+func newProber(connections *connpool.Pool, q *quota.Quota, states *queueStates) *prober {
+	return &prober{connections: connections, quota: q, states: states}
 }
 
 // probe returns nil when the tenant's queue can be consumed, errStuck when
-// the broker answers and the queue does not, and another error when that
-// cannot be told.
+// the broker answers and the queue does not, and another error when that is not
+// known.
 func (p *prober) probe(ctx context.Context, id uuid.UUID, limit time.Duration) error {
-	if p.known(id) {
+	if p.states.isProven(id) {
 		return nil
 	}
-	line, err := p.take(ctx)
+	c, err := p.acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("get connection: %w", err)
 	}
-	err = p.try(ctx, line.connection.connection, id, limit)
-	p.give(line, errors.Is(err, errStuck))
+	err = p.probeOn(ctx, c.conn.Connection, id, limit)
+	p.release(c, errors.Is(err, errStuck))
 	return err
 }
 
-// take returns the connection for a probe; give it back afterwards.
-func (p *prober) take(ctx context.Context) (*probeLine, error) {
-	line, fresh := p.join()
+// acquire returns the connection for a probe; release it afterwards.
+func (p *prober) acquire(ctx context.Context) (*probeConnection, error) {
+	c, fresh := p.share()
 	if !fresh {
-		return line, nil
+		return c, nil
 	}
-	if err := p.pool.add(ctx, line.connection); err != nil {
-		p.give(line, true)
-		return nil, err
+	if err := p.connections.Start(ctx, c.conn); err != nil {
+		p.release(c, true)
+		return nil, err //nolint:wrapcheck // the caller says what it is
 	}
-	return line, nil
+	return c, nil
 }
 
-func (p *prober) join() (line *probeLine, fresh bool) {
+func (p *prober) share() (c *probeConnection, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.line != nil && p.line.users >= p.most(p.line) {
-		p.line.retired, p.line = true, nil
+	if p.current != nil && p.current.users >= p.maxUsers(p.current) {
+		p.current.retired, p.current = true, nil
 	}
-	if p.line == nil {
-		c, _ := p.pool.pick(true)
-		p.line, fresh = &probeLine{connection: c}, true
+	if p.current == nil {
+		p.current, fresh = &probeConnection{conn: p.connections.Alone()}, true
 	}
-	p.line.users++
-	return p.line, fresh
+	p.current.users++
+	return p.current, fresh
 }
 
-// channelsPerProbe is how many channels a probe may have open at a time.
-const channelsPerProbe = 3
-
-func (p *prober) most(line *probeLine) int {
-	return max(1, p.pool.most(line.connection)/channelsPerProbe)
+func (p *prober) maxUsers(c *probeConnection) int {
+	return max(1, p.connections.Capacity(c.conn)/channelsPerProbe)
 }
 
-func (p *prober) give(line *probeLine, retire bool) {
+func (p *prober) release(c *probeConnection, retire bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line.users--
+	c.users--
 	if retire {
-		line.retired = true
-		if p.line == line {
-			p.line = nil
+		c.retired = true
+		if p.current == c {
+			p.current = nil
 		}
 	}
-	if line.retired && line.users == 0 {
-		p.pool.release(line.connection)
+	if c.retired && c.users == 0 {
+		p.connections.Release(c.conn)
 	}
 }
 
-// try is one probe on a connection.
-func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, limit time.Duration) error {
+// probeOn is one probe on a connection.
+func (p *prober) probeOn(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, limit time.Duration) error {
 	session, err := c.AwaitAllowed(ctx)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // says what failed
 	}
-	at, err := p.room.take(ctx, false)
+	slot, err := p.quota.Take(ctx, false)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // says what failed
 	}
-	defer at.release()
+	defer slot.Release()
 	ch, err := session.Channel(ctx)
-	at.settled()
+	slot.Opened()
 	if err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
@@ -282,7 +153,7 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 	select {
 	case err = <-answer:
 	case <-timer.C:
-		works := works(ctx, session, id)
+		works := brokerWorks(ctx, session, id)
 		select {
 		case err = <-answer: // late, but there
 		default:
@@ -294,13 +165,13 @@ func (p *prober) try(ctx context.Context, c *rabbitmq.Connection, id uuid.UUID, 
 	}
 	if err == nil {
 		ch.Close()
-		p.prove(id)
+		p.states.prove(id)
 		return nil
 	}
 	select {
 	case <-session.Done():
 		if session.Err() != nil {
-			p.lost(id, 0)
+			p.states.connectionLost(id, 0)
 		}
 	default:
 		ch.Close()
@@ -317,80 +188,17 @@ func tryConsume(ctx context.Context, ch *rabbitmq.Channel, id uuid.UUID) error {
 	return nil
 }
 
-// works tells whether the broker is alive on this connection, makes another
+// brokerWorks reports whether the broker is alive on this connection, makes another
 // queue and consumes it, and says that this one is there and empty. A queue
 // with messages is never taken for one that can be deleted.
-func works(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+func brokerWorks(ctx context.Context, s *rabbitmq.Session, id uuid.UUID) bool {
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
-	q, there, err := lookOn(ctx, s, QueueName(id))
-	return err == nil && there && q.Messages == 0 && control(ctx, s) == nil
-}
-
-// createdAt returns when a tenant was created; its id tells (UUIDv7).
-func createdAt(id uuid.UUID) time.Time {
-	if id.Version() != 7 {
-		return time.Time{}
-	}
-	return time.Unix(id.Time().UnixTime())
+	q, exists, err := topology.InspectOn(ctx, s, QueueName(id))
+	return err == nil && exists && q.Messages == 0 && tryFreshQueue(ctx, s) == nil
 }
 
 func discard(deliveries <-chan amqp.Delivery) {
 	for range deliveries { //nolint:revive // they go back to the queue with the channel
 	}
-}
-
-// ensureUsable makes sure that the tenant's queue, which was just declared,
-// can be consumed. One that cannot is replaced only when it is certain that
-// nothing was confirmed to anybody in it: that it is empty cannot be seen from
-// here. While its leader is not there a queue with messages looks empty, too,
-// and the broker refuses to delete a quorum queue on the condition that it is.
-// Finished tells that the queue was usable once.
-func (b *Broker) ensureUsable(ctx context.Context, id uuid.UUID, finished bool) error {
-	b.trust(ctx, id)
-	name := QueueName(id)
-	if b.prober.mayHold(id, finished) {
-		err := b.prober.probe(ctx, id, probeTimeout)
-		if errors.Is(err, errStuck) {
-			b.options.Log.ErrorContext(ctx, "queue cannot be consumed, and may hold messages: it is not replaced", slog.String("queue", name))
-		}
-		return err
-	}
-	err := b.prober.probe(ctx, id, youngProbe)
-	if !errors.Is(err, errStuck) {
-		return err
-	}
-	open := b.traffic.close(id) // nothing shall be confirmed between the trial and the deletion
-	defer open()
-	if err = b.awaitQuiet(ctx, id); err != nil {
-		return err
-	}
-	if err = b.prober.probe(ctx, id, secondYoungProbe); !errors.Is(err, errStuck) {
-		return err
-	}
-	b.options.Log.WarnContext(ctx, "queue cannot be consumed and was never used, replacing it", slog.String("queue", name))
-	if _, err := b.drop(ctx, name); err != nil {
-		return err
-	}
-	if err := b.declareMain(ctx, id); err != nil {
-		return err
-	}
-	return b.prober.probe(ctx, id, replacedProbe)
-}
-
-// awaitQuiet returns when this process publishes nothing to the tenant any
-// more. Its traffic has to be closed.
-func (b *Broker) awaitQuiet(ctx context.Context, id uuid.UUID) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
-	for b.traffic.busy(id) {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for publications: %w", ctx.Err())
-		}
-	}
-	return nil
 }

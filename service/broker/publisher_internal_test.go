@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/rabbitmq/publisher"
 )
 
 // Whoever could not publish is told what happened: not everything is a broker
@@ -14,8 +15,8 @@ func TestPublishErrorsSayWhatHappened(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, publishError(nil))
 	for cause, code := range map[error]string{
-		errNacked: "publish_refused", errReturned: "queue_missing", errBlocked: "broker_blocked", errSilent: "queue_silent",
-		errAway: "broker_unavailable", errUnknown: "publish_unknown",
+		publisher.ErrNacked: "publish_refused", publisher.ErrReturned: "queue_missing", publisher.ErrBlocked: "broker_blocked", publisher.ErrSilent: "queue_silent",
+		publisher.ErrAway: "broker_unavailable", publisher.ErrUnknown: "publish_unknown",
 	} {
 		err := publishError(cause)
 		require.ErrorIs(t, err, domain.ErrUnavailable)

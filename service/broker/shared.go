@@ -9,13 +9,31 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/rabbitmq/topology"
 )
+
+const (
+	// checkSharedEvery is how often it is made sure that what all tenants share
+	// still exists. No message for a tier that does not exist gets on, so it is
+	// about as long as the pauses between its attempts grow.
+	checkSharedEvery   = 5 * time.Second
+	checkSharedTimeout = 10 * time.Second
+)
+
+// sharedTopology declares the exchanges and queues that all tenants share, and keeps
+// them. It is safe for concurrent use.
+type sharedTopology struct {
+	client    *topology.Client
+	control   *rabbitmq.Connection
+	queueType QueueType
+	log       *slog.Logger
+}
 
 // declareExchanges declares the exchanges that all tenants share. Every
 // session that publishes begins with it: publishing to an exchange that does
 // not exist would close the channel for everybody on it.
 func declareExchanges(ctx context.Context, s *rabbitmq.Session) error {
-	return onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) })
+	return topology.OnChannel(ctx, s, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) })
 }
 
 func makeExchanges(ctx context.Context, ch *rabbitmq.Channel) error {
@@ -53,57 +71,49 @@ func sharedBindings() map[string]string {
 	return bindings
 }
 
-// declareShared declares everything that all tenants share, on the control
-// connection. A queue that exists with other arguments is used as it is.
-func (b *Broker) declareShared(ctx context.Context, s *rabbitmq.Session) error {
+// declare declares everything that all tenants share, on a session. A queue that
+// exists with other arguments is used as it is.
+func (t *sharedTopology) declare(ctx context.Context, s *rabbitmq.Session) error {
 	if err := declareExchanges(ctx, s); err != nil {
 		return err
 	}
-	queues := map[string]amqp.Table{OrphanQueue: orphanArguments(b.options.QueueType)}
-	for _, t := range retryTiers() {
-		queues[t.name] = tierArguments(b.options.QueueType, t.wait)
+	queues := map[string]amqp.Table{OrphanQueue: orphanArguments(t.queueType)}
+	for _, tier := range retryTiers() {
+		queues[tier.name] = tierArguments(t.queueType, tier.wait)
 	}
 	bindings := sharedBindings()
 	fresh := false
 	for name, arguments := range queues {
-		_, there, err := lookOn(ctx, s, name)
+		_, exists, err := topology.InspectOn(ctx, s, name)
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // says what failed
 		}
-		fresh = fresh || !there
-		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
+		fresh = fresh || !exists
+		err = topology.OnChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueDeclare(ctx, name, arguments) })
 		if rabbitmq.IsPreconditionFailed(err) {
 			// It exists with other arguments, or there is no room for it.
-			if _, there, lookErr := lookOn(ctx, s, name); there || lookErr != nil {
-				err = lookErr
+			if _, exists, inspectErr := topology.InspectOn(ctx, s, name); exists || inspectErr != nil {
+				err = inspectErr
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("declare queue %s: %w", name, err)
 		}
-		err = onChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, "", bindings[name]) })
+		err = topology.OnChannel(ctx, s, func(ch *rabbitmq.Channel) error { return ch.QueueBind(ctx, name, "", bindings[name]) })
 		if err != nil {
 			return fmt.Errorf("bind queue %s: %w", name, err)
 		}
 	}
-	if fresh && b.options.QueueType == Quorum {
-		return sealSession(ctx, s)
+	if fresh && t.queueType == Quorum {
+		return passBarrierOn(ctx, s)
 	}
 	return nil
 }
 
-const (
-	// mendEvery is how often it is made sure that what all tenants share is
-	// still there. Nobody gets on with a message for a tier that is not, so it
-	// is about as long as the pauses between its attempts grow.
-	mendEvery   = 5 * time.Second
-	mendTimeout = 10 * time.Second
-)
-
-// keepShared declares again what all tenants share when somebody has deleted
-// some of it, until ctx ends.
-func (b *Broker) keepShared(ctx context.Context) {
-	tick := time.NewTicker(mendEvery)
+// keep declares again what all tenants share when somebody has deleted some of it,
+// until ctx ends.
+func (t *sharedTopology) keep(ctx context.Context) {
+	tick := time.NewTicker(checkSharedEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -111,25 +121,25 @@ func (b *Broker) keepShared(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := b.mendShared(ctx); err != nil && ctx.Err() == nil {
-			b.options.Log.WarnContext(ctx, "what all tenants share cannot be made sure of", slog.Any("error", err))
+		if err := t.check(ctx); err != nil && ctx.Err() == nil {
+			t.log.WarnContext(ctx, "what all tenants share cannot be made sure of", slog.Any("error", err))
 		}
 	}
 }
 
-// mendShared looks by binding once more what is bound already, which fails
-// where one of both is missing.
-func (b *Broker) mendShared(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
+// check binds once more what is bound already, which fails where the queue or the
+// exchange is missing, and declares everything again then.
+func (t *sharedTopology) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkSharedTimeout)
 	defer cancel()
-	session := b.control.Session()
+	session := t.control.Session()
 	if session == nil {
 		return nil // it begins with declaring everything
 	}
-	if err := b.topology(ctx, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) }); err != nil {
-		return err
+	if err := t.client.Do(ctx, func(ch *rabbitmq.Channel) error { return makeExchanges(ctx, ch) }); err != nil {
+		return err //nolint:wrapcheck // says what failed
 	}
-	err := b.topology(ctx, func(ch *rabbitmq.Channel) error {
+	err := t.client.Do(ctx, func(ch *rabbitmq.Channel) error {
 		for name, exchange := range sharedBindings() {
 			if err := ch.QueueBind(ctx, name, "", exchange); err != nil {
 				return fmt.Errorf("bind queue %s: %w", name, err)
@@ -138,8 +148,8 @@ func (b *Broker) mendShared(ctx context.Context) error {
 		return nil
 	})
 	if !rabbitmq.IsNotFound(err) {
-		return err
+		return err //nolint:wrapcheck // says what failed
 	}
-	b.options.Log.WarnContext(ctx, "somebody deleted what all tenants share, declaring it again", slog.Any("error", err))
-	return b.declareShared(ctx, session)
+	t.log.WarnContext(ctx, "somebody deleted what all tenants share, declaring it again", slog.Any("error", err))
+	return t.declare(ctx, session)
 }

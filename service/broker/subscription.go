@@ -2,94 +2,28 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/rabbitmq/quota"
 )
 
-const (
-	// endTimeout is how long a closed subscription is waited for. Where the
-	// broker has not answered the closing, it ends with its connection.
-	endTimeout = time.Second
-	// subscribeTimeout bounds a subscription, the probing included.
-	subscribeTimeout = probeTimeout + 10*time.Second
-)
+// endTimeout is how long a closed subscription is waited for. Where the
+// broker has not answered the closing, it ends with its connection.
+const endTimeout = time.Second
 
-// Subscribe subscribes to the tenant's main queue; see domain.Subscriber. A
-// tenant whose deliveries seem to end the connection gets one of its own.
-func (b *Broker) Subscribe(ctx context.Context, tenantID uuid.UUID, tag string, prefetch int) (domain.Subscription, error) {
-	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
-	defer cancel()
-	if err := b.room.refuses(); err != nil {
-		return nil, subscribeError(err)
-	}
-	alone := b.prober.suspect(tenantID)
-	if !alone {
-		b.trust(ctx, tenantID)
-		if err := b.prober.probe(ctx, tenantID, probeTimeout); err != nil {
-			return nil, subscribeError(err)
-		}
-	}
-	sub, err := b.subscribeOn(ctx, b.subscribers, channelUse{queue: QueueName(tenantID), tag: tag, prefetch: prefetch, alone: alone, lasting: true})
-	if err != nil {
-		if !errors.Is(err, errNoRoom) {
-			b.prober.doubt(tenantID)
-		}
-		return nil, subscribeError(err)
-	}
-	began := time.Now()
-	b.prober.subscribed(tenantID)
-	go func() {
-		<-sub.ended
-		if sub.err != nil {
-			b.prober.lost(tenantID, time.Since(began))
-		}
-		b.prober.left(tenantID)
-	}()
-	return sub, nil
-}
-
-// trust takes a queue for one that works when it has consumers, or messages
-// that are ready: one that is stuck shows neither. To try it out would hurt: of
-// messages that come back to a queue the last one to come back is delivered
-// last, so the one that the trial gives back would change places with those of
-// a consumer that has just gone.
-func (b *Broker) trust(ctx context.Context, tenantID uuid.UUID) {
-	if b.prober.known(tenantID) {
-		return
-	}
-	switch q, _, err := b.look(ctx, QueueName(tenantID)); {
-	case err != nil:
-		b.options.Log.DebugContext(ctx, "queue cannot be inspected, trying it out", slog.Any("error", err))
-	case q.Messages > 0 || q.Consumers > 0:
-		b.prober.prove(tenantID)
-	}
-}
-
-// subscribeError says in the domain's words why there is no subscription. A
-// queue that is stuck is as good as none: it has to be made anew.
-func subscribeError(err error) error {
-	if rabbitmq.IsNotFound(err) || errors.Is(err, errStuck) {
-		return domain.Wrap(err, domain.ErrNotFound, "queue_not_found", "The tenant's queue does not exist, or does not work.")
-	}
-	return unavailable(err)
-}
-
-func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, prefetch int, p *place) (*subscription, error) {
+func subscribe(ctx context.Context, c *rabbitmq.Connection, use channelUse, slot *quota.Slot) (*subscription, error) {
 	session, err := c.AwaitAllowed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ch, err := session.Channel(ctx)
-	p.settled()
+	slot.Opened()
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", err)
 	}
@@ -97,10 +31,10 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, queue, tag string, p
 		channel:   ch,
 		failed:    ch.NotifyClose(),
 		cancelled: ch.NotifyCancel(),
-		out:       make(chan domain.Delivery, prefetch),
+		out:       make(chan domain.Delivery, use.prefetch),
 		closing:   make(chan struct{}), ended: make(chan struct{}),
 	}
-	deliveries, err := consume(ctx, ch, queue, tag, prefetch)
+	deliveries, err := consume(ctx, ch, use.queue, use.tag, use.prefetch)
 	if err != nil {
 		ch.Close()
 		return nil, err
@@ -148,7 +82,7 @@ func (s *subscription) pump(in <-chan amqp.Delivery) {
 	}
 }
 
-// reason tells why the library's channel ended.
+// reason returns why the library's channel ended.
 func (s *subscription) reason() error {
 	select {
 	case <-s.closing:
@@ -214,7 +148,7 @@ func delivery(d amqp.Delivery) domain.Delivery {
 	}
 	return domain.Delivery{
 		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
-		Published: published, PublishedHere: here, Attempt: attempt(d.Headers), Refusal: refusal(d.Headers),
+		Published: published, PublishedHere: here, Attempt: count(d.Headers[HeaderAttempt]), Refusal: refusal(d.Headers),
 	}
 }
 
@@ -224,10 +158,4 @@ func refusal(headers amqp.Table) domain.Refusal {
 		return domain.Refusal{Reason: domain.ReasonInvalidHeaders, Error: bounded(why)}
 	}
 	return domain.Refusal{}
-}
-
-// attempt reads how often a message was transmitted. Whoever may publish to
-// the queue may have written anything there.
-func attempt(headers amqp.Table) int {
-	return count(headers[HeaderAttempt])
 }

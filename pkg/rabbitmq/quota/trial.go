@@ -1,0 +1,121 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"lanekeeper/pkg/rabbitmq"
+)
+
+// count returns for how many of n more channels there is room; for fewer than n
+// with an error. Nobody else opens a channel meanwhile, so it opens many at once,
+// unless the limit was met before: then only one at a time counts exactly.
+func (q *Quota) count(ctx context.Context, n int) (found int, err error) {
+	if n > trialStep && !q.limited.Load() {
+		found, err = q.open(ctx, n, trialsAtOnce)
+		if !rabbitmq.IsNotAllowed(err) {
+			return found, err
+		}
+		q.limited.Store(true)
+	}
+	return q.open(ctx, n, 1)
+}
+
+// open opens n channels on connections of their own, atOnce at a time, closes all
+// of them, and returns how many there were.
+func (q *Quota) open(ctx context.Context, n, atOnce int) (found int, err error) {
+	var sessions []*rabbitmq.Session
+	defer func() {
+		for _, s := range sessions {
+			s.Close() // and the channels with it
+		}
+		q.awaitSettled(ctx, rabbitmq.IsNotAllowed(err))
+	}()
+	for found < n { // a connection may have fewer than n
+		session, err := q.connect(ctx)
+		switch {
+		case rabbitmq.IsNotAllowed(err):
+			return found, fmt.Errorf("%w: %v", errNoTrial, err) //nolint:errorlint // it is about connections, not about channels
+		case err != nil:
+			return found, err
+		}
+		sessions = append(sessions, session)
+		opened, err := openMany(ctx, session, min(n-found, session.Limits().Channels-1), atOnce)
+		found += opened
+		if err != nil {
+			return found, fmt.Errorf("open channel: %w", err)
+		}
+	}
+	if atOnce == 1 {
+		return found, nil
+	}
+	// The broker lets channels through before it counts them, so it is asked once
+	// more after that.
+	select {
+	case <-time.After(settleTime / 5):
+	case <-ctx.Done():
+		return found, nil
+	}
+	if _, err := sessions[len(sessions)-1].Channel(ctx); rabbitmq.IsNotAllowed(err) {
+		return found, fmt.Errorf("open channel: %w", err)
+	}
+	return found, nil
+}
+
+// openMany opens n channels, atOnce at a time, and returns how many there were
+// before one was refused.
+func openMany(ctx context.Context, session *rabbitmq.Session, n, atOnce int) (opened int, err error) {
+	var done atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	var failed atomic.Bool
+	for range n {
+		if failed.Load() {
+			break
+		}
+		group.Go(func() error {
+			if _, err := session.Channel(ctx); err != nil {
+				failed.Store(true)
+				return err //nolint:wrapcheck // the caller says what it is
+			}
+			done.Add(1)
+			return nil
+		})
+	}
+	if err = group.Wait(); err != nil && atOnce > 1 && ctx.Err() == nil {
+		// Not every one that was under way has the broker's reason.
+		select {
+		case <-session.Done():
+			err = errors.Join(session.Err(), err)
+		case <-time.After(settleTime):
+		}
+	}
+	return int(done.Load()), err
+}
+
+// awaitSettled waits until the broker has noticed that the channels of a trial
+// are closed: where they met the limit, until another one can be opened.
+func (q *Quota) awaitSettled(ctx context.Context, full bool) {
+	for again := full; again && ctx.Err() == nil; {
+		session, err := q.connect(ctx)
+		if err != nil {
+			return
+		}
+		_, err = session.Channel(ctx)
+		session.Close()
+		again = rabbitmq.IsNotAllowed(err)
+	}
+	wait := settleTime
+	if !full { // then there is room for as many as were tried
+		wait /= 5
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+}
