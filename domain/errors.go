@@ -44,7 +44,7 @@ const (
 	ErrUnavailable Kind = "unavailable"
 )
 
-// The kinds of errors by which the store tells its writer how to go on. They
+// The kinds of errors by which the store says how its writer is to go on. They
 // never reach a caller.
 const (
 	// ErrContended: a lock, a deadlock or a statement timeout stood in the
@@ -56,8 +56,8 @@ const (
 	ErrRejected Kind = "rejected"
 )
 
-// The kinds of errors that some errors of the kinds above are besides, for those
-// inside who decide by more than a caller is told; see Error.Because.
+// The kinds that some errors of the kinds above have besides, for code that
+// decides by more than callers see; see Error.Because.
 const (
 	// ErrNoCapacity: a server that is there allows no more of something. The
 	// error is an ErrUnavailable.
@@ -73,7 +73,7 @@ const (
 	ErrStoreFault Kind = "store fault"
 )
 
-// FieldError tells what is wrong with one field.
+// FieldError is what is wrong with one field.
 type FieldError struct {
 	// Pointer is the JSON pointer of the field (RFC 6901), or the name of a
 	// query parameter or header.
@@ -123,7 +123,7 @@ func (e *Error) After(d time.Duration) *Error {
 	return e
 }
 
-// Because makes the error one of this kind as well, about which callers are told
+// Because makes the error one of this kind as well, of which callers see
 // nothing, and returns the error itself.
 func (e *Error) Because(kind Kind) *Error {
 	e.because = kind

@@ -38,14 +38,14 @@ type ReplicaRepository interface {
 	DeleteDeadReplicas(ctx context.Context, age time.Duration) (int, error)
 }
 
-// DatabaseClock tells the time of the database, which is that of all replicas.
+// DatabaseClock has the time of the database, which is that of all replicas.
 type DatabaseClock interface {
 	// DatabaseTime returns the time at the moment of the answer, or
 	// ErrUnavailable.
 	DatabaseTime(ctx context.Context) (time.Time, error)
 }
 
-// ReportRepository keeps what replicas tell of their consumers. Methods are
+// ReportRepository keeps what replicas report of their consumers. Methods are
 // safe for concurrent use.
 type ReportRepository interface {
 	// ReportConsumers stores the statuses of consumers that changed, and
@@ -77,14 +77,14 @@ const (
 	AnythingChanged ChangeKind = "anything"
 )
 
-// Change tells that somebody, perhaps this process, changed something in the
+// Change means that some process, perhaps this one, changed something in the
 // database.
 type Change struct {
 	Kind ChangeKind
 	ID   uuid.UUID // zero where the kind does not say otherwise
 }
 
-// ChangeWatcher tells of changes.
+// ChangeWatcher reports changes.
 type ChangeWatcher interface {
 	// WatchChanges calls handle for every change until ctx ends, in order and
 	// one at a time; handle must not block. It connects again when the

@@ -36,7 +36,7 @@ func CursorAhead() error {
 	return New(ErrConflict, "cursor_ahead", "This cursor is ahead of the history, so it cannot come from it; begin again with the last one that the history gave.")
 }
 
-// AppendOutcome tells what became of one message handed to the store.
+// AppendOutcome is what became of one message handed to the store.
 type AppendOutcome uint8
 
 // The outcomes of an append.
@@ -89,7 +89,7 @@ type HistoryPage struct {
 	Last int64
 }
 
-// End returns where to go on later for whoever found the page of q empty. That
+// End returns where a reader goes on later that found the page of q empty. That
 // is never ahead of the history, wherever the query began: what is stored next
 // would be missed.
 func (p *HistoryPage) End(q HistoryQuery) int64 {
@@ -109,7 +109,7 @@ type Submission struct {
 // Receipt is the answer to one submission.
 type Receipt struct {
 	ID uuid.UUID
-	// Replayed tells that an earlier call with the same key was accepted.
+	// Replayed: an earlier call with the same key was accepted.
 	Replayed bool
 	// Err is why it was not accepted, or nil.
 	Err error
@@ -130,7 +130,7 @@ type Outgoing struct {
 // further.
 type Refusal struct {
 	Reason DeadLetterReason
-	// Error may be shown to whoever reads the letter.
+	// Error may be shown to callers.
 	Error string
 }
 
@@ -147,7 +147,7 @@ type Delivery struct {
 	// Refusal is why it cannot become a message, whatever its body is; zero for
 	// nothing.
 	Refusal Refusal
-	// Published tells two publications of one message apart: it is PublishedHere,
+	// Published differs between two publications of one message: it is PublishedHere,
 	// else the timestamp property; zero for none.
 	Published time.Time
 	// PublishedHere is when this service published the message, or zero: from a

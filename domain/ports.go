@@ -95,7 +95,7 @@ type MessageWriter interface {
 // RetentionRepository deletes messages that tenants do not keep any longer.
 // Methods are safe for concurrent use.
 type RetentionRepository interface {
-	// Alone runs fn unless somebody else in the fleet is within a call with
+	// Alone runs fn unless another call in the fleet is under way with
 	// the same purpose, and reports whether it ran.
 	Alone(ctx context.Context, purpose string, fn func(context.Context) error) (ran bool, err error)
 	// ListRetentions returns the tenants that do not keep messages for ever.
@@ -130,7 +130,7 @@ type UserRepository interface {
 	// InsertUser returns an ErrConflict with code "email_taken" when another
 	// user has the address.
 	InsertUser(ctx context.Context, u User) error
-	// FindUser and FindUserByEmail return ErrNotFound for nobody.
+	// FindUser and FindUserByEmail return ErrNotFound where there is none.
 	FindUser(ctx context.Context, id uuid.UUID) (User, error)
 	FindUserByEmail(ctx context.Context, email string) (User, error)
 	// ListUsers returns at most limit users with an id greater than after.
@@ -176,12 +176,12 @@ type Topology interface {
 	// call it for a tenant.
 	DeclareQueues(ctx context.Context, tenantID uuid.UUID) error
 	// CheckQueues returns nil when both queues are there, and binds them again
-	// if somebody has taken that away; ErrNotFound when one is missing.
+	// if that was taken away; ErrNotFound when one is missing.
 	CheckQueues(ctx context.Context, tenantID uuid.UUID) error
 	// DeleteQueues deletes the tenant's queues and returns how many messages
 	// were dropped with its main queue.
 	DeleteQueues(ctx context.Context, tenantID uuid.UUID) (discarded int64, err error)
-	// AwaitNoConsumers returns nil once nobody in the fleet consumes the
+	// AwaitNoConsumers returns nil once no replica consumes the
 	// tenant's main queue, or there is none: then everything that was not
 	// acknowledged is in the queue again. When ctx ends before, the error is
 	// that of ctx.
@@ -217,14 +217,14 @@ type Subscription interface {
 	Close() error
 }
 
-// Assignment is what a running consumer was told to do.
+// Assignment is what a running consumer is to do.
 type Assignment struct {
 	Workers int
 	// EndpointVersion is that of the endpoint it sends to; 0 for none.
 	EndpointVersion int64
 }
 
-// Assignment returns what the tenant's consumer should be told to do.
+// Assignment returns what the tenant's consumer is to do.
 func (t *Tenant) Assignment() Assignment {
 	a := Assignment{Workers: t.Workers}
 	if t.Endpoint != nil {

@@ -214,7 +214,7 @@ func (t *Tenant) Consuming() bool {
 }
 
 // AcceptsMessages returns nil when messages may be published to the tenant,
-// else the error that tells the caller why not.
+// else the error that says why not.
 func (t *Tenant) AcceptsMessages() error {
 	switch t.Status {
 	case TenantActive:

@@ -31,7 +31,7 @@ func Sweep(ctx context.Context, limit int, remove func(ctx context.Context, limi
 }
 
 // SweepPast is Sweep for what belongs to many. Whatever of it remove cannot
-// delete, because somebody has locked it or it is damaged, it names as blocked:
+// delete, because another session has locked it or it is damaged, it names as blocked:
 // it gets those back as skip and leaves them out, until the next round.
 func SweepPast[K any](ctx context.Context, limit int, remove func(ctx context.Context, limit int, skip []K) (n int, blocked []K, err error)) error {
 	var skip []K

@@ -1,15 +1,3 @@
-// Package jsonb tells, before a JSON text is accepted, whether PostgreSQL's
-// jsonb type will be able to store it and to give it back.
-//
-// It accepts a subset of RFC 8259: one value in valid UTF-8, without what
-// jsonb refuses (the character U+0000 and lone surrogates) and without what
-// jsonb takes and then cannot return, or only at a price. jsonb keeps numbers
-// as numeric and writes them out in full, so 1e131071 is 8 bytes on the way
-// in and 128 KiB on the way out, and a list of them becomes more than a text
-// value may hold. Hence two limits on numbers: one for each, and one for the
-// growth of all of them together. jsonb's own limits (2^28-1 bytes of
-// elements in one container, as many elements, 2^28-1 bytes in one string)
-// are out of reach of a text of MaxSize bytes.
 package jsonb
 
 import "fmt"
@@ -46,7 +34,7 @@ type Error struct {
 	Code Code
 	// Offset is the position of the offending byte, counted from 0.
 	Offset int
-	// Message is a sentence that may be shown to whoever sent the text. It
+	// Message is a sentence that may be shown to the sender of the text. It
 	// quotes nothing of it.
 	Message string
 }

@@ -86,7 +86,7 @@ func roundTrip(conn *pgx.Conn, text string) (back string, err error) {
 	return back, err
 }
 
-// sameJSON tells whether two texts are the same value, numbers compared
+// sameJSON reports whether two texts are the same value, numbers compared
 // exactly.
 func sameJSON(a, b string) bool {
 	return reflect.DeepEqual(decode(a), decode(b))

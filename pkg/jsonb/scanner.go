@@ -63,7 +63,7 @@ func (s *scanner) scan() Code {
 }
 
 // next goes from the end of a value to the beginning of the following one,
-// closing containers on the way. Done tells that the text has ended properly.
+// closing containers on the way. Done means that the text has ended properly.
 func (s *scanner) next() (done bool, code Code) {
 	for {
 		s.skipSpace()
@@ -200,7 +200,7 @@ func (s *scanner) str() Code {
 	}
 }
 
-// plain tells whether all 8 bytes of w are ASCII and neither control
+// plain reports whether all 8 bytes of w are ASCII and neither control
 // characters nor quotes nor backslashes. In each of the four terms the top
 // bit of a byte is set if it is one of these; a borrow can only make it say
 // so too often, and then the caller looks at the bytes one by one.
