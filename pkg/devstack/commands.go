@@ -110,9 +110,9 @@ set -- env -i %s %s "$@"
 `, oneLine(mq.options.Dir), quote(mq.home()), strings.Join(env, " "), quote(filepath.Join(programs.dir, "rabbitmqctl")), change), nil
 }
 
-// Control runs rabbitmqctl with args on the broker, which must be running, and
+// Rabbitmqctl runs that program with args on the broker, which must be running, and
 // returns what it prints.
-func (mq *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
+func (mq *RabbitMQ) Rabbitmqctl(ctx context.Context, args ...string) (string, error) {
 	script, err := mq.rabbitmqctlScript()
 	if err != nil {
 		return "", err

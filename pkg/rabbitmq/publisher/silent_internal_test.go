@@ -43,7 +43,7 @@ func newSilenced(t *testing.T) silenced {
 // do has the leader of the queue suspended or resumed.
 func (s silenced) do(t *testing.T, what, queue string) {
 	t.Helper()
-	_, err := s.server.Control(t.Context(), "eval", fmt.Sprintf(`
+	_, err := s.server.Rabbitmqctl(t.Context(), "eval", fmt.Sprintf(`
 		{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"%s">>)),
 		{Name, _} = amqqueue:get_pid(Q), sys:%s(Name).`, queue, what))
 	require.NoError(t, err)

@@ -54,12 +54,12 @@ func memoryAlarm(ctx context.Context, t *trial) error {
 		return err
 	}
 	err := t.breakLoad(ctx, 1, t.background, func(ctx context.Context, l *load.Load) error {
-		if _, err := t.Servers.RabbitMQ.Control(ctx, "set_vm_memory_high_watermark", "0"); err != nil {
+		if _, err := t.Servers.RabbitMQ.Rabbitmqctl(ctx, "set_vm_memory_high_watermark", "0"); err != nil {
 			return fmt.Errorf("raise the alarm: %w", err)
 		}
 		err := duringAlarm(ctx, t, backlogged)
 		begun := time.Now()
-		if _, clearErr := t.Servers.RabbitMQ.Control(context.WithoutCancel(ctx), "set_vm_memory_high_watermark", normalWatermark); clearErr != nil {
+		if _, clearErr := t.Servers.RabbitMQ.Rabbitmqctl(context.WithoutCancel(ctx), "set_vm_memory_high_watermark", normalWatermark); clearErr != nil {
 			return errors.Join(err, fmt.Errorf("clear the alarm: %w", clearErr))
 		}
 		cleared := time.Now()
