@@ -34,7 +34,7 @@ const (
 	closed
 )
 
-// Channel is one AMQP channel. It belongs to one caller at a time, who takes
+// Channel is one AMQP channel. It belongs to one caller at a time, which takes
 // one step after the other; each of its methods that has a context is a step.
 // A step that is given up, because its context ended, makes the channel its
 // session's, which closes it when the step has returned. A step that never
@@ -49,7 +49,7 @@ type Channel struct {
 }
 
 // Channel opens a channel within ctx. It fails with ErrBusy while too many
-// steps are under way on this session that nobody waits for any more.
+// steps are under way on this session that were given up.
 func (s *Session) Channel(ctx context.Context) (*Channel, error) {
 	if s.abandoned.Load() >= maxAbandoned {
 		return nil, fmt.Errorf("too many calls are not answered: %w", ErrBusy)
@@ -63,7 +63,7 @@ func (s *Session) Channel(ctx context.Context) (*Channel, error) {
 		return struct{}{}, err
 	})
 	if err != nil {
-		c.leave()
+		c.abandon()
 		return nil, err
 	}
 	return c, nil
@@ -85,9 +85,9 @@ func step[T any](ctx context.Context, c *Channel, operation func() (T, error)) (
 	results := make(chan result, 1)
 	running := c.session.run(func() {
 		value, err := operation()
-		left := c.returned()
+		mustClose := c.returned()
 		results <- result{value, err}
-		if left {
+		if mustClose {
 			c.close()
 		}
 	})
@@ -99,7 +99,7 @@ func step[T any](ctx context.Context, c *Channel, operation func() (T, error)) (
 	case r := <-results:
 		return r.value, r.err
 	case <-ctx.Done():
-		c.leave()
+		c.abandon()
 		return none, fmt.Errorf("no answer from the broker: %w", ctx.Err())
 	}
 }
@@ -119,8 +119,8 @@ func (c *Channel) begin() error {
 }
 
 // returned notes that the step under way returned, and reports whether the
-// channel was left meanwhile, so that it has to be closed.
-func (c *Channel) returned() (left bool) {
+// channel was abandoned meanwhile, so that it has to be closed.
+func (c *Channel) returned() (mustClose bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == abandoned {
@@ -132,9 +132,9 @@ func (c *Channel) returned() (left bool) {
 	return false
 }
 
-// leave makes the channel its session's, and reports whether a step is under
+// abandon makes the channel its session's, and reports whether a step is under
 // way that has to return first.
-func (c *Channel) leave() (waits bool) {
+func (c *Channel) abandon() (waits bool) {
 	c.mu.Lock()
 	state := c.state
 	switch state {
@@ -172,7 +172,7 @@ func (c *Channel) end() {
 // step under way it does not wait: the channel is closed once that returned.
 // It may be called from anywhere, any number of times.
 func (c *Channel) Close() {
-	if c.leave() {
+	if c.abandon() {
 		return
 	}
 	timeout := time.NewTimer(closeTimeout)
@@ -187,8 +187,8 @@ func (c *Channel) Close() {
 // given up, or with its session.
 func (c *Channel) Done() <-chan struct{} { return c.done }
 
-// IsClosed reports whether the channel is of no use any more, whoever closed
-// it.
+// IsClosed reports whether the channel is of no use any more, whichever side
+// closed it.
 func (c *Channel) IsClosed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

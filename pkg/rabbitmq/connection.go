@@ -8,8 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/logger"
 )
 
@@ -23,8 +22,8 @@ type Options struct {
 	// Setup runs on every new session before anybody gets it, for instance to
 	// declare exchanges. An error drops the session. It may be nil.
 	Setup func(ctx context.Context, s *Session) error
-	// Lost is told why a session ended that was live. It must not block, and
-	// may be nil.
+	// Lost is called with the reason for which a live session ended. It must not
+	// block, and may be nil.
 	Lost func(err error)
 }
 
@@ -77,9 +76,9 @@ func (c *Connection) Await(ctx context.Context) (*Session, error) {
 	}
 }
 
-// AwaitAllowed is Await for who wants to know at once when the broker is there
-// and refuses the connection, for instance because its virtual host may have no
-// more: then the error is the broker's.
+// AwaitAllowed is Await, but returns at once when the broker is there and refuses
+// the connection, for instance because its virtual host may have no more: then the
+// error is the broker's.
 func (c *Connection) AwaitAllowed(ctx context.Context) (*Session, error) {
 	for {
 		c.mu.Lock()
@@ -107,14 +106,15 @@ func (c *Connection) Limits() Limits {
 	return c.limits
 }
 
-// Run dials, and redials with jittered backoff from 200 ms to 5 s, until ctx
+const (
+	minRedial = 300 * time.Millisecond
+	maxRedial = 5 * time.Second
+)
+
+// Run dials, and dials again with jittered backoff from 200 ms to 5 s, until ctx
 // ends; then it closes the session and returns. Call it once.
 func (c *Connection) Run(ctx context.Context) {
-	wait := &backoff.ExponentialBackOff{
-		InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5,
-		Multiplier: 1.7, MaxInterval: 4 * time.Second,
-	}
-	wait.Reset()
+	pauses := backoff.New(minRedial, maxRedial)
 	log := c.options.Log.With(slog.String("connection", c.options.Name))
 	failures := logger.Changes{Remind: time.Minute}
 	for attempt := 0; ctx.Err() == nil; attempt++ {
@@ -124,10 +124,7 @@ func (c *Connection) Run(ctx context.Context) {
 			if reason := Explain(err); ctx.Err() == nil && failures.Failed(reason+Reason(err)) {
 				reportFailure(ctx, log, reason, err)
 			}
-			select {
-			case <-time.After(wait.NextBackOff()):
-			case <-ctx.Done():
-			}
+			_ = pauses.Wait(ctx) // the loop ends with ctx
 			continue
 		}
 		c.set(session, nil)
@@ -143,11 +140,8 @@ func (c *Connection) Run(ctx context.Context) {
 		c.set(nil, nil)
 		session.Close()
 		// A broker that accepts and drops must not be dialled in a hot loop.
-		select {
-		case <-time.After(wait.InitialInterval):
-		case <-ctx.Done():
-		}
-		wait.Reset()
+		pauses.Reset()
+		_ = pauses.Wait(ctx)
 	}
 }
 

@@ -1,6 +1,3 @@
-// Package rabbitmq keeps connections to RabbitMQ alive: it dials with
-// deadlines, redials with backoff, and hands out sessions, each of which is
-// one connection that is thrown away whole when it breaks.
 package rabbitmq
 
 import (
@@ -87,8 +84,8 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn,
 }
 
 // boundHeartbeat returns the URL without a heartbeat that is longer than ours,
-// or none at all, which the library would prefer to the configured one. Then
-// nobody would notice for as long that the broker is gone.
+// or none at all, which the library would prefer to the configured one. Then it
+// would take as long to notice that the broker is gone.
 func boundHeartbeat(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {

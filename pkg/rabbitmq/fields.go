@@ -129,8 +129,8 @@ func checkTable(table []byte, depth int) error {
 		return errTooDeep
 	}
 	f := fields{table}
-	// The library counts the names that differ. Whoever repeats one does not
-	// need to be read.
+	// The library counts the names that differ. A table that repeats one need not
+	// be read.
 	for n := 0; len(f.rest) > 0; n++ {
 		if n >= maxElements {
 			return errTooMany

@@ -21,8 +21,8 @@ const (
 //	open --channel.close-ok sent--> closed
 //	closing, closed --channel.open sent--> open
 //
-// Whoever waits for the answer to what was left out hears of the channel's end
-// instead. It is for one goroutine at a time, as the library writes.
+// A caller that waits for the answer to what was left out learns of the channel's
+// end instead. It is for one goroutine at a time, as the library writes.
 type guard struct {
 	shut map[uint16]bool // channels that are not open; true: answered, too
 	// head is the beginning of a frame that is not known well enough yet.

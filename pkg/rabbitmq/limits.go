@@ -27,12 +27,6 @@ type Limits struct {
 	Heartbeat time.Duration
 }
 
-// Limits returns what was agreed on when the session began.
-func (s *Session) Limits() Limits {
-	c := &s.conn.Config
-	return Limits{Channels: int(c.ChannelMax), FrameSize: c.FrameSize, Heartbeat: c.Heartbeat}
-}
-
 // check returns an error for limits under which nothing works.
 func (l Limits) check() error {
 	if l.Channels < minChannels {
@@ -74,8 +68,7 @@ func Reason(err error) string {
 	return ""
 }
 
-// refused reports whether the broker was there, and would not have the
-// connection.
+// refused reports whether the broker was there, and refused the connection.
 func refused(err error) bool { return IsNotAllowed(err) || IsResourceError(err) || IsDenied(err) }
 
 // ErrLimitReached marks the broker's answer that it allows no more of something.

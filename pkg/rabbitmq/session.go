@@ -66,13 +66,15 @@ func (s *Session) Done() <-chan struct{} { return s.done }
 // Err returns why the session ended; nil after Close. Call it after Done.
 func (s *Session) Err() error { return s.err }
 
-// Blocked tells that the broker takes no publications for now, because it is
-// short of memory or disk.
+// Blocked reports whether the broker takes no publications for now, because it
+// is short of memory or disk.
 func (s *Session) Blocked() bool { return s.blocked.Load() }
 
-// FrameSize is the largest frame in bytes that both sides agreed on. All
-// properties of a message have to fit into one.
-func (s *Session) FrameSize() int { return s.conn.Config.FrameSize }
+// Limits returns what was agreed on when the session began.
+func (s *Session) Limits() Limits {
+	c := &s.conn.Config
+	return Limits{Channels: int(c.ChannelMax), FrameSize: c.FrameSize, Heartbeat: c.Heartbeat}
+}
 
 // Close ends the session within closeTimeout and waits for its goroutines.
 func (s *Session) Close() {
@@ -100,11 +102,11 @@ func (s *Session) run(work func()) bool {
 	return true
 }
 
-// IsNotFound tells whether err is the broker's answer that a queue or an
+// IsNotFound reports whether err is the broker's answer that a queue or an
 // exchange does not exist.
 func IsNotFound(err error) bool { return hasCode(err, amqp.NotFound) }
 
-// IsPreconditionFailed tells whether err is the broker's answer that a queue
+// IsPreconditionFailed reports whether err is the broker's answer that a queue
 // or an exchange exists with other arguments.
 func IsPreconditionFailed(err error) bool { return hasCode(err, amqp.PreconditionFailed) }
 

@@ -37,7 +37,7 @@ func (c *Channel) QueueDeclare(ctx context.Context, name string, arguments amqp.
 	})
 }
 
-// QueueDeclarePassive returns what the broker tells of a queue that exists.
+// QueueDeclarePassive returns what the broker says of a queue that exists.
 func (c *Channel) QueueDeclarePassive(ctx context.Context, name string) (amqp.Queue, error) {
 	return step(ctx, c, func() (amqp.Queue, error) {
 		return c.raw.QueueDeclarePassive(name, true, false, false, false, nil)

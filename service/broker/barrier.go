@@ -43,7 +43,7 @@ type durabilityBarrier struct {
 	turn   chan struct{} // holds one token while a barrier is under way
 
 	mu   sync.Mutex
-	next *barrierRun // that who calls now can share; nil when there is none
+	next *barrierRun // shared by the calls of this moment; nil when there is none
 	// leftover are queues of earlier barriers that could not be deleted; they
 	// belong to the barrier under way.
 	leftover []string
@@ -122,7 +122,7 @@ func newBarrierQueue() (name string, arguments amqp.Table) {
 	return barrierPrefix + uuid.NewString(), amqp.Table{"x-queue-type": string(Quorum), "x-expires": int64(barrierExpires)}
 }
 
-// passBarrierOn is a barrier on a session that nobody else has yet.
+// passBarrierOn is a barrier on a session that is not shared yet.
 func passBarrierOn(ctx context.Context, s *rabbitmq.Session) error {
 	return topology.OnChannel(ctx, s, func(ch *rabbitmq.Channel) error { return onFreshQueue(ctx, ch, func(string) error { return nil }) })
 }

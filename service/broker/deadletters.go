@@ -57,7 +57,7 @@ func (*Subscriber) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain
 	return letter, false
 }
 
-// foreignLetter makes a letter of a message that somebody else put into the
+// foreignLetter makes a letter of a message that another client put into the
 // dead-letter queue.
 func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
 	letter := domain.DeadLetter{

@@ -13,7 +13,7 @@
 // # Queues of a tenant
 //
 // Each tenant has a main queue and a dead-letter queue (names.go). They are made
-// in an order from which every process can tell how far another one got:
+// in an order that shows every process how far another one got:
 //
 //	(missing) --declare--> made --barrier--> durable --probe--> usable --declare--> finished
 //	              ^                             |                  ^   the dead-letter
@@ -31,7 +31,7 @@
 // to it any more, and returns how many messages that were (drain.go).
 //
 // The exchanges, the queues of the retry tiers and that of orphans are shared by all
-// tenants; sharedTopology declares them, and again when somebody has deleted them.
+// tenants; sharedTopology declares them, and again when they were deleted.
 //
 // # Connections
 //

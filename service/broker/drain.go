@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -106,7 +107,7 @@ func (g *publishGate) awaitIdle(ctx context.Context, id uuid.UUID) error {
 
 // AwaitNoConsumers implements domain.Topology.
 func (q *Queues) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error {
-	for wait := drainEvery; ; wait = min(2*wait, maxInspectPause) {
+	for pauses := backoff.New(drainEvery, maxInspectPause); ; {
 		found, _, err := q.client.Inspect(ctx, QueueName(tenantID))
 		switch {
 		case err != nil:
@@ -114,12 +115,8 @@ func (q *Queues) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error
 		case found.Consumers == 0:
 			return nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("queue has %d consumers: %w", found.Consumers, ctx.Err())
+		if err := pauses.Wait(ctx); err != nil {
+			return fmt.Errorf("queue has %d consumers: %w", found.Consumers, err)
 		}
 	}
 }

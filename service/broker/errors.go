@@ -8,8 +8,8 @@ import (
 	"lanekeeper/pkg/rabbitmq"
 )
 
-// capacityRetryAfter is what callers are told: somebody has to raise a limit of
-// the broker, or to delete tenants.
+// capacityRetryAfter is what callers are told when an operator has to raise a limit
+// of the broker, or to delete tenants.
 const capacityRetryAfter = time.Minute
 
 // retryAfter is what callers are told to wait while the broker is away.

@@ -32,7 +32,8 @@ const (
 	secondYoungProbe = time.Second
 	// replacedProbe is for a queue that replaced such a one.
 	replacedProbe = 3 * time.Second
-	// controlTimeout bounds what tells a stuck queue from a slow broker.
+	// controlTimeout bounds the check that distinguishes a stuck queue from a slow
+	// broker.
 	controlTimeout = 2 * time.Second
 	// channelsPerProbe is how many channels a probe may have open at a time.
 	channelsPerProbe = 3

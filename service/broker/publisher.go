@@ -75,7 +75,7 @@ func (p *Publisher) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Deli
 	tiers := retryTiers()
 	tier := tiers[max(0, min(attempt, len(tiers))-1)].name
 	headers := passedOn(&d, amqp.Table{HeaderAttempt: int64(attempt)})
-	// sharedTopology looks after the tiers, so nobody is told that one is missing.
+	// sharedTopology keeps the tiers, so a missing one is not reported.
 	return publishError(p.publishOne(ctx, tier, publisher.Publishing{
 		Exchange: tier, Key: QueueName(tenantID), Message: amqp.Publishing{
 			MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,

@@ -12,8 +12,8 @@ const (
 	// about a second was seen.
 	youngQueue = time.Minute
 	// youngTenant is how long after its creation a tenant's main queue is one
-	// that was not usable yet when there is no dead-letter queue. Later
-	// somebody has deleted that.
+	// that was not usable yet when there is no dead-letter queue. Later that queue
+	// was deleted.
 	youngTenant = 10 * time.Minute
 	// A subscription that ends with its connection within soonLost counts as an
 	// early loss; one that lasts longer than lastingSub clears the count. With
@@ -123,9 +123,9 @@ func (s *queueStates) forget(id uuid.UUID) {
 	delete(s.idleSince, id)
 }
 
-// mayHold reports whether there may be messages in the queue that were confirmed to
-// somebody. Finished says that it has a dead-letter queue, which it gets after it
-// passed the barrier and was consumed.
+// mayHold reports whether there may be confirmed messages in the queue. Finished
+// says that it has a dead-letter queue, which it gets after it passed the barrier
+// and was consumed.
 func (s *queueStates) mayHold(id uuid.UUID, finished bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,7 @@ func (s *queueStates) mayHold(id uuid.UUID, finished bool) bool {
 // endsConnections reports whether something in the tenant's queue seems to end every
 // connection it is delivered on. The library gives up a connection when it cannot
 // read a frame, and does not say on which channel. Headers that it cannot read are
-// replaced before it sees them; this is for what nobody knows of.
+// replaced before it sees them; this is for what is not known yet.
 func (s *queueStates) endsConnections(id uuid.UUID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +185,7 @@ func (s *queueStates) unsubscribed(id uuid.UUID) {
 
 // noteIdleLocked notes that the queue is known and not consumed here, and forgets
 // those for which that has been so for long. What is kept of one that never passed
-// the barrier is what nobody else knows.
+// the barrier no other process knows.
 func (s *queueStates) noteIdleLocked(id uuid.UUID) {
 	now := time.Now()
 	if s.consumers[id] == 0 {
@@ -208,7 +208,7 @@ func (s *queueStates) noteIdleLocked(id uuid.UUID) {
 	}
 }
 
-// createdAt returns when a tenant was created; its id tells (UUIDv7).
+// createdAt returns when a tenant was created, which its id says (UUIDv7).
 func createdAt(id uuid.UUID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}

@@ -114,11 +114,11 @@ func (q *Queues) inspect(ctx context.Context, name string, arguments amqp.Table)
 	return domain.QueueReady, nil
 }
 
-// errConsumed: somebody consumes the queue, so it works.
+// errConsumed: the queue has a consumer, so it works.
 var errConsumed = errors.New("the queue has consumers")
 
-// ReplaceQueue implements domain.QueueInspector. A queue that somebody
-// consumes is left alone.
+// ReplaceQueue implements domain.QueueInspector. A queue with
+// consumers is left alone.
 func (q *Queues) ReplaceQueue(ctx context.Context, tenantID uuid.UUID) error {
 	q.states.invalidate(tenantID)
 	name := QueueName(tenantID)

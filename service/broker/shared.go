@@ -8,6 +8,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"lanekeeper/pkg/backoff"
+	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/rabbitmq"
 	"lanekeeper/pkg/rabbitmq/topology"
 )
@@ -110,18 +112,15 @@ func (t *sharedTopology) declare(ctx context.Context, s *rabbitmq.Session) error
 	return nil
 }
 
-// keep declares again what all tenants share when somebody has deleted some of it,
-// until ctx ends.
+// keep declares again what all tenants share when some of it was deleted, until ctx
+// ends.
 func (t *sharedTopology) keep(ctx context.Context) {
-	tick := time.NewTicker(checkSharedEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		if err := t.check(ctx); err != nil && ctx.Err() == nil {
+	failures := logger.Changes{Remind: time.Minute}
+	for backoff.Sleep(ctx, checkSharedEvery) == nil {
+		switch err := t.check(ctx); {
+		case err == nil:
+			failures.Recovered()
+		case ctx.Err() == nil && failures.Failed(rabbitmq.Reason(err)):
 			t.log.WarnContext(ctx, "what all tenants share cannot be made sure of", slog.Any("error", err))
 		}
 	}

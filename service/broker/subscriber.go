@@ -143,7 +143,7 @@ func (s *Subscriber) Admit(ctx context.Context) error {
 	defer cancel()
 	err := s.admit(limited)
 	if err == nil || ctx.Err() == nil && limited.Err() != nil {
-		return nil // nobody refused
+		return nil // it was not refused
 	}
 	if refusal := unavailable(err); errors.Is(refusal, domain.ErrNoCapacity) {
 		return refusal

@@ -1,4 +1,6 @@
-// Package management reads from RabbitMQ's HTTP API what AMQP does not tell.
+// Package management reads from RabbitMQ's HTTP API what AMQP does not say: the
+// policies of a virtual host, and the names of its queues. A Client reads page by
+// page, within bounds of time and size, and starts no goroutine.
 package management
 
 import (
@@ -41,7 +43,7 @@ func New(location, vhost string) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("the URL of the management API is not valid") // what url.Parse says may hold a password
 	}
-	// No proxy is asked, and nobody is sent elsewhere with the password.
+	// Neither a proxy nor a redirect gets the password.
 	client := &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true}, Timeout: callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -72,7 +74,7 @@ func (c *Client) Policies(ctx context.Context) (policies, operators []Policy, er
 	return policies, operators, nil
 }
 
-// QueueNames calls handle with the name of every queue. What else the API tells
+// QueueNames calls handle with the name of every queue. What else the API says
 // of queues depends on the statistics that the broker keeps.
 func (c *Client) QueueNames(ctx context.Context, handle func(name string)) error {
 	for page := 1; page <= maxPages; page++ {

@@ -69,7 +69,7 @@ type confirmChannel struct {
 	isolation  *isolation
 	dedicated  bool
 	requests   chan *request
-	roomFreed  chan struct{} // there is room that somebody had asked for
+	roomFreed  chan struct{} // there is room that a request had found lacking
 	current    atomic.Pointer[inflight]
 	waiting    waitQueue
 	nWaiting   atomic.Int64 // requests in waiting
@@ -210,7 +210,7 @@ func (c *confirmChannel) refuseQueued() {
 func (c *confirmChannel) serve(ctx context.Context, f *inflight) *inflight {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	var renewing <-chan *inflight // nil while nobody opens another
+	var renewing <-chan *inflight // nil while no other is being opened
 	rest := renewTicks            // until the channel may be renewed
 	usable := c.serveWaiting(f)
 	for usable {

@@ -43,14 +43,15 @@ type inflight struct {
 	closed    <-chan struct{}
 	returns   <-chan amqp.Return
 	// silent is closed when the channel was replaced because it confirms
-	// nothing any more: nobody needs to wait for it.
+	// nothing any more: waiting for it is of no use.
 	silent chan struct{}
 	// refused is set when the broker refused a publication.
 	refused atomic.Bool
-	// roomFreed receives a token when there is room that somebody had asked for.
+	// roomFreed receives a token when there is room that a request had found
+	// lacking.
 	roomFreed chan<- struct{}
-	// open counts the unconfirmed publications, whether or not somebody still
-	// waits for them; changed under mu only.
+	// open counts the unconfirmed publications, also those that were abandoned;
+	// changed under mu only.
 	open atomic.Int64
 
 	mu       sync.Mutex
@@ -59,9 +60,9 @@ type inflight struct {
 	// ticks are counted while the broker takes publications; confirmedAt is the
 	// tick of the last confirm, or since when there is something to confirm.
 	ticks, confirmedAt uint64
-	// signalIn is after how many confirms roomFreed gets a token, since somebody
-	// found no room; 0 when nobody did. One for each confirm would be slow for
-	// large batches.
+	// signalIn is after how many confirms roomFreed gets a token, since a request
+	// found no room; 0 when none did. One for each confirm would be slow for large
+	// batches.
 	signalIn  int
 	abandoned []abandonedConfirm
 }
@@ -94,7 +95,7 @@ type abandonedConfirm struct {
 func newInflight(c *confirmChannel, session *rabbitmq.Session, ch *rabbitmq.Channel, giveBack func()) *inflight {
 	return &inflight{
 		session: session, channel: ch, giveBack: giveBack, dedicated: c.dedicated, timeHeader: c.options.TimeHeader,
-		frameSize: session.FrameSize(),
+		frameSize: session.Limits().FrameSize,
 		closed:    closed(ch),
 		returns:   ch.NotifyReturn(returnBuffer),
 		silent:    make(chan struct{}),

@@ -33,7 +33,7 @@ const (
 type isolation struct {
 	channels []*confirmChannel // all dedicated ones
 	idle     chan *confirmChannel
-	size     atomic.Int64 // len(queues), for those who publish to others
+	size     atomic.Int64 // len(queues), for calls that publish to others
 
 	mu     sync.Mutex
 	queues map[string]*isolatedQueue

@@ -12,8 +12,8 @@ import (
 // rest of the batch was on it. It never leaves Publish.
 var errAgain = errors.New("to be published again, on another channel")
 
-// returnKey tells what was returned apart from what was not. Ids alone are not
-// enough: they may be the sender's own, several queues may have the same, and a
+// returnKey identifies what was returned among what was published. Ids alone are
+// not enough: they may be the sender's own, several queues may have the same, and a
 // message may be published again.
 type returnKey struct {
 	exchange, key, messageID string

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/rabbitmq"
 )
 
@@ -56,9 +57,7 @@ func (q *Quota) open(ctx context.Context, n, atOnce int) (found int, err error) 
 	}
 	// The broker lets channels through before it counts them, so it is asked once
 	// more after that.
-	select {
-	case <-time.After(settleTime / 5):
-	case <-ctx.Done():
+	if backoff.Sleep(ctx, settleTime/5) != nil {
 		return found, nil
 	}
 	if _, err := sessions[len(sessions)-1].Channel(ctx); rabbitmq.IsNotAllowed(err) {
@@ -114,8 +113,5 @@ func (q *Quota) awaitSettled(ctx context.Context, full bool) {
 	if !full { // then there is room for as many as were tried
 		wait /= 5
 	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
+	_ = backoff.Sleep(ctx, wait)
 }

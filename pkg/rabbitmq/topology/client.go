@@ -52,8 +52,8 @@ func (c *Client) Run(ctx context.Context) { c.changes.run(ctx) }
 
 // Inspect reports by a passive declare whether there is a queue with this name,
 // whether it works or not, and how many messages are ready in it and how many
-// consumers it has, whoever they belong to, those included that wait to become
-// the active one. A queue that does not exist has neither.
+// consumers it has, those of other processes and those that wait to become the
+// active one included. A queue that does not exist has neither.
 func (c *Client) Inspect(ctx context.Context, name string) (q amqp.Queue, exists bool, err error) {
 	return inspect(ctx, func(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 		return c.questions.ask(ctx, name, func(begin func() func()) error {
@@ -163,8 +163,8 @@ func (c *Client) Do(ctx context.Context, work func(*rabbitmq.Channel) error) err
 }
 
 // change runs work that declares, purges or deletes a queue. Where the broker
-// allows no connection for that, which must keep nobody from deleting, it uses
-// the control connection.
+// allows no connection for that, which must not prevent a deletion, it uses the
+// control connection.
 func (c *Client) change(ctx context.Context, work func(*rabbitmq.Channel) error) error {
 	if c.control.Session() == nil {
 		return rabbitmq.ErrClosed
