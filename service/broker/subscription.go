@@ -17,6 +17,22 @@ import (
 // broker has not answered the closing, it ends with its connection.
 const endTimeout = time.Second
 
+// subscription is one consumer on a channel of its own. Its pump goroutine
+// moves deliveries from the library to a channel that is buffered as large as
+// the prefetch: reading the library's channel directly makes batches of one.
+// Only the pump closes that channel.
+type subscription struct {
+	channel   *rabbitmq.Channel
+	failed    <-chan *amqp.Error
+	cancelled <-chan string
+	out       chan domain.Delivery
+	closing   chan struct{}
+	ended     chan struct{}
+	err       error // written by the pump before ended is closed
+	once      sync.Once
+	release   func()
+}
+
 func subscribe(ctx context.Context, c *rabbitmq.Connection, use channelUse, slot *quota.Slot) (*subscription, error) {
 	session, err := c.AwaitAllowed(ctx)
 	if err != nil {
@@ -52,22 +68,6 @@ func consume(ctx context.Context, ch *rabbitmq.Channel, queue, tag string, prefe
 		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
 	return deliveries, nil
-}
-
-// subscription is one consumer on a channel of its own. Its pump goroutine
-// moves deliveries from the library to a channel that is buffered as large as
-// the prefetch: reading the library's channel directly makes batches of one.
-// Only the pump closes that channel.
-type subscription struct {
-	channel   *rabbitmq.Channel
-	failed    <-chan *amqp.Error
-	cancelled <-chan string
-	out       chan domain.Delivery
-	closing   chan struct{}
-	ended     chan struct{}
-	err       error // written by the pump before ended is closed
-	once      sync.Once
-	release   func()
 }
 
 func (s *subscription) pump(in <-chan amqp.Delivery) {
