@@ -150,7 +150,7 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		if sub != nil {
 			began := time.Now()
-			switch reason, err := c.newSession(ctx, sub, c.endpoint).run(ctx); reason {
+			switch reason, err := newSession(ctx, c, sub, c.endpoint).run(ctx); reason {
 			case endStopped:
 				return
 			case endResubscribe:

@@ -68,7 +68,7 @@ type workers interface {
 	Busy() int
 }
 
-func (c *consumer) newSession(ctx context.Context, sub domain.Subscription, endpoint *domain.Endpoint) *session {
+func newSession(ctx context.Context, c *consumer, sub domain.Subscription, endpoint *domain.Endpoint) *session {
 	prefetch := cap(sub.Deliveries())
 	if endpoint != nil {
 		prefetch = 0 // what waits for its acknowledgement keeps a worker idle
