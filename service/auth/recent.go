@@ -31,8 +31,3 @@ func (r *recent[K, V]) put(key K, value V) {
 	delete(r.outgoing, key)
 	r.young[key] = value
 }
-
-func (r *recent[K, V]) drop(key K) {
-	delete(r.young, key)
-	delete(r.outgoing, key)
-}

@@ -168,7 +168,7 @@ func TestLookupWhileTheDatabaseIsAway(t *testing.T) {
 }
 
 // A database that does not answer at all delays one caller by a second every
-// five seconds, and nobody else.
+// two seconds, and nobody else.
 func TestLookupWhileTheDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
