@@ -163,8 +163,9 @@ func (p *parts) assembleTenants(d Decorators) {
 	p.tenants = tenant.NewService(tenant.ServiceOptions{
 		Tenants: tenants, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
 		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
-		Consumers: p.manager.Snapshot, Reports: p.fleet.Reported, Capacity: p.capacity, Log: p.log,
+		Capacity: p.capacity, Log: p.log,
 	})
+	p.consumers = tenant.NewConsumerService(tenant.ConsumerOptions{Tenants: p.tenants, Running: p.manager.Snapshot, Reports: p.fleet.Reported})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
 }
 
@@ -207,7 +208,7 @@ func (p *parts) assembleAPI() error {
 	var err error
 	p.handler, err = controller.New(controller.Options{
 		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
-		Tenants: p.tenants, Consumers: p.tenants,
+		Tenants: p.tenants, Consumers: p.consumers,
 		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
 		Endpoints: transmit.NewService(transmit.ServiceOptions{
 			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.kick,

@@ -51,6 +51,7 @@ type parts struct {
 	provisioner   *tenant.Provisioner
 	reconciler    *tenant.Reconciler
 	tenants       *tenant.Service
+	consumers     *tenant.ConsumerService
 	messages      *message.Service
 	retention     *message.Retention
 	letters       *deadletter.Service

@@ -24,8 +24,6 @@ const (
 	undoWait = 800 * time.Millisecond
 	// confirmTimeout is for recording that a key was used.
 	confirmTimeout = time.Second
-	// reportTimeout is how long the reports of other replicas are waited for.
-	reportTimeout = 2 * time.Second
 )
 
 // MaxPageSize is the largest number of tenants that a page may be asked to
@@ -39,11 +37,6 @@ type ServiceOptions struct {
 	Provisioner *Provisioner
 	Reconciler  *Reconciler
 	Directory   *Directory
-	// Consumers returns the consumers that run in this process.
-	Consumers func() []domain.ConsumerStatus
-	// Reports returns what other replicas last told of the consumers of these
-	// tenants. It may be nil when there are no others.
-	Reports func(ctx context.Context, tenantIDs []uuid.UUID) (map[uuid.UUID]domain.ConsumerStatus, error)
 	// Capacity limits how many tenants there may be; nil does not.
 	Capacity *Capacity
 	// DefaultWorkers is how many workers a tenant gets that asks for no

@@ -95,6 +95,7 @@ func (w *world) row(id uuid.UUID) domain.Tenant {
 type process struct {
 	*world
 	*tenant.Service
+	*tenant.ConsumerService
 	provisioner *tenant.Provisioner
 	reconciler  *tenant.Reconciler
 	directory   *tenant.Directory
@@ -135,8 +136,9 @@ func newProcess(w *world) *process {
 	others := replicas.New(replicas.Options{Replica: domain.Replica{Name: p.name}, Reports: reports{reader: p}})
 	p.Service = tenant.NewService(tenant.ServiceOptions{
 		Tenants: p, Keys: p, Provisioner: p.provisioner, Reconciler: p.reconciler, Directory: p.directory,
-		DefaultWorkers: 3, DefaultRetentionDays: 9, Consumers: p.statuses, Reports: others.Reported, Log: log,
+		DefaultWorkers: 3, DefaultRetentionDays: 9, Log: log,
 	})
+	p.ConsumerService = tenant.NewConsumerService(tenant.ConsumerOptions{Tenants: p.Service, Running: p.statuses, Reports: others.Reported})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
 	w.set(func() { w.processes = append(w.processes, p) })
 	return p
