@@ -20,6 +20,7 @@ import (
 	"lanekeeper/model"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/shares"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/broker"
@@ -35,6 +36,52 @@ import (
 
 // writerLinger is how long the writer waits for more rows while many come.
 const writerLinger = time.Millisecond
+
+// parts are the running pieces of the service. Those with goroutines run
+// under contexts of their own, because they end one after the other.
+type parts struct {
+	config    config.Config
+	log       *slog.Logger
+	replica   string
+	handler   http.Handler
+	metrics   *metrics.Metrics
+	readiness *readiness
+
+	store         *repository.Store
+	broker        *broker.Broker
+	writer        *writer.Writer
+	manager       *consumer.TenantManager
+	directory     *tenant.Directory
+	provisioner   *tenant.Provisioner
+	reconciler    *tenant.Reconciler
+	tenants       *tenant.Service
+	consumers     *tenant.ConsumerService
+	messages      *message.Service
+	retention     *message.Retention
+	letters       *deadletter.Service
+	letterJanitor *deadletter.Janitor
+	transmit      *transmit.Client
+	auth          *auth.Service
+	streams       *stream.Service
+	tickets       *stream.Tickets
+	clock         *fleet.Clock
+	fleet         *fleet.Fleet
+	follower      *tenant.Follower
+	capacity      *tenant.Capacity
+	policies      *policyWatch
+	bodies        *shares.Shares
+
+	connectionEvents *connectionEvents
+	closeRedis       func() error
+
+	// fail ends the service with an error that does not go away by waiting.
+	fail func(error)
+	// migrated is closed when the schema is up to date.
+	migrated chan struct{}
+
+	// What ends them takes the time it may wait for that.
+	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func(context.Context)
+}
 
 // assemble builds everything and starts nothing. Address is where this process
 // listens.
@@ -62,25 +109,31 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleFleet(address)
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
+	reports := consumerReports{p.manager, p.letterJanitor}
+	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{
-		broker: p.broker.State, files: p.capacity.Use, consumers: p.refusedConsumers,
+		broker: p.broker.State, files: p.capacity.Use, consumers: reports.refused,
 		pings: map[string]func(context.Context) error{"database": p.store.Ping},
 	}
-	p.watchRedis(redis)
+	p.closeRedis = func() error { return nil }
+	if redis != nil {
+		p.readiness.pings["redis"], p.closeRedis = pingRedis(redis)
+	}
 	return p, p.assembleAPI() //nolint:contextcheck // requests have contexts of their own
 }
 
 func (p *parts) assembleBroker() error {
 	o := brokerOptions(p.config)
-	var err error
-	if o.URLs, err = rabbitmq.SplitURLs(p.config.RabbitMQ.URL); err != nil {
+	urls, err := rabbitmq.SplitURLs(p.config.RabbitMQ.URL)
+	if err != nil {
 		return fmt.Errorf("rabbitmq.url: %w", err)
 	}
-	o.Replica, o.Log = p.replica, p.log
+	o.URLs, o.Replica, o.Log = urls, p.replica, p.log
 	o.QueueMissing = func(id uuid.UUID) { p.reconciler.EnqueueUnlessConsumed(id) }
 	o.Confirmed = func(id uuid.UUID) { p.manager.Expect(id) }
 	p.broker = broker.New(o)
-	p.shortened, err = shortenedQueues(p.config)
+	shortened, err := shortenedQueues(p.config)
+	p.policies = &policyWatch{shortened: shortened, metrics: p.metrics, log: p.log}
 	return err
 }
 
@@ -93,10 +146,10 @@ func brokerOptions(c config.Config) broker.Options {
 	}
 }
 
-// kick asks for a tenant to be looked at soon.
-func (p *parts) kick(id uuid.UUID) { p.reconciler.Enqueue(id) }
+// enqueue asks the reconciler for a tenant soon.
+func (p *parts) enqueue(id uuid.UUID) { p.reconciler.Enqueue(id) }
 
-// assembleStreams builds what tells clients of messages as they are stored.
+// assembleStreams builds what sends clients messages as they are stored.
 func (p *parts) assembleStreams(redis *redis.Options) {
 	p.streams = stream.NewService(stream.Options{
 		Streams: p.store, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
@@ -120,7 +173,7 @@ func (p *parts) assembleFleet(address string) {
 // belong.
 func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.writer = writer.New(writer.Options{
-		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.kick,
+		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.enqueue,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
 		Committed:    p.streams.Committed,
 	})
@@ -130,10 +183,9 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.manager = consumer.NewTenantManager(consumer.Options{
 		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer,
 		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: p.config.Retry.MaxAttempts,
-		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.kick,
+		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue,
 		Collector: p.collector(),
 	})
-	p.metrics.RegisterConsumers(p.consumerStats)
 }
 
 // collector returns what collects dead letters, unless they are to stay in their
@@ -143,11 +195,11 @@ func (p *parts) collector() domain.DeadLetterCollector {
 		return domain.NoDeadLetterCollector{}
 	}
 	return deadletter.NewCollector(deadletter.CollectorOptions{
-		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.kick, Died: p.metrics.AddBrokerDeath,
+		Queues: p.broker, Store: p.store, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue, Died: p.metrics.AddBrokerDeath,
 	})
 }
 
-// assembleTenants builds what keeps the tenants' lanes as they should be.
+// assembleTenants builds what keeps tenants as they should be.
 func (p *parts) assembleTenants(d Decorators) {
 	tenants := decorated[domain.TenantRepository](p.store, d.Tenants)
 	p.directory = tenant.NewDirectory(p.store)
@@ -189,7 +241,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	})
 }
 
-// depth returns what a consumer, in this replica or another, last told of the
+// depth returns what a consumer, in this replica or another, last reported of the
 // depth of its queue.
 func (p *parts) depth(tenantID uuid.UUID) (int64, bool) {
 	if depth, known := p.manager.Depth(tenantID); known {
@@ -211,7 +263,7 @@ func (p *parts) assembleAPI() error {
 		Tenants: p.tenants, Consumers: p.consumers,
 		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
 		Endpoints: transmit.NewService(transmit.ServiceOptions{
-			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.kick,
+			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.enqueue,
 			Directory: p.directory, Log: p.log,
 		}),
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,

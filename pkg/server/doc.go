@@ -11,12 +11,12 @@
 // How it runs and stops:
 //
 //	server.go      Server: takes the ports, starts private servers, serves, shuts down
-//	parts.go       the goroutines of the parts; stop.go: in which order they end
+//	run.go         the goroutines of the parts, and in which order they start and end
 //	http.go        the HTTP servers; listen.go: their sockets; address.go: their names
 //
 // What it reports:
 //
-//	readiness.go   /readyz
+//	readiness.go   /readyz; consumers.go: what it and the metrics show of consumers
 //	policies.go    policies of the broker by which messages go away
 //	connections.go connections that were ended; refusals.go: answers to what is no request
 //	notes.go       what a person sees who starts it by hand

@@ -13,6 +13,7 @@ import (
 	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/logger"
+	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
 	"lanekeeper/pkg/rabbitmq/management"
 	"lanekeeper/service/broker"
@@ -29,7 +30,7 @@ const (
 // policy, or nil when the management API is not configured.
 func shortenedQueues(c config.Config) (func(context.Context) ([]domain.ShortenedQueue, error), error) {
 	if c.RabbitMQ.ManagementURL == "" {
-		return nil, nil //nolint:nilnil // nobody to ask
+		return nil, nil //nolint:nilnil // there is none to ask
 	}
 	urls, err := rabbitmq.SplitURLs(c.RabbitMQ.URL)
 	if err != nil {
@@ -56,9 +57,17 @@ func shortenedQueues(c config.Config) (func(context.Context) ([]domain.Shortened
 	}, nil
 }
 
-// watchPolicies warns of policies by which accepted messages go away, in the
-// log and as a metric, until ctx ends.
-func (p *parts) watchPolicies(ctx context.Context) {
+// policyWatch warns of policies by which accepted messages go away, in the log
+// and as a metric.
+type policyWatch struct {
+	// shortened asks for them; nil when there is none to ask.
+	shortened func(context.Context) ([]domain.ShortenedQueue, error)
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+}
+
+// run asks every minute until ctx ends.
+func (p *policyWatch) run(ctx context.Context) {
 	if p.shortened == nil {
 		return
 	}
@@ -66,7 +75,7 @@ func (p *parts) watchPolicies(ctx context.Context) {
 	defer tick.Stop()
 	failures, warnings := logger.Changes{Remind: policiesEvery}, logger.Changes{Remind: policiesEvery}
 	for {
-		p.lookForPolicies(ctx, &failures, &warnings)
+		p.check(ctx, &failures, &warnings)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -75,7 +84,7 @@ func (p *parts) watchPolicies(ctx context.Context) {
 	}
 }
 
-func (p *parts) lookForPolicies(ctx context.Context, failures, warnings *logger.Changes) {
+func (p *policyWatch) check(ctx context.Context, failures, warnings *logger.Changes) {
 	limited, cancel := context.WithTimeout(ctx, policiesTimeout)
 	defer cancel()
 	queues, err := p.shortened(limited)

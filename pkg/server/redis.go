@@ -25,7 +25,7 @@ func redisOptions(c config.Config) (*redis.Options, error) {
 }
 
 // redisLog writes what the Redis client says of itself to our log. That Redis is
-// away is told by those who use it.
+// away is reported by what uses it.
 type redisLog struct{ log *slog.Logger }
 
 // Printf implements what redis.SetLogger asks for. The client has one logger
@@ -36,7 +36,7 @@ func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 
 // pingOptions returns how to ask Redis whether it is there: once, and not for
 // longer than pingTimeout or the deadline of the context, which the client
-// heeds only when it is told to.
+// heeds only with that option.
 func pingOptions(o *redis.Options) *redis.Options {
 	options := *o
 	options.ContextTimeoutEnabled = true
@@ -48,13 +48,9 @@ func pingOptions(o *redis.Options) *redis.Options {
 	return &options
 }
 
-// watchRedis makes readiness tell how Redis does, when there is one.
-func (p *parts) watchRedis(options *redis.Options) {
-	p.closeRedis = func() error { return nil }
-	if options == nil {
-		return
-	}
+// pingRedis returns what asks Redis whether it is there, and what closes the
+// connections for that.
+func pingRedis(options *redis.Options) (ping func(context.Context) error, closePing func() error) {
 	client := redis.NewClient(pingOptions(options))
-	p.closeRedis = client.Close
-	p.readiness.pings["redis"] = func(ctx context.Context) error { return client.Ping(ctx).Err() }
+	return func(ctx context.Context) error { return client.Ping(ctx).Err() }, client.Close
 }
