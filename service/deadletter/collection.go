@@ -114,7 +114,7 @@ func (l *collection) session(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	if err := backoff.Sleep(ctx, c.cooldown()); err != nil {
-		return false, nil //nolint:nilerr // it was told to stop
+		return false, nil // it was told to stop
 	}
 	select {
 	case <-l.notified: // what that is about is there by now

@@ -1,5 +1,3 @@
-// Package acks acknowledges the deliveries of a channel with as few frames as
-// possible.
 package acks
 
 import "slices"

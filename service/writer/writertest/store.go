@@ -1,5 +1,3 @@
-// Package writertest has a message store in memory, for tests of what writes to
-// one.
 package writertest
 
 import (
