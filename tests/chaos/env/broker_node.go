@@ -14,7 +14,7 @@ import (
 	"lanekeeper/tests/chaos/wait"
 )
 
-// BrokerNode is one of them: a process that can be killed and started again on
+// BrokerNode is one RabbitMQ of a cluster: a process that can be killed and started again on
 // the same ports, with the same data.
 type BrokerNode struct {
 	process
@@ -31,8 +31,8 @@ func (n *BrokerNode) configure(home, cookie, server string, mapper int, all []*B
 	conf := []string{
 		"listeners.tcp.default = " + n.address(n.amqp),
 		"loopback_users = none",
-		// One that is made later is missing for a while on a node that is
-		// still busy with starting.
+		// A virtual host that is made later is missing for a while on a node
+		// that is still starting.
 		"default_vhost = " + n.vhost,
 		"disk_free_limit.absolute = 50MB",
 		"log.console = true",
@@ -41,7 +41,7 @@ func (n *BrokerNode) configure(home, cookie, server string, mapper int, all []*B
 		"management.tcp.ip = " + n.ip,
 		"management.tcp.port = " + strconv.Itoa(n.httpPort),
 		"management_agent.disable_metrics_collector = true",
-		// What a node does that sees only itself: it stops serving.
+		// A node that sees only itself stops serving.
 		"cluster_partition_handling = pause_minority",
 		"cluster_formation.peer_discovery_backend = classic_config",
 		// The one that starts first, and waits for no other: RabbitMQ 4 asks each

@@ -14,7 +14,7 @@ const (
 	// BrokerImage has RabbitMQ 4.
 	BrokerImage = "rabbitmq:4-management"
 	// tickTime is after how many seconds, give or take a quarter, nodes on
-	// several hosts take a silent one for gone. RabbitMQ has 60, which is longer
+	// several hosts consider a silent one gone. RabbitMQ has 60, which is longer
 	// than most cuts here last.
 	tickTime = 8
 )

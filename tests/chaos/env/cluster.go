@@ -21,7 +21,8 @@ const (
 	// nodeLimit is for the start of a node on a machine that is busy with the
 	// other two and a load.
 	nodeLimit = 90 * time.Second
-	// brokerFiles is what a broker is given of open files, if the machine does.
+	// brokerFiles is how many open files a broker may have, if the machine allows
+	// it.
 	brokerFiles = 20_000
 )
 
@@ -129,7 +130,8 @@ func (c *Cluster) running() *BrokerNode {
 	return c.Nodes[0]
 }
 
-// URLs are all nodes, as the service takes them: that with the number first.
+// URLs are all nodes, as the service takes them, beginning with that of this
+// number.
 func (c *Cluster) URLs(first int) string {
 	var urls []string
 	for i := range c.Nodes {

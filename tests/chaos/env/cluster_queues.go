@@ -82,7 +82,7 @@ func (c *Cluster) Leader(ctx context.Context) (*BrokerNode, int, error) {
 	return most, led[most.Name], nil
 }
 
-// Version returns which RabbitMQ the nodes are.
+// Version returns the version of RabbitMQ that the nodes run.
 func (c *Cluster) Version() (string, error) {
 	conn, err := amqp.DialConfig(c.Nodes[0].URL(), amqp.Config{Dial: amqp.DefaultDial(nodeLimit)})
 	if err != nil {

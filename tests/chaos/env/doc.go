@@ -9,8 +9,8 @@
 // Pair of DatabaseNodes. With a Network they run on hosts of their own, which
 // can be cut from each other.
 //
-// Everything that is started is a process that ends with this one (Process); a
+// Everything that is started is a process that ends with this one; a
 // goroutine for each waits for its end. All of these types are for one goroutine
-// at a time, but for the queries of Env (InDatabase, OnChannel, EachQueue,
+// at a time, except for the queries of Env (InDatabase, OnChannel, EachQueue,
 // QueueNames, Depths), which are safe for concurrent use.
 package env

@@ -32,7 +32,7 @@ type Env struct {
 }
 
 // NewEnv returns the environment of a scenario, with an empty database and an
-// empty virtual host. The service is not started. Call close at the end.
+// empty virtual host. The service is not started. Call Close at the end.
 func (s *Shared) NewEnv(ctx context.Context, scenario string) (*Env, error) {
 	e := &Env{
 		Shared: s, Servers: s.servers,

@@ -11,7 +11,7 @@ import (
 
 // StartOver starts this program over in a network namespace of its own, and
 // then returns nil there. An error says why there is none; everything else
-// goes on without.
+// works without.
 func StartOver(ctx context.Context) error {
 	if os.Getenv(networkVariable) != "" {
 		return prepareNamespace(ctx)
@@ -19,7 +19,7 @@ func StartOver(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: only root may make network namespaces", os.ErrPermission)
 	}
-	// Without the flag that closes it with this program.
+	// Without the flag that closes it when this program becomes another.
 	here, err := syscall.Open("/proc/self/ns/net", syscall.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("open the network namespace: %w", err)
@@ -49,8 +49,8 @@ func newNamespace() *syscall.SysProcAttr {
 // own, and which of its open files is the one that it came from.
 const networkVariable = "LANEKEEPER_CHAOS_NETWORK"
 
-// prepareNamespace makes the namespace that this program has started over in fit
-// to connect others.
+// prepareNamespace makes the namespace in which this program has started over
+// ready to connect others.
 func prepareNamespace(ctx context.Context) error {
 	if err := ip(ctx, nil, "link set lo up"); err != nil {
 		return err

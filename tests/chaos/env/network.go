@@ -19,7 +19,7 @@ type Network struct {
 	dropped []Link
 }
 
-// host is one of them.
+// Host is one of them.
 type Host struct {
 	name   string
 	ip     string

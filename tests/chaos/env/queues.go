@@ -22,7 +22,7 @@ func QueuesOf(tenants []string) []string {
 	return names
 }
 
-// TenantOf returns the tenant that one of its queues is of, by their names.
+// TenantOf returns the tenant that a queue of this name belongs to.
 func TenantOf(queue string) (tenant string, ok bool) {
 	id, ok := strings.CutPrefix(queue, "tenant_")
 	if !ok {

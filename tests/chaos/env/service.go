@@ -123,7 +123,7 @@ func (s *Service) Terminate(ctx context.Context) (time.Duration, error) {
 	return time.Since(begun), fmt.Errorf("%w within %v of SIGTERM", errStubborn, stopLimit)
 }
 
-// Alarming returns the lines of the log that may never be there.
+// Alarming returns the lines of the log that must never be there.
 func (s *Service) Alarming() ([]string, error) {
 	file, err := os.Open(s.LogFile)
 	if err != nil {

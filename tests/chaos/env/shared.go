@@ -14,7 +14,7 @@ import (
 	"lanekeeper/pkg/devstack"
 )
 
-// Options are how the programs are built and which servers there are.
+// Options say how the programs are built and which servers there are.
 type Options struct {
 	Race bool // build the service with the race detector
 	Keep bool // keep ledgers and logs, also of scenarios that hold
@@ -41,8 +41,7 @@ type Shared struct {
 	kept    bool
 }
 
-// Start builds the programs and starts the servers, and reports what
-// it does to progress.
+// Start builds the programs and starts the servers, and reports its progress.
 func Start(ctx context.Context, o Options, progress io.Writer) (*Shared, error) {
 	s := &Shared{Options: o, Progress: progress}
 	var err error

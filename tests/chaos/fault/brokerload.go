@@ -13,8 +13,8 @@ import (
 	"lanekeeper/tests/chaos/env"
 )
 
-// loadConnections, loadWindow and loadSize are of the load that slows the
-// broker: connections, messages on each that are not confirmed, bytes of one.
+// loadConnections, loadWindow and loadSize say how large the load is: connections,
+// unconfirmed messages on each of them, bytes of a message.
 const (
 	loadConnections = 2
 	loadWindow      = 512
@@ -32,7 +32,7 @@ type BrokerLoad struct {
 	sent  atomic.Int64
 }
 
-// StartBrokerLoad starts the load. Call stop at the end.
+// StartBrokerLoad starts the load. Call Stop at the end.
 func StartBrokerLoad(ctx context.Context, e *env.Env) (*BrokerLoad, error) {
 	l := &BrokerLoad{env: e, vhost: e.Name + "_load"}
 	address, err := e.Servers.VirtualHost(ctx, l.vhost)

@@ -16,8 +16,8 @@ import (
 	"lanekeeper/tests/chaos/env"
 )
 
-// ClockVariable names the file in which a program that was built with a clock of its
-// own how far that is ahead.
+// ClockVariable names the file that says how far ahead the clock is of a program
+// that was built with a clock of its own.
 const ClockVariable = "CHAOS_CLOCK"
 
 // skewedNow takes the place of the beginning of the standard library's time.Now
@@ -33,7 +33,7 @@ const (
 	if mono == 0 {`
 )
 
-// clockSource is a file that comes into the package time. The offset is read
+// clockSource is a file that is added to the package time. The offset is read
 // from memory that the file is mapped to, so that a jump is there at once.
 const clockSource = `package time
 

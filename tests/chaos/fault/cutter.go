@@ -41,7 +41,7 @@ func (c *Cutter) take() bool {
 }
 
 // IsCommitted finds the CommandComplete message of a COMMIT: the server has
-// committed, and the service is about to be told.
+// committed, and the service is about to learn it.
 func IsCommitted(message []byte, to proxy.Side) bool {
 	return to == proxy.ToClient && message[0] == 'C' && bytes.Equal(message[5:], []byte("COMMIT\x00"))
 }

@@ -21,10 +21,10 @@ const (
 	unnoticed = 2 * time.Second
 )
 
-// FailOver ends the primary of a pair, after the standby has been cut off for a moment, and
-// promotes the standby. One that freezes is a machine that does not answer any
-// more: connections to it stay open, and new ones get no answer; it is ended
-// after the promotion, which in earnest has to be seen to as well.
+// FailOver ends the primary of a pair, after the standby has been cut off for a
+// moment, and promotes the standby. A primary that freezes is like a machine that
+// no longer answers: connections to it stay open, and new ones get no answer. It
+// has to be ended after the promotion, by the caller.
 func FailOver(ctx context.Context, p *env.Pair, freeze bool) error {
 	var receivers []int
 	err := p.Standby.Do(ctx, "postgres", func(conn *pgx.Conn) error {
@@ -49,7 +49,7 @@ func FailOver(ctx context.Context, p *env.Pair, freeze bool) error {
 		p.Primary.Kill()
 	}
 	for _, process := range receivers {
-		// It would still read what has arrived at its machine.
+		// It would still read what has arrived at the machine.
 		_ = syscall.Kill(process, syscall.SIGKILL)
 	}
 	if !wait.For(ctx, unnoticed) {

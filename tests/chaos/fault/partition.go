@@ -15,21 +15,21 @@ const DatabaseHost = env.ClusterSize
 // Hosts are the names of the hosts, in their order.
 func Hosts() []string { return []string{"a", "b", "c", "database"} }
 
-// Partition is links of a network that lose everything.
+// Partition is a set of links of a network that lose everything.
 type Partition struct {
 	Family string
 	Words  string
 	Drops  []env.Link
 }
 
-// Family makes one kind of fault, with the parts drawn by chance.
+// Family makes one kind of partition, of hosts that are drawn by chance.
 type Family struct {
 	Name string
 	draw func(hosts []int) Partition // hosts are all of them, shuffled
 }
 
-// Families are the kinds of partitions. Jepsen's tests of RabbitMQ and of
-// others have the same.
+// Families are the kinds of partitions: those of Jepsen's tests of RabbitMQ and
+// of others.
 func Families() []Family {
 	return []Family{
 		{"halves", func(hosts []int) Partition {
@@ -87,7 +87,7 @@ func Between(a, b []int) []env.Link {
 	return links
 }
 
-// HostNames names hosts.
+// HostNames joins the names of hosts.
 func HostNames(hosts []int) string {
 	names := make([]string, len(hosts))
 	for i, h := range hosts {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// While runs disturb again and again, so many times at a time, for as long as
+// While runs disturb again and again, in this many goroutines, for as long as
 // meanwhile takes.
 func While(ctx context.Context, atOnce int, meanwhile func() error, disturb func(context.Context)) error {
 	quit := make(chan struct{})
@@ -30,8 +30,7 @@ func While(ctx context.Context, atOnce int, meanwhile func() error, disturb func
 	return err
 }
 
-// Crowd runs client so many times at a time, again and again, for as long as
-// meanwhile takes. Their connections end with the context that they are given.
+// Crowd is While, except that the context of the clients ends with meanwhile.
 func Crowd(ctx context.Context, n int, meanwhile func() error, client func(context.Context)) error {
 	crowd, end := context.WithCancel(ctx)
 	var work sync.WaitGroup
@@ -59,7 +58,7 @@ func During(meanwhile func() error, work func(quit <-chan struct{}) error) error
 	return errors.Join(err, <-done)
 }
 
-// RestUnless waits, and returns true when it is time to end.
+// RestUnless waits for d, and returns true at once when quit is closed.
 func RestUnless(quit <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -12,8 +12,8 @@ import (
 	"lanekeeper/tests/chaos/load"
 )
 
-// slowAddress is where slow clients come from. In open mode it is their
-// owner, and not that of the others.
+// slowAddress is where slow clients come from. In open mode it counts as their
+// owner, who is not that of the other clients.
 const slowAddress = "127.0.0.9"
 
 // SlowDial connects to the service at this URL with a small receive buffer.

@@ -47,7 +47,7 @@ type Attempt struct {
 
 // Ledger is the append-only file of all attempts of a scenario. A line goes
 // to the operating system before the message does, so that it is there
-// whatever becomes of anyone. Safe for concurrent use.
+// whatever is killed. Safe for concurrent use.
 type Ledger struct {
 	Path string
 

@@ -29,7 +29,7 @@ type Client struct {
 	*notes
 }
 
-// notes are what a client noted; all that came from one share them.
+// notes are what a client noted; those that At returns share them.
 type notes struct {
 	mu      sync.Mutex
 	slowest time.Duration
@@ -40,7 +40,7 @@ type notes struct {
 // NewClient returns a client of these replicas, which take turns.
 func NewClient(bases ...string) *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 512}
-	// Twice what is promised: a call that takes longer shall be seen.
+	// Twice what is promised, so that a call that takes longer is seen.
 	return &Client{
 		bases: bases, turn: new(atomic.Uint64), http: &http.Client{Transport: transport, Timeout: 2 * RequestLimit},
 		notes: &notes{answers: make(map[string]int)},

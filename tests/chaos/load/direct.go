@@ -12,7 +12,7 @@ import (
 )
 
 // PublishDirectly puts n messages on a tenant's queue and waits for all
-// confirms. It goes on until all are there or ctx ends.
+// confirms. It ends early when ctx does.
 func PublishDirectly(ctx context.Context, e *env.Env, l *ledger.Ledger, tenant string, n int, poison bool) error {
 	return e.OnChannel(func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {

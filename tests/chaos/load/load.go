@@ -47,8 +47,8 @@ func New(c *Client, l *ledger.Ledger) *Load {
 	return &Load{client: c, ledger: l, quit: make(chan struct{})}
 }
 
-// Start starts clients, each with this time between its calls, that go on until
-// stop.
+// Start starts clients, each with this time between its calls, that publish until
+// Stop.
 func (l *Load) Start(ctx context.Context, tenants []string, interval time.Duration, random *rand.Rand) {
 	l.interval = interval
 	for range Clients {

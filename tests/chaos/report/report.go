@@ -15,8 +15,7 @@ var (
 	errInterrupted = errors.New("interrupted")
 )
 
-// The figures that the checker shows of every scenario, by the names that the
-// tables have for them.
+// Figures that every scenario has, by their names in the tables.
 const (
 	Lost  = "lost"
 	Twice = "stored twice"
@@ -29,7 +28,7 @@ type Head struct {
 	Seed    uint64
 	Cluster string // -rabbitmq
 	Out     string // the file of the page; "" for none
-	// Postgres and rabbitmq are the versions of the shared servers.
+	// Postgres and RabbitMQ are the versions of the shared servers.
 	Postgres, RabbitMQ string
 }
 
@@ -49,8 +48,8 @@ func New(h Head, chosen []Subject) *Report {
 	return &Report{Head: h, chosen: chosen, begun: time.Now()}
 }
 
-// Fill performs one scenario after the other until ctx ends, and prints each
-// to stdout. The page is written again after each, so that it is there whatever
+// Fill performs one scenario after the other until ctx ends, and prints each to
+// stdout. The page is written again after each, so that it is there whatever
 // happens to the run.
 func (p *Report) Fill(ctx context.Context, stdout io.Writer, perform func(context.Context, Subject) *Result) error {
 	var err error

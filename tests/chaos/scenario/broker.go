@@ -16,9 +16,9 @@ import (
 const (
 	// alarmRecovery is how soon after an alarm publishing has to work again.
 	alarmRecovery = 5 * time.Second
-	// alarmAnswer is what "at once" means.
+	// alarmAnswer is within what time a refusal counts as "at once".
 	alarmAnswer = time.Second
-	// normalWatermark is that of a broker whose memory is not a topic.
+	// normalWatermark is that of a broker without an alarm.
 	normalWatermark = "0.6"
 )
 
@@ -69,7 +69,7 @@ func memoryAlarm(ctx context.Context, t *trial) error {
 		if _, err := l.AwaitGood(ctx); err != nil {
 			return err
 		}
-		// The alarm is cleared somewhere within the command.
+		// The alarm is cleared at some moment of the command.
 		t.Show("accepted again after", "%.1f s of the alarm's end, the command included", time.Since(begun).Seconds())
 		if took := time.Since(cleared); took > alarmRecovery {
 			t.Fail("publishing took %v to recover", took)

@@ -23,8 +23,8 @@ const (
 	brokerOutage = 10 * time.Second
 	// maxIdleCPU is how much of one core the service may use meanwhile.
 	maxIdleCPU = 0.2
-	// callPause is how long each of the clients that see whether requests hang
-	// waits between two of them.
+	// callPause is how long clients that notice requests that hang wait between two
+	// calls.
 	callPause = 250 * time.Millisecond
 	// settleLimit is how long it may take until nothing is left of the outage.
 	settleLimit = 30 * time.Second
@@ -52,8 +52,8 @@ func brokerRestart(ctx context.Context, t *trial) error {
 	return errors.Join(err, t.check(ctx))
 }
 
-// takeBrokerAway ends the broker, starts it again, and holds the service to what is
-// promised for the time from then on.
+// takeBrokerAway ends the broker, starts it again, and holds the service to what
+// is promised for the time from then on.
 func takeBrokerAway(ctx context.Context, t *trial, how string, end func(context.Context) error) error {
 	before, err := t.client.Metrics(ctx)
 	if err != nil {

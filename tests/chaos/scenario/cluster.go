@@ -123,7 +123,7 @@ func clusterMajorityKill(ctx context.Context, t *trial) error {
 		if err := putIntoTier(ctx, t, node); err != nil {
 			return err
 		}
-		// The one that leads the most is left, and cannot do anything.
+		// The one that leads the most is left, and cannot commit anything.
 		for _, n := range c.Nodes {
 			if n != node {
 				n.Kill()

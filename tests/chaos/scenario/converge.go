@@ -145,7 +145,8 @@ func createDeleteCrash(ctx context.Context, t *trial) error {
 	return t.check(ctx)
 }
 
-// createAndDelete creates and deletes tenants without pause until the service is killed.
+// createAndDelete creates and deletes tenants without a pause until the service is
+// killed.
 func createAndDelete(ctx context.Context, t *trial, crash int, length time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup

@@ -25,8 +25,7 @@ const (
 	// crowdPoll is the time between two checks of the consumers: they are not to
 	// be what the service is busy with.
 	crowdPoll = 250 * time.Millisecond
-	// crowdSettle is how long it is checked after that whether a connection is
-	// lost.
+	// crowdSettle is how long after that a connection may still be lost.
 	crowdSettle = 10 * time.Second
 )
 

@@ -15,7 +15,7 @@ import (
 const (
 	hangingWorkers = 100
 	// hangingPause is how long each of the noisy tenant's clients waits
-	// between batches. It is about an endpoint that hangs, not about a flood.
+	// between batches: this is about an endpoint that hangs, not about a flood.
 	hangingPause = 100 * time.Millisecond
 )
 

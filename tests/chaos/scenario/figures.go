@@ -57,8 +57,8 @@ type figures struct {
 	slack float64
 }
 
-// figuresFor returns those of the short form, or those of the long one, which
-// are those that are asked for.
+// figuresFor returns those of the short form, or those of the long one, which are
+// those of the promises.
 func figuresFor(short bool) figures {
 	if short {
 		return figures{

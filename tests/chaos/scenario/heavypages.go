@@ -32,12 +32,14 @@ const (
 	readerEmail, readerPassword = "reader@example.com", "correct horse battery"
 )
 
-// readHeavyPages has one tenant read large pages without a pause.
+// heavyPages has one tenant read large pages without a pause.
 func heavyPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx, t, 1) }
 
 // heavyOwnerPages has the tenants of one owner do the same.
 func heavyOwnerPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx, t, heavyOwner) }
 
+// readHeavyPages measures other tenants, and logins, while these many tenants read
+// large pages.
 func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
 	heavy, p, err := t.quietAndOthers(ctx, tenants)
 	if err != nil {
@@ -116,7 +118,7 @@ type logins struct {
 	times []time.Duration
 }
 
-// during logs in again and again while something goes on.
+// during logs in again and again while work goes on.
 func (l *logins) during(ctx context.Context, t *trial, work func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	var logging sync.WaitGroup

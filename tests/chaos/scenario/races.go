@@ -35,7 +35,7 @@ CREATE FUNCTION chaos_note() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO chaos_audit VALUES (NEW.tenant_id, NEW.id); RETURN NULL; END $$;
 CREATE TRIGGER chaos_note AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION chaos_note();`
 
-// runRace is one tenant that is published to while it is deleted.
+// race is one tenant that is published to while it is deleted.
 type race struct {
 	tenant string
 

@@ -24,7 +24,7 @@ type scenario struct {
 	// bug is what is planted into the service; then the checker has to find
 	// something. Empty for none.
 	bug string
-	// environment is more for the service.
+	// environment is more variables for the service.
 	environment []string
 	// extra is time beyond what all scenarios have, for servers of its own.
 	extra time.Duration
@@ -48,9 +48,9 @@ type Runner struct {
 	shared    *env.Shared
 }
 
-// Choose returns a runner of the scenarios whose names match, in their order;
-// without an expression of all, or in the short form of those that are short.
-// The seed is what the random moments are made of.
+// Choose returns a runner of the scenarios whose names match, in their order. An
+// empty expression matches all, but in the short form only those that are short.
+// The random moments depend on the seed.
 func Choose(only *regexp.Regexp, short bool, seed uint64) *Runner {
 	r := &Runner{figures: figuresFor(short), seed: seed}
 	for _, s := range scenarios(r.figures) {

@@ -26,8 +26,8 @@ const (
 
 	stuckUploads = 60
 	stuckSize    = 16 << 20
-	// stuckPause is how long each waits after it was refused or cut: it is about
-	// what lies there, not about a flood.
+	// stuckPause is how long each waits after it was refused or cut: this is about
+	// what is held in memory, not about a flood.
 	stuckPause = time.Second
 	// stuckWait is after how long at least one has been given up.
 	stuckWait = 10 * time.Second
@@ -69,7 +69,7 @@ func slowReadersScenario(ctx context.Context, t *trial) error {
 			if ctx.Err() != nil {
 				return
 			}
-			// It was cut when there is an end to what the system kept.
+			// It was cut if what the system had kept comes to an end.
 			_ = conn.SetReadDeadline(time.Now().Add(load.RequestLimit))
 			if n, err := io.Copy(io.Discard, conn); err != nil && n < largePayload {
 				cut.Add(1)

@@ -127,14 +127,14 @@ func (s *stepScenario) crash(ctx context.Context, number int, at []step) error {
 		return err
 	}
 	defer blocker()
-	defer s.spring()
+	defer s.release()
 	for _, d := range tenants {
 		if err := s.interrupt(ctx, d); err != nil {
 			return fmt.Errorf("%s: %w", d.name(), err)
 		}
 	}
 	s.Service.Kill()
-	s.spring()
+	s.release()
 	if err := s.examine(ctx, tenants); err != nil {
 		return err
 	}
@@ -157,8 +157,8 @@ func (s *stepScenario) crash(ctx context.Context, number int, at []step) error {
 	return nil
 }
 
-// spring lets go of the connections that are held. It may be repeated.
-func (s *stepScenario) spring() {
+// release lets go of the connections that are held. It may be repeated.
+func (s *stepScenario) release() {
 	s.database.Release()
 	s.broker.Release()
 }

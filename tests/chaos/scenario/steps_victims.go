@@ -110,7 +110,7 @@ func (d *victim) converged(l *verify.Parts) error {
 	return l.Unsettled()
 }
 
-// prove makes sure that callers, too, see what there is.
+// prove makes sure that callers see the same.
 func (s *stepScenario) prove(ctx context.Context, d *victim) error {
 	switch {
 	case !d.deletes:

@@ -114,7 +114,7 @@ func (t *trial) converging() time.Duration {
 	return time.Duration(float64(convergeLimit) * t.slack)
 }
 
-// awaitSettled waits until creating and deleting have come to their ends.
+// awaitSettled waits until creating and deleting tenants has converged.
 func (t *trial) awaitSettled(ctx context.Context) error {
 	return wait.Until(ctx, t.converging(), "every tenant is fully there or fully gone", func() error {
 		wait.For(ctx, 2*wait.Interval)

@@ -25,10 +25,9 @@ const (
 	unreadablePause = 50 * time.Millisecond
 )
 
-// unreadableHeader puts messages, as another client of the broker, on one tenant's queues that
-// the client library of the service cannot read, while that tenant is being
-// published to. They become dead letters, what is behind them is stored, and no
-// connection is lost.
+// unreadableHeader puts messages on one tenant's queues, past the service, that
+// its client library cannot read, while that tenant is being published to. They
+// become dead letters, what is behind them is stored, and no connection is lost.
 func unreadableHeader(ctx context.Context, t *trial) error {
 	noisy, p, err := t.quietAndOther(ctx)
 	if err != nil {

@@ -35,8 +35,9 @@ type Audience struct {
 	work    sync.WaitGroup
 }
 
-// StartAudience starts so many clients, the first of which are restless. What
-// they see that is wrong is noted in the result. Call stop at the end.
+// StartAudience starts this many clients, of which the first ones are restless:
+// they break off and resume. What they see that is wrong is noted in the result.
+// Call Stop at the end.
 func StartAudience(ctx context.Context, c *load.Client, r *report.Result, tenant string, clients, restless int, random *rand.Rand) *Audience {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &Audience{client: c, tenant: tenant, at: make([]atomic.Int64, clients), cancel: cancel}

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// worthwhile: quantiles below this are the scheduler's, and count as this.
+	// worthwhile: quantiles below this are due to the scheduler, and count as this.
 	worthwhile = 20 * time.Millisecond
 	// MaxRatio is what is promised.
 	MaxRatio = 2.0
@@ -21,7 +21,7 @@ const (
 type Bounds struct {
 	Stored float64 // ratio of the quantile of POST to stored, disturbed to alone
 	Memory int64   // of the largest replica, in bytes; 0 for any
-	// Quantile is which one is compared, and slack by how much each ratio may be
+	// Quantile is which one is compared, and Slack by how much each ratio may be
 	// exceeded.
 	Quantile, Slack float64
 }

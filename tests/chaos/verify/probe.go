@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// pollEvery is the time between two looks at what is stored; no time is more
+	// pollEvery is the time between two queries of what is stored; no time is more
 	// exact than that.
 	pollEvery = 4 * time.Millisecond
 	// lateLimit is what counts for a message that is not accepted or stored,
