@@ -23,7 +23,7 @@ const (
 )
 
 // A broker that is killed forgets the queue that was declared last, with what
-// was confirmed in it, unless that was sealed. Here everything that was
+// was confirmed in it, unless that passed the barrier. Here everything that was
 // confirmed is still there, at whatever moment after the confirm it is killed.
 func TestConfirmedMessagesOutliveAKillRightAfterDeclaring(t *testing.T) {
 	t.Parallel()
@@ -52,8 +52,8 @@ func TestConfirmedMessagesOutliveAKillRightAfterDeclaring(t *testing.T) {
 	killed(replaced)
 }
 
-// A queue that was declared and not sealed when the broker was killed cannot
-// be used. It is replaced soon, because nobody was told that he could use it.
+// A queue that had not passed the barrier when the broker was killed cannot be
+// used. It is replaced soon, because no caller was told that it exists.
 func TestAQueueThatWasNeverUsableIsReplaced(t *testing.T) {
 	t.Parallel()
 	server := devtest.PrivateRabbitMQ(t)
@@ -61,7 +61,7 @@ func TestAQueueThatWasNeverUsableIsReplaced(t *testing.T) {
 	finished, tenant := freshTenant(t), freshTenant(t)
 	require.NoError(t, b.DeclareQueues(t.Context(), finished))
 	requireNoErrors(t, b.Publish(t.Context(), finished, outgoing(1)))
-	declareUnsealed(t, server.URL(), tenant)
+	declareWithoutBarrier(t, server.URL(), tenant)
 	server.Kill()
 	server.Start()
 	require.Eventually(t, func() bool { return b.State() == broker.Ready }, comesBack, 50*time.Millisecond)
@@ -86,9 +86,9 @@ func freshTenant(t *testing.T) uuid.UUID {
 	return id
 }
 
-// declareUnsealed declares the tenant's main queue, and nothing else, as a
+// declareWithoutBarrier declares the tenant's main queue, and nothing else, as a
 // process does that ends right after.
-func declareUnsealed(t *testing.T, url string, tenant uuid.UUID) {
+func declareWithoutBarrier(t *testing.T, url string, tenant uuid.UUID) {
 	t.Helper()
 	conn, err := amqp.Dial(url)
 	require.NoError(t, err)

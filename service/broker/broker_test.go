@@ -160,7 +160,7 @@ func TestDeadLettersCarryTheirReason(t *testing.T) {
 	}, d.Headers)
 }
 
-func TestDeletingQueuesTellsWhatIsLost(t *testing.T) {
+func TestDeletingQueuesReportsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, tenant := t.Context(), uuid.New()

@@ -16,7 +16,7 @@ import (
 	"lanekeeper/service/broker"
 )
 
-// channel returns a channel of somebody who is not Lanekeeper.
+// channel returns a channel of another client.
 func channel(t *testing.T, url string) *amqp.Channel {
 	t.Helper()
 	conn, err := amqp.Dial(url)

@@ -9,7 +9,7 @@ import (
 	"lanekeeper/pkg/rabbitmq/publisher"
 )
 
-// Whoever could not publish is told what happened: not everything is a broker
+// Callers that could not publish are told what happened: not everything is a broker
 // that cannot be reached.
 func TestPublishErrorsSayWhatHappened(t *testing.T) {
 	t.Parallel()

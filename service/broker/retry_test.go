@@ -17,9 +17,9 @@ import (
 	"lanekeeper/service/broker"
 )
 
-// A retried message waits in its tier and comes home to its tenant's queue,
+// A retried message waits in its tier and returns to its tenant's queue,
 // with its id, its body, its own headers and the count of its attempts.
-func TestRetriedMessagesComeHome(t *testing.T) {
+func TestRetriedMessagesReturn(t *testing.T) {
 	t.Parallel()
 	b := start(t, devtest.RabbitMQ(t))
 	ctx, tenant, other := t.Context(), uuid.New(), uuid.New()
@@ -55,7 +55,7 @@ func TestRetriedMessagesComeHome(t *testing.T) {
 	require.Zero(t, depth, "a CC header sends it nowhere else")
 }
 
-// What comes home to a tenant that is gone ends among the orphans.
+// What returns to a tenant that is gone ends among the orphans.
 func TestRetriedMessagesOfAGoneTenantBecomeOrphans(t *testing.T) {
 	t.Parallel()
 	url := devtest.RabbitMQ(t)
@@ -81,7 +81,7 @@ func TestQueuesDeclaredAsTheBrokerIsKilledWorkAfterwards(t *testing.T) {
 	b := start(t, server.URL())
 	var tenants []uuid.UUID
 	for range 12 {
-		tenants = append(tenants, uuid.Must(uuid.NewV7())) // whose time tells its age
+		tenants = append(tenants, uuid.Must(uuid.NewV7())) // whose time is its age
 	}
 	var wg sync.WaitGroup
 	declared := make(chan struct{}, len(tenants))
@@ -146,7 +146,7 @@ func comesToWork(ctx context.Context, b *broker.Broker, tenant uuid.UUID, tag st
 }
 
 // Somebody deletes what all tenants share. It is made again while the service
-// runs: until then retries are refused, and held by who wants them.
+// runs: until then retries are refused, and held by their callers.
 func TestWhatAllTenantsShareIsDeclaredAgain(t *testing.T) {
 	t.Parallel()
 	url := devtest.RabbitMQ(t)

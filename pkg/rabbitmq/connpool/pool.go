@@ -75,7 +75,7 @@ func (p *Pool) Acquire(ctx context.Context, alone bool) (*Conn, error) {
 	return c, nil
 }
 
-// Alone returns a new connection that nobody else gets, for a caller who cannot
+// Alone returns a new connection that nobody else gets, for a caller that cannot
 // wait at this moment: hand it to Start. Release ends it.
 func (p *Pool) Alone() *Conn {
 	c, _ := p.pick(true)
