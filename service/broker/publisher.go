@@ -36,16 +36,16 @@ func (p *Publisher) Publish(ctx context.Context, tenantID uuid.UUID, batch []dom
 		return errs
 	}
 	defer p.gate.end(tenantID)
-	now := time.Now()
+	now, queue := time.Now(), QueueName(tenantID)
 	publishings := make([]publisher.Publishing, len(batch))
 	for i, m := range batch {
-		publishings[i] = publisher.Publishing{Key: QueueName(tenantID), Message: amqp.Publishing{
+		publishings[i] = publisher.Publishing{Key: queue, Message: amqp.Publishing{
 			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
 			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
 			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
 		}}
 	}
-	errs := p.engine.Publish(ctx, QueueName(tenantID), publishings)
+	errs := p.engine.Publish(ctx, queue, publishings)
 	for i, err := range errs {
 		errs[i] = p.outcome(tenantID, err)
 		if err == nil && p.confirmed != nil {
