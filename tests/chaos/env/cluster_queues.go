@@ -31,11 +31,11 @@ func (c *Cluster) queues(ctx context.Context) ([]clusterQueue, error) {
 // others outlive a broker that is killed.
 const sealPrefix = "lanekeeper.seal."
 
-// AwaitReplicated waits until every queue is on all nodes, and all take part; of
-// the queues of other tenants than these, which were created while the nodes did
-// not reach each other, most have to. RabbitMQ does not start a member later whose
-// node it did not reach when it made the queue: that is for its operator, see
-// docs/scaling.md.
+// AwaitReplicated waits until the queues of these tenants, and those that all
+// share, are on all nodes, and all take part. Others were declared while the nodes
+// did not reach each other: RabbitMQ does not start a member later whose node it
+// did not reach when it made the queue, which is for its operator to mend (see
+// docs/scaling.md), and does not say how many take part.
 func (c *Cluster) AwaitReplicated(ctx context.Context, tenants []string) error {
 	return wait.Until(ctx, nodeLimit, "every queue is on all nodes", func() error {
 		queues, err := c.queues(ctx)
@@ -46,11 +46,10 @@ func (c *Cluster) AwaitReplicated(ctx context.Context, tenants []string) error {
 			if strings.HasPrefix(q.Name, sealPrefix) {
 				continue // nothing publishes to it, and it goes by itself if RabbitMQ lets it
 			}
-			least := ClusterSize
 			if id, ok := TenantOf(q.Name); ok && !slices.Contains(tenants, id) {
-				least = ClusterSize/2 + 1
+				continue
 			}
-			if q.Type != "quorum" || q.Leader == "" || len(q.Members) < least || len(q.Online) < least {
+			if q.Type != "quorum" || q.Leader == "" || len(q.Members) != ClusterSize || len(q.Online) != ClusterSize {
 				return fmt.Errorf("%w: %s %s is led by %q, %d of %d take part", wait.ErrNotReady, q.Type, q.Name, q.Leader, len(q.Online), len(q.Members))
 			}
 		}
