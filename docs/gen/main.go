@@ -63,8 +63,8 @@ func readComments(ctx context.Context) (*openapi2.T, error) {
 		return nil, fmt.Errorf("make a directory for swagger: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	swag := exec.CommandContext(ctx, "go", "tool", "swag", "init", "--quiet", "--dir", "../controller,../model",
-		"--generalInfo", "router.go", "--output", dir, "--outputTypes", "json") //nolint:gosec // its only variable is the directory
+	swag := exec.CommandContext(ctx, "go", "tool", "swag", "init", "--quiet", "--dir", "../controller,../model", //nolint:gosec // its only variable is the directory
+		"--generalInfo", "router.go", "--output", dir, "--outputTypes", "json")
 	swag.Stdout, swag.Stderr = os.Stdout, os.Stderr
 	if err := swag.Run(); err != nil {
 		return nil, fmt.Errorf("run swag: %w", err)
