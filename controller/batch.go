@@ -12,6 +12,7 @@ import (
 	"lanekeeper/controller/middleware"
 	"lanekeeper/domain"
 	"lanekeeper/model"
+	"lanekeeper/pkg/jsonb"
 )
 
 // batchEntry is one message of a batch: a submission, or why it is none.
@@ -100,7 +101,7 @@ func readBatch(c *gin.Context) ([]batchEntry, error) {
 		return nil, err
 	}
 	const pointer = "/messages"
-	if opening(batch.Messages) != '[' {
+	if jsonb.Opening(batch.Messages) != '[' {
 		return nil, domain.WithFields(domain.FieldError{Pointer: pointer, Message: "must be an array"})
 	}
 	return collect(c, arrayEntries(batch.Messages), pointer)
@@ -145,7 +146,7 @@ func collect(c *gin.Context, entries iter.Seq[batchEntry], pointer string) ([]ba
 // arrayEntries yields the messages of a JSON array.
 func arrayEntries(array []byte) iter.Seq[batchEntry] {
 	return func(yield func(batchEntry) bool) {
-		for element := range elements(array) {
+		for element := range jsonb.Elements(array) {
 			var message model.BatchMessage
 			err := decodeObject(element, &message)
 			var submission domain.Submission

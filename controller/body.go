@@ -14,14 +14,12 @@ import (
 
 	"lanekeeper/controller/middleware"
 	"lanekeeper/domain"
+	"lanekeeper/pkg/jsonb"
 )
 
 const (
 	jsonType   = "application/json"
 	ndjsonType = "application/x-ndjson"
-
-	// maxNesting is how deep encoding/json goes.
-	maxNesting = 10_000
 )
 
 // mediaType returns which of the allowed media types the body has. A request
@@ -47,13 +45,13 @@ func mediaType(c *gin.Context, allowed ...string) (string, error) {
 // UTF-8.
 func checkJSON(doc []byte) error {
 	switch {
-	case opening(doc) == 0:
+	case jsonb.Valid(doc):
+		return nil
+	case jsonb.Opening(doc) == 0:
 		return domain.New(domain.ErrMalformed, "empty_body", "The body is empty; a JSON document is expected.")
 	case !utf8.Valid(doc):
 		return domain.New(domain.ErrMalformed, "invalid_utf8", "The body is not valid UTF-8.")
-	case json.Valid(doc):
-		return nil
-	case deeperThan(doc, maxNesting):
+	case jsonb.DeeperThan(doc, jsonb.MaxDocumentDepth):
 		return domain.New(domain.ErrInvalid, "too_deep", "The JSON is nested too deep.")
 	}
 	var raw json.RawMessage

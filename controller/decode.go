@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/jsonb"
 )
 
 const (
@@ -21,13 +22,13 @@ const (
 // only taken by fields that decode themselves. The error is an ErrInvalid that
 // names every member at fault. A json.RawMessage shares doc's memory.
 func decodeObject(doc []byte, target any) error {
-	if opening(doc) != '{' {
+	if jsonb.Opening(doc) != '{' {
 		return domain.WithFields(domain.FieldError{Pointer: "", Message: "must be a JSON object"})
 	}
 	fields := reflect.ValueOf(target).Elem()
 	var seen uint64 // a bit for each field
 	var wrong []domain.FieldError
-	for quoted, value := range members(doc) {
+	for quoted, value := range jsonb.Members(doc) {
 		if len(wrong) == maxFieldErrors {
 			break
 		}

@@ -13,6 +13,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/model"
+	"lanekeeper/pkg/jsonb"
 )
 
 func TestDecodeObject(t *testing.T) {
@@ -47,17 +48,17 @@ func FuzzWalk(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		deeper := deeperThan(doc, 100)
+		deeper := jsonb.DeeperThan(doc, 100)
 		if err := checkJSON(doc); err != nil {
 			return
 		}
 		_ = deeper
-		switch opening(doc) {
+		switch jsonb.Opening(doc) {
 		case '{':
 			decoder := json.NewDecoder(bytes.NewReader(doc))
 			_, err := decoder.Token()
 			require.NoError(t, err)
-			for name, value := range members(doc) {
+			for name, value := range jsonb.Members(doc) {
 				want, err := decoder.Token()
 				require.NoError(t, err)
 				require.Equal(t, want, unquote(name))
@@ -71,7 +72,7 @@ func FuzzWalk(f *testing.F) {
 		case '[':
 			var want []json.RawMessage
 			require.NoError(t, json.Unmarshal(doc, &want))
-			for element := range elements(doc) {
+			for element := range jsonb.Elements(doc) {
 				require.NotEmpty(t, want)
 				require.Equal(t, string(want[0]), string(element))
 				want = want[1:]

@@ -1,7 +1,13 @@
-// Package jsonb finds out, before a JSON text is accepted, whether PostgreSQL's
-// jsonb type will be able to store it and to give it back.
+// Package jsonb scans JSON: it says, before a text is accepted, whether
+// PostgreSQL's jsonb type will be able to store it and to give it back; whether a
+// document is valid at all; and what members and elements a valid one has.
 //
-// It accepts a subset of RFC 8259: one value in valid UTF-8, without what
+//   - Check, or Scan, reads a payload once. Compact, whose result is what is
+//     hashed, is for those in which Scan has found white space.
+//   - Valid reads a whole document once. What it accepts may be walked over with
+//     Members and Elements, which skip and do not check.
+//
+// Check accepts a subset of RFC 8259: one value in valid UTF-8, without what
 // jsonb refuses (the character U+0000 and lone surrogates) and without what
 // jsonb takes and then cannot return, or only at a price. jsonb keeps numbers
 // as numeric and writes them out in full, so 1e131071 is 8 bytes on the way

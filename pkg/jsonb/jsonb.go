@@ -46,14 +46,34 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (at byte %d)", e.Message
 // *Error about the first thing in it that cannot. It reads body once and
 // allocates nothing unless it refuses. It is safe for concurrent use.
 func Check(body []byte) error {
+	_, err := Scan(body)
+	return err
+}
+
+// Scan is Check, and reports whether body is compact: without white space between
+// its tokens, so that Compact would return it as it is.
+func Scan(body []byte) (compact bool, err error) {
 	if len(body) > MaxSize {
-		return &Error{CodeTooLarge, MaxSize, fmt.Sprintf("The payload must not be larger than %d bytes.", MaxSize)}
+		return false, &Error{CodeTooLarge, MaxSize, fmt.Sprintf("The payload must not be larger than %d bytes.", MaxSize)}
 	}
-	s := scanner{text: body}
+	var objects [MaxDepth / 64]uint64
+	s := scanner{text: body, maxDepth: MaxDepth, objects: objects[:]}
 	if code := s.scan(); code != "" {
-		return &Error{code, s.pos, code.message()}
+		return false, &Error{code, s.pos, code.message()}
 	}
-	return nil
+	return !s.spaced, nil
+}
+
+// MaxDocumentDepth is how deep Valid goes, which is as deep as encoding/json.
+const MaxDocumentDepth = 10_000
+
+// Valid reports whether doc is one JSON value and nothing else, in valid UTF-8 and
+// not nested deeper than MaxDocumentDepth, whether it could be stored or not. It
+// reads doc once and allocates nothing. It is safe for concurrent use.
+func Valid(doc []byte) bool {
+	var objects [(MaxDocumentDepth + 63) / 64]uint64
+	s := scanner{text: doc, syntax: true, maxDepth: MaxDocumentDepth, objects: objects[:]}
+	return s.scan() == ""
 }
 
 // Compact appends src without the white space between its tokens to dst and

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -175,6 +176,46 @@ func TestCompact(t *testing.T) {
 	}
 }
 
+func TestScanKnowsWhatIsCompact(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`1`: true, `{"a":[1,"b c",{}]}`: true, `[]`: true, `" "`: true,
+		` 1`: false, `1 `: false, `{"a": 1}`: false, `[1, 2]`: false, `{ }`: false, "[1\n]": false,
+	} {
+		compact, err := jsonb.Scan([]byte(text))
+		require.NoError(t, err)
+		require.Equal(t, want, compact, text)
+		require.Equal(t, want, string(jsonb.Compact(nil, []byte(text))) == text, text)
+	}
+}
+
+func TestValid(t *testing.T) {
+	t.Parallel()
+	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+	for text, want := range map[string]bool{
+		``: false, ` `: false, `{}`: true, `{"a":1}{}`: false, `"\u0000\ud800"`: true, `"\u12"`: false, `1e999999`: true, `01`: false,
+		"\"\xff\"": false, "\xff": false, "\"a\x00\"": false, "{\"\u00e9\":[null,true,false]}": true,
+		nested(200): true, nested(jsonb.MaxDocumentDepth): true, nested(jsonb.MaxDocumentDepth + 1): false,
+	} {
+		require.Equal(t, want, jsonb.Valid([]byte(text)), "%.100q", text)
+		require.Equal(t, want, json.Valid([]byte(text)) && utf8.ValidString(text), "%.100q", text)
+	}
+}
+
+// Valid accepts what encoding/json does, in valid UTF-8.
+func FuzzValid(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":[1,2.5e-3,"x\u00e9",null,true,{}]}`, `"\ud83d\ude00"`, `"\ud83d"`, `1e999`, `-0.0e+12`, "[[[]]]", "\"\xff\"", "\x00", `"\u0000"`, ` 1e`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if got, want := jsonb.Valid(text), json.Valid(text) && utf8.Valid(text); got != want {
+			t.Fatalf("Valid(%q) = %v", text, got)
+		}
+	})
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,2.5e-3,"x\u00e9",null,true,{}]}`, `"\ud83d\ude00"`, `"\ud83d"`, `1e999`, `-0.0e+12`, "[[[]]]", "\"\xff\"", "\x00",
@@ -191,6 +232,9 @@ func FuzzCheck(f *testing.F) {
 		var want bytes.Buffer
 		if err := json.Compact(&want, text); err != nil {
 			t.Fatal(err)
+		}
+		if compact, err := jsonb.Scan(text); err != nil || compact != bytes.Equal(text, want.Bytes()) {
+			t.Fatalf("Scan(%q) = %v, %v", text, compact, err)
 		}
 		if got := jsonb.Compact(nil, text); !bytes.Equal(got, want.Bytes()) {
 			t.Fatalf("Compact(%q) = %q, want %q", text, got, want.Bytes())

@@ -8,12 +8,18 @@ import (
 // scanner walks over a text once. Its methods leave pos behind what they
 // read, or at the offending byte when they return a code.
 type scanner struct {
-	text   []byte
-	pos    int
+	text []byte
+	pos  int
+	// syntax says that only syntax and encoding count, and not what can be stored.
+	syntax bool
+	// spaced says that there was white space between tokens.
+	spaced bool
 	growth int
 	depth  int
-	// objects has bit n set when the container at depth n+1 is an object.
-	objects [MaxDepth / 64]uint64
+	// maxDepth is how many containers there may be inside each other. Objects has
+	// bit n set when the one at depth n+1 is an object.
+	maxDepth int
+	objects  []uint64
 }
 
 // scan reads one value and nothing after it. It keeps the open containers in
@@ -25,7 +31,7 @@ func (s *scanner) scan() Code {
 		var code Code
 		switch c := s.peek(); c {
 		case '{', '[':
-			if s.depth == MaxDepth {
+			if s.depth == s.maxDepth {
 				return CodeTooDeep
 			}
 			s.open(c == '{')
@@ -133,6 +139,7 @@ func (s *scanner) skipSpace() {
 	for s.pos < len(s.text) {
 		switch s.text[s.pos] {
 		case ' ', '\t', '\n', '\r':
+			s.spaced = true
 			s.pos++
 		default:
 			return
@@ -227,6 +234,9 @@ func (s *scanner) escape() Code {
 	switch {
 	case !ok:
 		return CodeNotJSON
+	case s.syntax:
+		s.pos += 6
+		return ""
 	case unit == 0:
 		return CodeNul
 	case unit < 0xd800 || unit > 0xdfff:
@@ -312,6 +322,10 @@ func (s *scanner) number() Code {
 			exponent = -exponent
 		}
 		i += n
+	}
+	if s.syntax {
+		s.pos = i
+		return ""
 	}
 	zeros = min(zeros, whole+fraction-1) // a zero is a digit too
 	digits := max(1, whole+exponent-zeros) + max(0, fraction-exponent)

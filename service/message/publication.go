@@ -41,15 +41,20 @@ func (p *publication) check() {
 	var scratch []byte
 	var first map[string]keyed
 	for i, sub := range p.subs {
-		if err := checkSubmission(sub); err != nil {
+		compact, err := checkSubmission(sub)
+		if err != nil {
 			p.receipts[i].Err = err
 			continue
 		}
 		if sub.IdempotencyKey == "" {
 			continue
 		}
-		scratch = jsonb.Compact(scratch[:0], sub.Payload)
-		k := keyed{at: i, hash: sha256.Sum256(scratch)}
+		payload := sub.Payload
+		if !compact {
+			scratch = jsonb.Compact(scratch[:0], payload)
+			payload = scratch
+		}
+		k := keyed{at: i, hash: sha256.Sum256(payload)}
 		earlier, again := first[sub.IdempotencyKey]
 		switch {
 		case !again:
@@ -67,14 +72,17 @@ func (p *publication) check() {
 	}
 }
 
-func checkSubmission(sub domain.Submission) error {
-	if err := jsonb.Check(sub.Payload); err != nil {
-		return payloadError(err)
+// checkSubmission returns what is wrong with a message, else whether its payload
+// is compact.
+func checkSubmission(sub domain.Submission) (compact bool, err error) {
+	compact, err = jsonb.Scan(sub.Payload)
+	if err != nil {
+		return false, payloadError(err)
 	}
 	if sub.IdempotencyKey != "" {
-		return domain.CheckIdempotencyKey(sub.IdempotencyKey, "/idempotency_key")
+		return compact, domain.CheckIdempotencyKey(sub.IdempotencyKey, "/idempotency_key")
 	}
-	return nil
+	return compact, nil
 }
 
 func payloadError(err error) error {

@@ -1,10 +1,13 @@
-package controller
+package jsonb
 
-import "iter"
+import (
+	"encoding/binary"
+	"iter"
+)
 
-// members yields the names (in quotes) and values of the JSON object doc, in
-// order. Doc must be a valid JSON object; the slices share its memory.
-func members(doc []byte) iter.Seq2[[]byte, []byte] {
+// Members yields the names (in quotes) and values of the JSON object doc, in
+// order. Doc must have passed Valid, and be an object; the slices share its memory.
+func Members(doc []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		i := skipSpace(doc, skipSpace(doc, 0)+1)
 		for doc[i] != '}' {
@@ -23,9 +26,9 @@ func members(doc []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// elements yields the elements of the JSON array doc. Doc must be a valid JSON
-// array; the slices share its memory.
-func elements(doc []byte) iter.Seq[[]byte] {
+// Elements yields the elements of the JSON array doc. Doc must have passed Valid,
+// and be an array; the slices share its memory.
+func Elements(doc []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		i := skipSpace(doc, skipSpace(doc, 0)+1)
 		for doc[i] != ']' {
@@ -41,8 +44,8 @@ func elements(doc []byte) iter.Seq[[]byte] {
 	}
 }
 
-// opening returns the first byte of doc that is not white space, or 0.
-func opening(doc []byte) byte {
+// Opening returns the first byte of doc that is not white space, or 0.
+func Opening(doc []byte) byte {
 	if i := skipSpace(doc, 0); i < len(doc) {
 		return doc[i]
 	}
@@ -58,7 +61,13 @@ func skipSpace(doc []byte, i int) int {
 
 // skipString returns the index after the string that begins at i.
 func skipString(doc []byte, i int) int {
-	for i++; i < len(doc) && doc[i] != '"'; i++ {
+	for i++; i < len(doc); i++ {
+		for len(doc)-i >= 8 && plain(binary.LittleEndian.Uint64(doc[i:])) {
+			i += 8
+		}
+		if i == len(doc) || doc[i] == '"' {
+			break
+		}
 		if doc[i] == '\\' {
 			i++
 		}
@@ -104,9 +113,9 @@ func skipNested(doc []byte, i int) int {
 	return i
 }
 
-// deeperThan reports whether doc, which need not be valid JSON, opens more than
+// DeeperThan reports whether doc, which need not be valid JSON, opens more than
 // limit arrays and objects inside each other.
-func deeperThan(doc []byte, limit int) bool {
+func DeeperThan(doc []byte, limit int) bool {
 	for i, depth := 0, 0; i < len(doc); {
 		switch doc[i] {
 		case '"':
