@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -22,6 +23,8 @@ type Limits struct {
 	// FrameSize is the largest frame in bytes, which all properties of a
 	// message have to fit into.
 	FrameSize int
+	// Heartbeat is the longest silence.
+	Heartbeat time.Duration
 }
 
 // check returns an error for limits under which nothing works.

@@ -73,7 +73,7 @@ func (s *Session) Blocked() bool { return s.blocked.Load() }
 // Limits returns what was agreed on when the session began.
 func (s *Session) Limits() Limits {
 	c := &s.conn.Config
-	return Limits{Channels: int(c.ChannelMax), FrameSize: c.FrameSize}
+	return Limits{Channels: int(c.ChannelMax), FrameSize: c.FrameSize, Heartbeat: c.Heartbeat}
 }
 
 // Close ends the session within closeTimeout and waits for its goroutines.
