@@ -11,8 +11,8 @@
 //	                                      streams_write.go: its client, streams_tickets.go: tickets
 //	system.go                             health, the description of the API, Swagger UI
 //
-// and a few that they share: body.go, decode.go and walk.go read bodies strictly,
-// params.go reads parameters, pages.go writes pages without holding them.
+// and a few that they share: body.go and decode.go read bodies strictly, params.go
+// reads parameters, pages.go writes pages without holding them.
 //
 // Handlers read the request, call one method of a service, and write the answer;
 // they decide nothing. An error that they return becomes a problem document in
