@@ -315,7 +315,8 @@ func (s *streamAPI) follow(path string, headers ...string) *client {
 	return &client{s.t, response, bufio.NewReader(response.Body), cancel}
 }
 
-// block returns the next lines up to a blank one.
+// block returns the next lines up to a blank one, as they were sent: these tests
+// are about the bytes, so nothing reads them as events.
 func (c *client) block() string {
 	c.t.Helper()
 	var block strings.Builder

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -18,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"lanekeeper/domain"
+	"lanekeeper/tests/sse"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -178,20 +181,28 @@ func encodeEvent(m *domain.Message) []byte {
 
 // decodeEvents returns the seqs of the events in data, which must be whole.
 func decodeEvents(data []byte) ([]int64, error) {
+	if len(data) > 0 && !bytes.HasSuffix(data, []byte("\n\n")) {
+		return nil, fmt.Errorf("half an event: %.60q", data)
+	}
 	var seqs []int64
-	for len(data) > 0 {
-		event, rest, whole := bytes.Cut(data, []byte("\n\n"))
-		head, _, ok := bytes.Cut(event, []byte("\ndata: "))
-		if !whole || !ok {
-			return nil, fmt.Errorf("half an event: %.60q", data)
+	events := sse.NewReader(bytes.NewReader(data), 4<<10)
+	for {
+		e, err := events.Next()
+		if errors.Is(err, io.EOF) {
+			return seqs, nil
 		}
-		seq, err := strconv.ParseInt(string(bytes.TrimPrefix(head, []byte("id: "))), 10, 64)
 		if err != nil {
 			return nil, err
 		}
-		seqs, data = append(seqs, seq), rest
+		if e.ID == nil || e.Data == nil {
+			return nil, fmt.Errorf("half an event: %.60q", data)
+		}
+		seq, err := strconv.ParseInt(string(e.ID), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, seq)
 	}
-	return seqs, nil
 }
 
 // start runs a service until the test ends. Polling is out of the way unless
