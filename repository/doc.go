@@ -1,4 +1,22 @@
 // Package repository keeps tenants, their messages, users, idempotency keys
 // and secrets in PostgreSQL. One Store implements all of domain's
-// repositories; errors of the database become errors of domain here.
+// repositories, one file for each aggregate; errors of the database become
+// errors of domain here.
+//
+//	tenants, users, tickets, replicas,   what their names say
+//	idempotency, deadletters, endpoints
+//	partitions, partitions_erase         a tenant's partition, made and erased
+//	messages_append, _page, _read        the writer's batches, pages, one message
+//	streams, changes                     tails of histories; LISTEN and NOTIFY
+//	retention, deadletters_expire        what is not kept any longer
+//	store, close, conn_limit             pools, and what a tenant may hold of them
+//	tenant_lock                          advisory locks
+//	errors, migrate                      translation; the schema
+//
+// Every pool has one purpose, so that what one is busy with keeps no other
+// waiting: requests, the writer, DDL, locks, streams, heartbeats, and looking up
+// callers. Only the pool of requests is divided between tenants and their owners.
+//
+// The Store starts no goroutine that outlives a call, but those of WatchChanges,
+// which end with its context.
 package repository

@@ -87,7 +87,7 @@ func contended(cause error) error {
 	return domain.Wrap(cause, domain.ErrContended, "contended", "Other transactions stand in the way.").After(retryAfter)
 }
 
-// isSeqConstraint tells whether a constraint of messages or of a partition is
+// isSeqConstraint reports whether a constraint of messages or of a partition is
 // the one that makes seq unique.
 func isSeqConstraint(name string) bool { return strings.HasSuffix(name, "_seq_tenant_id_key") }
 

@@ -89,7 +89,7 @@ func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) (
 	return outcomes, nil
 }
 
-// isStoredAlready tells whether an error is that a message is stored already.
+// isStoredAlready reports whether an error is that a message is stored already.
 func isStoredAlready(err error) bool {
 	constraint, ok := postgres.UniqueViolation(err)
 	return ok && isMessagesTable(constraint) && !isSeqConstraint(constraint)

@@ -26,7 +26,7 @@ const (
 	defaultStreamConns = 4
 	defaultEraseWait   = 5 * time.Second
 	fleetConns         = 4
-	// callerConns is how many connections look up who calls. Each look-up finds a
+	// callerConns is how many connections look up callers. Each look-up finds a
 	// row by its key, so a few serve thousands in a second.
 	callerConns = 3
 
@@ -45,7 +45,7 @@ const (
 	// streamLockTimeout is short: streams of a blocked tenant try again, and must
 	// not hold the connections of the others.
 	streamLockTimeout = 250 * time.Millisecond
-	// callerLockTimeout is short: whoever waits for a row that is locked keeps
+	// callerLockTimeout is short: a call that waits for a row that is locked keeps
 	// others from logging in.
 	callerLockTimeout = 250 * time.Millisecond
 	ddlLockTimeout    = time.Second
@@ -87,8 +87,8 @@ type Options struct {
 // Store is the database. It is safe for concurrent use, and connects when it
 // is first used.
 //
-// Whoever holds a tenant's lock waits for connections of the other pools, and
-// nobody who holds one of those waits for a connection: so the pools cannot
+// The holder of a tenant's lock waits for connections of the other pools, and no
+// holder of one of those waits for a connection: so the pools cannot
 // starve each other.
 type Store struct {
 	general *pgxpool.Pool
@@ -97,7 +97,7 @@ type Store struct {
 	locks   *pgxpool.Pool
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
-	callers *pgxpool.Pool // for who calls and for which tenant, which must not wait for reads
+	callers *pgxpool.Pool // for callers and their tenants, which must not wait for reads
 
 	tenantConnLimit *shares.Shares // in the general pool
 	largeReads      *shares.Shares // turns in it

@@ -45,7 +45,7 @@ const (
 	maxBcryptCost = 14
 )
 
-// errUnknownHash tells that a stored hash is none that is understood.
+// errUnknownHash says that a stored hash is none that is understood.
 var errUnknownHash = errors.New("unknown form of password hash")
 
 // passwords hashes and verifies passwords. It is safe for concurrent use.
@@ -53,7 +53,7 @@ type passwords struct {
 	cost  Cost
 	slots *semaphore.Weighted
 	// bcryptCost is that of the bcrypt hash seen last: what a login of
-	// nobody must cost as well.
+	// an unknown user must cost as well.
 	bcryptCost atomic.Int32
 
 	// The two computations; tests count them.
@@ -81,7 +81,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return phc{cost: p.cost, salt: salt, sum: p.derive(password, p.cost, salt, hashLength)}.String(), nil
 }
 
-// verify tells whether password is the one that was hashed, and whether the
+// verify reports whether password is the one that was hashed, and whether the
 // hash should be replaced by a better one. A wrong password takes the same
 // time whatever form the hash has, and also when there is none (""): an
 // argon2id and a bcrypt computation each.

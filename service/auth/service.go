@@ -100,7 +100,7 @@ func NewService(o Options) *Service {
 	}
 }
 
-// Authenticate returns who sent the Authorization header, which may carry its
+// Authenticate returns the sender of the Authorization header, which may carry its
 // token with or without "Bearer ". Without a header it is the built-in admin in
 // open mode. What the caller may do comes from the user's row, at most some
 // seconds old, not from the token. Errors are ErrUnauthenticated, and
@@ -246,7 +246,7 @@ func (s *Service) Forget(userID uuid.UUID) { s.accounts.forget(userID) }
 // Forget, what is known goes on being used while the database is away.
 func (s *Service) ForgetAll() { s.accounts.expireAll() }
 
-// holder returns who holds a token, as it is now.
+// holder returns the holder of a token, as it is now.
 func (s *Service) holder(ctx context.Context, token verified) (domain.Principal, error) {
 	user, err := s.accounts.find(ctx, token.userID)
 	switch {

@@ -89,7 +89,7 @@ func (s *Service) ChangeUser(ctx context.Context, p domain.Principal, id uuid.UU
 	}
 	hash := ""
 	if change.Password != nil {
-		// Before the row is locked, and only for somebody who exists.
+		// Before the row is locked, and only for a user that exists.
 		if _, err := s.GetUser(ctx, id); err != nil {
 			return domain.User{}, err
 		}

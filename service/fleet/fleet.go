@@ -39,7 +39,7 @@ type Options struct {
 type Fleet struct {
 	o Options
 
-	// members is nil as long as nobody is known. The goroutine of the
+	// members is nil as long as none is known. The goroutine of the
 	// heartbeat writes it, and Deregister after that has ended.
 	members atomic.Pointer[members]
 	// outages counts how often reports may have been lost: the database came

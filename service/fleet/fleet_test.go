@@ -20,7 +20,7 @@ func TestAloneOwnsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
 		b.down = true
-		r := join(t, b, "a")
+		r := joinFleet(t, b, "a")
 		id := uuid.New()
 		pass(time.Minute)
 		require.False(t, r.Owns(id), "nothing before the first heartbeat")
@@ -66,9 +66,9 @@ func TestRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		pass(readEvery + readEvery/2)
-		join(t, b, "b")
+		joinFleet(t, b, "b")
 		synctest.Wait()
 		requireMembers(t, a, "a")
 		for range 100 {
@@ -112,7 +112,7 @@ func TestASlowReplicaStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		beat := func() { b.set(func() { b.rows["slow"] = row{address: "slow", seen: b.now()} }) }
 		beat()
 		pass(2 * readEvery)
@@ -151,7 +151,7 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
-			o := join(t, b, "other").o
+			o := joinFleet(t, b, "other").o
 			o.Replica.Name, o.Replica.Address = "a", "a:1"
 			for range 200 { // it is a matter of luck who comes first
 				f := New(o)
@@ -168,7 +168,7 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
-			a := join(t, b, "a")
+			a := joinFleet(t, b, "a")
 			pass(readEvery)
 			a.kill()
 			require.True(t, a.Owns(uuid.New()), "until it leaves")
@@ -181,7 +181,7 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
-			a := join(t, b, "a")
+			a := joinFleet(t, b, "a")
 			pass(readEvery)
 			b.set(func() { b.frozen, b.late = true, true })
 			pass(2 * heartbeatEvery) // by now it is writing, and will be for a second or two
@@ -195,7 +195,7 @@ func TestLeaveAtAnyTime(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			b := newTable()
-			a := join(t, b, "a")
+			a := joinFleet(t, b, "a")
 			pass(readEvery)
 			b.set(func() { b.frozen = true })
 			pass(heartbeatEvery)
@@ -304,7 +304,7 @@ func TestANewcomerInTheFreeze(t *testing.T) {
 		b.set(func() { b.down = true })
 		pass(time.Minute)
 		b.set(func() { b.down = false })
-		replicas = append(replicas, join(t, b, "c"))
+		replicas = append(replicas, joinFleet(t, b, "c"))
 		pass(2 * readEvery)
 		for _, r := range replicas {
 			requireMembers(t, r, "a", "b", "c")
@@ -318,7 +318,7 @@ func TestARestartedReplica(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		other := join(t, b, "other")
+		other := joinFleet(t, b, "other")
 		before := joinAt(t, b, "before", "host:1")
 		pass(2 * readEvery)
 		requireMembers(t, other, "other", "before")
@@ -335,7 +335,7 @@ func TestItsRowIsDeleted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		pass(readEvery)
 		b.set(func() { clear(b.rows) })
 		pass(readEvery)

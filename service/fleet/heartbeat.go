@@ -21,8 +21,8 @@ const (
 	// callTimeout bounds each call of the repository, so that a frozen
 	// database is noticed.
 	callTimeout = 3 * time.Second
-	// Rows that were not renewed for forgetAfter are deleted by whoever comes
-	// first.
+	// Rows that were not renewed for forgetAfter are deleted by the replica that
+	// comes first.
 	forgetAfter = time.Hour
 	// forgetEvery is the longest time between two of them that try, of which each
 	// is shorter by up to forgetJitter.

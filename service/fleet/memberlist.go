@@ -12,7 +12,7 @@ const (
 	suspectAfter = 6 * time.Second
 	confirmAfter = 4 * time.Second
 	deadAfter    = suspectAfter + confirmAfter
-	// freezeFor is how long nobody leaves after an outage.
+	// freezeFor is how long no member is dropped after an outage.
 	freezeFor = 10 * time.Second
 )
 

@@ -15,7 +15,7 @@ const (
 	// that it is back (up to 6 s between two attempts).
 	changeAfter = 15 * time.Second
 	// countdownShare is how much more often than usual a replica reads the rows
-	// of the others while changeAfter passes: a moment in which nobody reached the
+	// of the others while changeAfter passes: a moment in which none reached the
 	// broker ends that, and reading once a second what others write once a second
 	// could miss one.
 	countdownShare = 5

@@ -19,7 +19,7 @@ func TestWhoNeverReachedTheBrokerTakesNoPart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		wrong := newReplica(b, "wrong", "wrong:1")
 		wrong.cut.Store(true)
 		wrong.start(t)

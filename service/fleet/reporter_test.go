@@ -39,7 +39,7 @@ func TestReportsTellWhatChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		all := running(t, 1_200)
 		a.run(all...)
 		pass(2 * scanEvery)
@@ -86,7 +86,7 @@ func TestReportsGoPastATenantInTrouble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		all := running(t, 4*chunkSize)
 		b.set(func() {
 			b.locked = slices.MinFunc(all, func(x, y domain.ConsumerStatus) int { return slices.Compare(x.TenantID[:], y.TenantID[:]) }).TenantID
@@ -106,7 +106,7 @@ func TestNumbersAreReportedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		a := join(t, b, "a")
+		a := joinFleet(t, b, "a")
 		all := running(t, 1)
 		a.run(all...)
 		pass(2 * scanEvery)
@@ -139,7 +139,7 @@ func TestReportsAreRepeated(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newTable()
-				a := join(t, b, "a")
+				a := joinFleet(t, b, "a")
 				all := running(t, 600)
 				a.run(all...)
 				pass(10 * time.Second)
@@ -244,7 +244,7 @@ func TestDepthsAreNotReadForNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newTable()
-		other := join(t, b, "b")
+		other := joinFleet(t, b, "b")
 		all := running(t, 1)
 		all[0].Depth = 7
 		other.run(all...)

@@ -217,7 +217,7 @@ type replica struct {
 }
 
 // join starts a replica with an address of its own.
-func join(t testing.TB, b *table, name string) *replica {
+func joinFleet(t testing.TB, b *table, name string) *replica {
 	t.Helper()
 	return joinAt(t, b, name, name+":8080")
 }
@@ -266,7 +266,7 @@ func joinAll(t testing.TB, b *table, names ...string) []*replica {
 	t.Helper()
 	replicas := make([]*replica, len(names))
 	for i, name := range names {
-		replicas[i] = join(t, b, name)
+		replicas[i] = joinFleet(t, b, name)
 	}
 	pass(2 * readEvery)
 	for _, r := range replicas {

@@ -13,7 +13,7 @@ import (
 )
 
 // How long the steps of a publication may take. Together they stay below the
-// 6 seconds that callers are promised, with time left for looking up who calls.
+// 6 seconds that callers are promised, with time left for finding the caller.
 const (
 	claimTimeout   = 2 * time.Second
 	publishTimeout = 4500 * time.Millisecond // the claim included
@@ -69,8 +69,8 @@ type Options struct {
 	// StillThere is asked after messages were published, and returns an error
 	// when the tenant was deleted meanwhile, or may have been; then they are
 	// not accepted. It may ask the database only when a change was announced,
-	// and ends before its context does. It may be nil when nobody else deletes
-	// tenants.
+	// and ends before its context does. It may be nil when no other process
+	// deletes tenants.
 	StillThere func(ctx context.Context, tenantID uuid.UUID) error
 	Observer   Observer
 	Log        *slog.Logger

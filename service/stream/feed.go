@@ -247,8 +247,8 @@ func (f *feed) report(ctx context.Context, err error) {
 }
 
 // reportHole logs that messages between others are missing. Their order is
-// that of their commits, so these will not come any more: somebody must have
-// deleted them by hand.
+// that of their commits, so these will not come any more: they must have been
+// deleted by hand.
 func (s *Service) reportHole(ctx context.Context, after int64, messages []domain.Message) {
 	for i := range messages {
 		if messages[i].Seq != after+1 {

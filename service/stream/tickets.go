@@ -30,7 +30,7 @@ const (
 	ticketLength = 43
 
 	// A stream holds its ticket for ticketLease, and prolongs that every
-	// ticketRenewal, when it learns that somebody wants the ticket. A request that
+	// ticketRenewal, when it learns that another stream wants the ticket. A request that
 	// comes while the ticket is held tries every ticketRetry, or earlier by up to
 	// ticketJitter of it. After ticketWait, in which a stream that can be reached
 	// has learned it and ended, it takes the ticket; there must be time left to
@@ -77,7 +77,7 @@ type TicketOptions struct {
 // EventSource comes back by itself after a lost connection, but never after a
 // refusal, and a server may learn late or never that a network fell silent.
 //
-//	held --somebody wants it, after Tenure--> released --> held by the other
+//	held --another wants it, after Tenure--> released --> held by the other
 //	  |                                                     ^
 //	  '-- replica killed, frozen or cut off: after Wait ----'
 //
@@ -197,8 +197,8 @@ func (t *Tickets) claim(ctx context.Context, hash []byte, claim uuid.UUID, resum
 // expired.
 //
 // While the database is away the stream keeps its ticket, also past the end of
-// the lease: nobody could claim it meanwhile, and a stream that ended could not
-// be opened again. When the database is back it turns out whether somebody who
+// the lease: no other could claim it meanwhile, and a stream that ended could not
+// be opened again. When the database is back it turns out whether a client that
 // reached it earlier has the ticket now.
 func (t *Tickets) Keep(ctx context.Context, ticket domain.Ticket, claim uuid.UUID) error {
 	begun := time.Now()

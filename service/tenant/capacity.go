@@ -28,11 +28,11 @@ type CapacityOptions struct {
 	// Replicas returns how many processes share the broker; nil means one.
 	Replicas func() int
 	// Room returns an ErrNoCapacity when the broker is known to allow no
-	// connection or channel for another consumer; nil asks nobody.
+	// connection or channel for another consumer; nil asks for none.
 	Room func(ctx context.Context) error
 }
 
-// Capacity tells whether the broker has room for more tenants. It is safe for
+// Capacity knows whether the broker has room for more tenants. It is safe for
 // concurrent use. Nil has room for any number.
 type Capacity struct {
 	o CapacityOptions

@@ -135,7 +135,7 @@ func (s *ConsumerService) statuses(ctx context.Context, tenants []domain.Tenant)
 	statuses := make([]domain.ConsumerStatus, len(tenants))
 	for i := range tenants {
 		t := &tenants[i]
-		// A consumer that is leaving here is not the one to tell of, once its
+		// A consumer that moves away from here is not the one to show, once its
 		// new owner has one.
 		status, known := reported[t.ID]
 		if !known {
@@ -162,7 +162,7 @@ func (s *ConsumerService) reports(ctx context.Context, ids []uuid.UUID) (map[uui
 }
 
 // unreported returns the state of a consumer of which nothing is known: not
-// even whether there is one, or only that nobody runs it.
+// even whether there is one, or only that no replica runs it.
 func unreported(t *domain.Tenant, unknown bool) domain.ConsumerState {
 	switch {
 	case unknown:

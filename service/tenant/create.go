@@ -102,7 +102,7 @@ func sameAttempt(made, reached *domain.Tenant) bool {
 	return reached.CreatedAt.Sub(made.CreatedAt).Abs() < time.Millisecond
 }
 
-// undo removes a tenant that nobody was told of, and lets its key be used anew.
+// undo removes a tenant that no caller was told of, and lets its key be used anew.
 // What does not succeed in time is finished by the reconciler.
 func (s *Service) undo(ctx context.Context, p domain.Principal, id uuid.UUID, key string) {
 	ctx, cancel := context.WithTimeout(domain.WithTenantID(context.WithoutCancel(ctx), id), undoWait)

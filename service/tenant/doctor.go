@@ -21,7 +21,7 @@ type DoctorOptions struct {
 		domain.Topology
 		domain.QueueInspector
 	}
-	// Capacity tells how full the broker is; nil says nothing.
+	// Capacity knows how full the broker is; nil says nothing.
 	Capacity *Capacity
 	// Shortened returns the queues whose messages go away by a policy; nil where
 	// that cannot be asked.
@@ -43,7 +43,7 @@ type Finding struct {
 	TenantID uuid.UUID           // zero for what is about the broker
 	Status   domain.TenantStatus // empty for a tenant without a row
 	Problem  string
-	// Repaired tells that it was put right; Err why it could not be. Both are
+	// Repaired says that it was put right; Err why it could not be. Both are
 	// unset for what was not tried, or cannot be put right without losing
 	// messages.
 	Repaired bool
@@ -94,7 +94,7 @@ func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) er
 	return nil
 }
 
-// examineCapacity tells when it is time to allow the broker more open files.
+// examineCapacity reports when it is time to allow the broker more open files.
 func (d *Doctor) examineCapacity(ctx context.Context, report func(Finding)) error {
 	use, err := d.o.Capacity.Use(ctx)
 	if err != nil {

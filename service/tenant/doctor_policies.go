@@ -7,9 +7,9 @@ import (
 	"lanekeeper/domain"
 )
 
-// examinePolicies tells of policies by which accepted messages go away, as far
+// examinePolicies reports policies by which accepted messages go away, as far
 // as it can be asked for them, and of messages that went away by one and are
-// recorded as dead letters. It is for whoever set them to take them back.
+// recorded as dead letters. Those that set them have to take them back.
 func (d *Doctor) examinePolicies(ctx context.Context, report func(Finding)) error {
 	if d.o.Shortened != nil {
 		queues, err := d.o.Shortened(ctx)

@@ -18,8 +18,8 @@ func NewFollower(d *Directory, r *Reconciler) *Follower {
 // Follow takes one change into account; changes that do not concern tenants
 // are ignored. It never blocks, and what it asks for costs a read of the row
 // when nothing is to be done, so that it may be told of this process' own
-// changes, too. Which tenants are owned here is for somebody else to follow,
-// who then calls Reconciler.ResyncAll.
+// changes, too. Which tenants are owned here is for the fleet to
+// follow, which then calls Reconciler.ResyncAll.
 func (f *Follower) Follow(c domain.Change) {
 	switch c.Kind {
 	case domain.TenantChanged:

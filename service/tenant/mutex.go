@@ -10,7 +10,7 @@ import (
 	"lanekeeper/pkg/shares"
 )
 
-// tenantMutex is one mutex for each tenant, given to those who wait for it in
+// tenantMutex is one mutex for each tenant, given to the calls that wait for it in
 // the order in which they came.
 type tenantMutex struct{ places *shares.Shares }
 

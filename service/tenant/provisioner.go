@@ -36,7 +36,7 @@ const (
 	checkTimeout    = 5 * time.Second
 )
 
-// owner tells which tenants have their consumer in this process.
+// owner knows which tenants have their consumer in this process.
 type owner interface{ Owns(id uuid.UUID) bool }
 
 // ProvisionerOptions configure NewProvisioner.
@@ -46,10 +46,10 @@ type ProvisionerOptions struct {
 	Topology   domain.Topology
 	Consumers  domain.ConsumerManager
 	Directory  *Directory
-	// Owner tells which tenants have their consumer here. Nil owns all: right
+	// Owner knows which tenants have their consumer here. Nil owns all: right
 	// for tests, and for a process that shares its servers with no other.
 	Owner owner
-	// Peers tells whether other replicas are live, which a deletion gives the
+	// Peers reports whether other replicas are live, which a deletion gives the
 	// time to hear of it. Nil means that there are none.
 	Peers func() bool
 	// Deleted is called when a tenant is found to be gone for good, whoever
@@ -90,7 +90,7 @@ func (p *Provisioner) Converge(ctx context.Context, id uuid.UUID) (domain.Tenant
 	return t, unlessRefused(err)
 }
 
-// ConvergeNew is Converge for a tenant that somebody has just asked for. That
+// ConvergeNew is Converge for a tenant that a caller has just asked for. That
 // the broker allows no queues for it, or no consumer here, is an ErrNoCapacity:
 // then nobody would store what is published to it.
 func (p *Provisioner) ConvergeNew(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
@@ -154,7 +154,7 @@ func (p *Provisioner) Settle(ctx context.Context, id uuid.UUID) error {
 
 // settleInTurn is Settle for many tenants at once. It waits for its turns, and
 // has none while a consumer drains. The tenant's lock comes first, so that
-// nobody who has a turn waits for it.
+// no holder of a turn waits for it.
 func (p *Provisioner) settleInTurn(ctx context.Context, id uuid.UUID) error {
 	unlock, err := p.local.lock(ctx, id)
 	if err != nil {
@@ -198,10 +198,10 @@ func (p *Provisioner) checkInTurn(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// owns tells whether the tenant's consumer, if it has one, is to run here.
+// owns reports whether the tenant's consumer, if it has one, is to run here.
 func (p *Provisioner) owns(id uuid.UUID) bool { return p.o.Owner == nil || p.o.Owner.Owns(id) }
 
-// consumes tells whether the tenant is to have a consumer, and it is to run
+// consumes reports whether the tenant is to have a consumer, and it is to run
 // here.
 func (p *Provisioner) consumes(t *domain.Tenant) bool { return t.Consuming() && p.owns(t.ID) }
 

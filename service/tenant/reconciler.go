@@ -255,7 +255,7 @@ func (r *Reconciler) endDelay(w *work) {
 	}
 }
 
-// serve has somebody get the result of the tenant's next task.
+// serve has a caller of Await get the result of the tenant's next task.
 func (r *Reconciler) serve(ctx context.Context, q request) {
 	w := r.workOn(q.id)
 	w.waiting = append(w.waiting, q.reply)
@@ -342,8 +342,8 @@ func (r *Reconciler) report(ctx context.Context, w *work, err error) {
 	}
 }
 
-// retryLater has a task that failed done again after a pause, or at once when
-// somebody waits for it.
+// retryLater has a task that failed done again after a pause, or at once when a
+// caller waits for it.
 func (r *Reconciler) retryLater(w *work, failed task, err error) {
 	if w.retry == nil {
 		w.retry = backoff.New(retryFirst, retryMax)

@@ -49,7 +49,7 @@ func (p *Provisioner) remove(ctx context.Context, t domain.Tenant) (domain.Tenan
 	return t, nil
 }
 
-// awaitFleet waits until nobody consumes the tenant's queue any more: only then
+// awaitFleet waits until no consumer of the tenant's queue is left: only then
 // are all of its messages in it, and what is not stored can be counted. Other
 // replicas stop their consumers and refuse publications once they hear of the
 // deletion. Those that do not follow in time, because they hang or because the
@@ -69,7 +69,7 @@ func (p *Provisioner) awaitFleet(ctx context.Context, id uuid.UUID) error {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		p.o.Log.WarnContext(ctx, "queue of a tenant that is being deleted is still consumed, deleting it nevertheless")
 	case err != nil:
-		return fmt.Errorf("wait until nobody consumes: %w", err)
+		return fmt.Errorf("wait until the queue has no consumer: %w", err)
 	}
 	if p.o.Peers == nil || !p.o.Peers() {
 		return nil
@@ -83,7 +83,7 @@ func (p *Provisioner) awaitFleet(ctx context.Context, id uuid.UUID) error {
 }
 
 // whileDeleting runs a step under the tenant's lock, unless the tenant was
-// deleted by somebody else while waiting for it.
+// deleted by another process while waiting for it.
 func (p *Provisioner) whileDeleting(ctx context.Context, turns *semaphore.Weighted, t domain.Tenant, step func(context.Context, *domain.Tenant) error) (domain.Tenant, error) {
 	err := p.locked(ctx, turns, t.ID, func(ctx context.Context) error {
 		current, err := p.o.Tenants.FindTenant(ctx, t.ID)

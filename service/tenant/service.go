@@ -19,7 +19,7 @@ const (
 	createWait = 5 * time.Second
 	deleteWait = 5 * time.Second
 	settleWait = 3 * time.Second
-	// undoWait is how long a caller who is refused waits for what was begun to be
+	// undoWait is how long a caller that is refused waits for what was begun to be
 	// undone.
 	undoWait = 800 * time.Millisecond
 	// confirmTimeout is for recording that a key was used.

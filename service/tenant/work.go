@@ -26,7 +26,7 @@ type work struct {
 	// running is the task under way, and wanted the one to do after it.
 	running, wanted task
 	// retry and due are set after a failure: nothing is started before due,
-	// unless somebody waits for it.
+	// unless a caller waits for it.
 	retry *backoff.Backoff
 	due   time.Time
 	// delayed says that the work is started when it is due, and not at all when a
@@ -43,7 +43,7 @@ func (w *work) startable() bool {
 	return w.running == nothing && w.wanted != nothing && !time.Now().Before(w.due)
 }
 
-// request is somebody who waits for a tenant's next task.
+// request is a call that waits for a tenant's next task.
 type request struct {
 	id    uuid.UUID
 	reply chan<- outcome // buffered
