@@ -206,10 +206,11 @@ func (f *fleet) moved(ctx context.Context, before map[string]consumer) (int, err
 // checkOverlaps fails the trial when two replicas worked for one tenant at a
 // time.
 func (f *fleet) checkOverlaps() error {
-	return verify.CheckOverlaps(f.t.Result, f.record, f.killed, false)
+	return verify.CheckOverlaps(f.t.Result, f.record, f.killed)
 }
 
-// checkStoring is the same of what was stored.
-func (f *fleet) checkStoring() error {
-	return verify.CheckOverlaps(f.t.Result, f.record, f.killed, true)
+// checkStoring is the same of what was stored, after replicas were cut off so many
+// times.
+func (f *fleet) checkStoring(cutOff int) error {
+	return verify.CheckStoring(f.t.Result, f.record, f.killed, cutOff)
 }

@@ -212,7 +212,7 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	if err := t.check(ctx); err != nil {
 		return err
 	}
-	return s.fleet.checkStoring()
+	return s.fleet.checkStoring(len(faults) * (env.ClusterSize - 1))
 }
 
 // families shows how many there were of each.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"lanekeeper/tests/chaos/report"
 )
 
 // Work of two processes for one tenant that touches is seen, and nothing else.
@@ -51,5 +53,18 @@ func TestOverlapsOfStoring(t *testing.T) {
 		spans, _, err := readSpans(path, nil, true)
 		require.NoError(t, err, name)
 		require.Len(t, overlaps(spans), c.found, name)
+	}
+}
+
+// Whatever others do during one transaction, it is late once.
+func TestLateWorkCountsOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	require.NoError(t, os.WriteFile(path+".1", []byte("begin 1 10 a\nend 1 50\nbegin 2 51 a\nend 2 52\n"), 0o600))
+	require.NoError(t, os.WriteFile(path+".2", []byte("begin 1 20 a\nend 1 30\nbegin 2 31 a\nend 2 40\n"), 0o600))
+	for allowed, holds := range []bool{false, true} {
+		r := &report.Result{}
+		require.NoError(t, CheckStoring(r, path, nil, allowed))
+		require.Equal(t, holds, r.Holds())
 	}
 }
