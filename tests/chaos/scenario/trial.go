@@ -68,7 +68,7 @@ func (t *trial) bootDirect(ctx context.Context, tenants int) error {
 
 // close ends everything that belongs to the trial.
 func (t *trial) close(ctx context.Context) error {
-	err := t.Env.Close(ctx)
+	err := t.Close(ctx)
 	if t.client != nil {
 		t.client.CloseIdle()
 	}
