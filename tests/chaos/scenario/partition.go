@@ -42,9 +42,9 @@ type site struct {
 	net     *env.Network
 	cluster *env.Cluster
 	fleet   *fleet
-	// stranded are what brokers cannot get rid of, and restarts is how often they
-	// were started again for that.
-	stranded *verify.StrandedServers
+	// faults are of the brokers, and restarts is how often they were started again
+	// for those.
+	faults   *verify.BrokerFaults
 	restarts int
 }
 
@@ -188,7 +188,10 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	count := make(map[string]int)
 	var slowest time.Duration
 	var worst string
-	s.stranded = verify.NewStrandedServers(s.cluster)
+	var err error
+	if s.faults, err = verify.NewBrokerFaults(s.cluster); err != nil {
+		return err
+	}
 	for i, f := range faults {
 		t.say("%d of %d, %s", i+1, len(faults), f)
 		took, err := s.cut(ctx, w, f)
@@ -204,7 +207,7 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	t.Show("partitions", "%s", families(count))
 	t.Show("load", "%d accepted", l.Accepted.Load())
 	w.Report()
-	t.Show("brokers started again", "%d times, because a queue whose declaration was cut off cannot be declared any more", s.restarts)
+	t.Show("brokers started again", "%d times, after partitions that they did not recover from by themselves", s.restarts)
 	t.Show("all as it was", "%.1f s after the end of a partition at most (%s)", slowest.Seconds(), worst)
 	if limit := time.Duration(float64(healLimit) * t.slack); slowest > limit {
 		t.Fail("it took %v after the end of a partition until all was as it was, %v are promised", slowest, limit)
@@ -255,17 +258,18 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 		return 0, err
 	}
 	took := time.Since(healed)
-	if _, err := s.stranded.New(); err != nil { // what was refused until now was to be expected
+	if err := s.faults.ForgetRefused(); err != nil {
 		return 0, err
 	}
 	unsettled := s.awaitSettled(ctx)
 	if unsettled == nil {
 		return time.Since(healed), nil
 	}
-	if found, err := s.stranded.New(); err != nil || !found {
+	wrong, err := s.faults.Find()
+	if err != nil || wrong == "" {
 		return 0, errors.Join(unsettled, err)
 	}
-	if err := s.restartBrokers(ctx); err != nil {
+	if err := s.restartBrokers(ctx, wrong); err != nil {
 		return 0, err
 	}
 	return took, s.awaitSettled(ctx)
@@ -281,9 +285,9 @@ func (s *site) awaitSettled(ctx context.Context) error {
 
 // restartBrokers starts one broker after the other again, which is what their
 // operator has to do.
-func (s *site) restartBrokers(ctx context.Context) error {
+func (s *site) restartBrokers(ctx context.Context, wrong string) error {
 	s.restarts++
-	s.t.say("one broker after the other is started again: %v", s.stranded)
+	s.t.say("one broker after the other is started again: %s", wrong)
 	for _, n := range s.cluster.Nodes {
 		n.Kill()
 		if err := s.cluster.Start(ctx); err != nil {
@@ -293,7 +297,7 @@ func (s *site) restartBrokers(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.faults.Forget()
 }
 
 // recovered waits until all is as it was before a partition.
