@@ -109,7 +109,7 @@ type process struct {
 	// reportsAway tells that the reports cannot be read; guarded by world.mu.
 	reportsAway bool
 	deleted     []uuid.UUID // guarded by world.mu
-	// crashAt is the step to crash at, or 0; half tells whether the step
+	// crashAt is the step to crash at, or 0; half reports whether the step
 	// takes effect before. Guarded by world.mu.
 	steps, crashAt int
 	checks         int // of queues

@@ -20,7 +20,7 @@ func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) erro
 	return nil
 }
 
-// public tells whether an address is one of the public Internet. Of IPv6 only
+// public reports whether an address is one of the public Internet. Of IPv6 only
 // the range that is given out for global unicast is, and not what in it leads
 // on to IPv4.
 func public(a netip.Addr) bool {

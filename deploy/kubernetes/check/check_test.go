@@ -108,7 +108,7 @@ func (r *reviewer) names() {
 	r.want(r.pod.Spec.ServiceAccountName == r.ServiceAccount.Name, "deployment: there is no service account %q", r.pod.Spec.ServiceAccountName)
 }
 
-// selects tells whether a selector matches the pods, and is not empty.
+// selects reports whether a selector matches the pods, and is not empty.
 func (r *reviewer) selects(s *metav1.LabelSelector) bool {
 	if s == nil || len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
 		return false
