@@ -78,8 +78,8 @@ type Slot struct {
 
 // Take returns a slot for a channel that is opened at once: then call Opened, and
 // Release when the channel is closed. Lasting channels are refused with
-// rabbitmq.ErrLimitReached when there is no slot left for them; others wait until
-// there is, or ctx ends.
+// rabbitmq.ErrLimitReached when lasting ones have all that there is for them; what
+// those that come and go have at the moment is waited for, until ctx ends.
 func (q *Quota) Take(ctx context.Context, lasting bool) (*Slot, error) {
 	for {
 		ok, freed, err := q.tryTake(lasting)
@@ -112,7 +112,7 @@ func (q *Quota) Take(ctx context.Context, lasting bool) (*Slot, error) {
 func (q *Quota) Refusal() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.hasRoomLocked(true) || !time.Now().Before(q.full) {
+	if q.lastingHaveRoomLocked() || !time.Now().Before(q.full) {
 		return nil
 	}
 	return rabbitmq.LimitReached(q.refusal)
@@ -132,15 +132,17 @@ func (q *Quota) tryTake(lasting bool) (ok bool, freed <-chan struct{}, err error
 		return true, nil, nil
 	case !time.Now().Before(q.full):
 		return false, nil, nil
-	case lasting:
+	case lasting && !q.lastingHaveRoomLocked():
 		return false, nil, rabbitmq.LimitReached(q.refusal)
 	}
 	return false, q.freed, nil
 }
 
 func (q *Quota) hasRoomLocked(lasting bool) bool {
-	return q.used < q.allowed && (!lasting || q.lasting < q.allowed-keptChannels)
+	return q.used < q.allowed && (!lasting || q.lastingHaveRoomLocked())
 }
+
+func (q *Quota) lastingHaveRoomLocked() bool { return q.lasting < q.allowed-keptChannels }
 
 // ConnectionLost is called with the reason for which a connection ended. When
 // that is the limit, others took what was left since it was tried out.

@@ -93,3 +93,42 @@ func TestAQuotaWithFewChannelsOnAConnection(t *testing.T) {
 		s.Opened()
 	}
 }
+
+// A lasting channel that finds all slots taken by channels that come and go waits
+// for one of them: there is room for it.
+func TestLastingChannelsWaitForThoseThatComeAndGo(t *testing.T) {
+	t.Parallel()
+	v := devtest.NewVirtualHost(t)
+	v.LimitUser("max-channels", 25)
+	q := newTestQuota(t, v.URL)
+	take := func(lasting bool) (*Slot, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), trialTimeout)
+		defer cancel()
+		s, err := q.Take(ctx, lasting)
+		if err == nil {
+			s.Opened()
+		}
+		return s, err
+	}
+	var slots []*Slot
+	for {
+		s, err := take(false)
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			break
+		}
+		slots = append(slots, s)
+	}
+	_, err := take(true)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, q.Refusal())
+	for _, s := range slots {
+		s.Release() // counts for a moment longer
+	}
+	for range len(slots) - keptChannels {
+		_, err := take(true)
+		require.NoError(t, err)
+	}
+	_, err = take(true)
+	require.ErrorIs(t, err, rabbitmq.ErrLimitReached)
+}
