@@ -13,8 +13,10 @@
 //	below what was tried:  the slot is there at once
 //	above it:              one trial opens half as many channels again, on
 //	                       connections that end with it; everybody waits for it
-//	limit met, for 20 s:   a lasting channel is refused (rabbitmq.ErrLimitReached),
-//	                       a passing one waits until a slot is released
+//	limit met, for 20 s:   a lasting channel is refused (rabbitmq.ErrLimitReached)
+//	                       when the others of its kind have all that is for them;
+//	                       else it waits, as a passing one does, until a slot is
+//	                       released
 //
 // Lasting channels, those of consumers, leave some for the passing ones: for
 // topology, publishing, trials of queues and dead letters.
