@@ -14,6 +14,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/service/writer/writertest"
+	"lanekeeper/tests/servicetest"
 )
 
 const kib = 1 << 10
@@ -147,7 +148,7 @@ func (p *prefetches) list() []int {
 
 // heavy is a consumer of a real queue with a budget of 8 MiB.
 type heavy struct {
-	*servers
+	*servicetest.Servers
 	t          *testing.T
 	tenant     domain.Tenant
 	prefetches *prefetches
@@ -157,11 +158,11 @@ type heavy struct {
 
 func newHeavy(t *testing.T, store domain.MessageRepository, other *harness) *heavy {
 	t.Helper()
-	l := newServers(t)
-	h := &heavy{servers: l, t: t, tenant: l.tenant(t), prefetches: &prefetches{Subscriber: l.broker}}
+	l := servicetest.New(t)
+	h := &heavy{Servers: l, t: t, tenant: l.NewTenant(t), prefetches: &prefetches{Subscriber: l.Broker}}
 	h.tenant.Workers = 1
 	h.manager = NewTenantManager(Options{
-		Subscriber: h.prefetches, Publisher: l.broker, Queues: l.broker, Writer: startWriter(t, store),
+		Subscriber: h.prefetches, Publisher: l.Broker, Queues: l.Broker, Writer: startWriter(t, store),
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test", Budget: 8 << 20,
 		Transmitter: other, Endpoints: other, MaxAttempts: 5,
 	})
@@ -175,7 +176,7 @@ func (h *heavy) publish(n, size int) {
 	fill := strings.Repeat("x", size)
 	for range n {
 		m := domain.Outgoing{ID: uuid.New(), Body: fmt.Appendf(nil, "%q", fill)}
-		for _, err := range h.broker.Publish(h.t.Context(), h.tenant.ID, []domain.Outgoing{m}) {
+		for _, err := range h.Broker.Publish(h.t.Context(), h.tenant.ID, []domain.Outgoing{m}) {
 			require.NoError(h.t, err)
 		}
 		h.published = append(h.published, m.ID.String())
@@ -292,3 +293,9 @@ func TestLargeMessagesLeaveOneForEachWorker(t *testing.T) {
 	}, 30*time.Second, 10*time.Millisecond)
 	require.Len(t, store.Stored(h.tenant.ID), 100)
 }
+
+type noMetrics struct{}
+
+func (noMetrics) AddMessages(uuid.UUID, string, int)      {}
+func (noMetrics) ObserveEndToEnd(float64)                 {}
+func (noMetrics) AddTransmissions(uuid.UUID, string, int) {}

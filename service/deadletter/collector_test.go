@@ -16,54 +16,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
-	"lanekeeper/pkg/devstack/devtest"
-	"lanekeeper/repository"
 	"lanekeeper/service/broker"
+	"lanekeeper/tests/servicetest"
 )
 
-// servers is a broker and a store of the test's own.
-type servers struct {
-	amqp, postgres string
-	broker         *broker.Broker
-	store          *repository.Store
-}
+// servers are what a collector works with.
+type servers struct{ *servicetest.Servers }
 
 func newServers(t *testing.T) *servers {
 	t.Helper()
-	l := &servers{amqp: devtest.RabbitMQ(t), postgres: devtest.Postgres(t)}
-	require.NoError(t, repository.Migrate(t.Context(), l.postgres))
-	var err error
-	l.store, err = repository.Open(t.Context(), repository.Options{URL: l.postgres})
-	require.NoError(t, err)
-	t.Cleanup(l.store.Close)
-	l.broker = broker.New(broker.Options{
-		URLs: []string{l.amqp}, Replica: "test", QueueType: broker.Quorum, DeadLetterQueueType: broker.Quorum,
-		PublishChannels: 2, Log: slog.New(slog.DiscardHandler),
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); l.broker.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	require.Eventually(t, func() bool { return l.broker.State() == broker.Ready }, 15*time.Second, 10*time.Millisecond)
-	return l
-}
-
-// tenant makes one, with everything it needs.
-func (l *servers) tenant(t *testing.T) domain.Tenant {
-	t.Helper()
-	tenant, err := domain.NewTenant{Name: "Acme"}.Build(uuid.Nil, 3, time.Now())
-	require.NoError(t, err)
-	tenant.Status = domain.TenantActive
-	require.NoError(t, l.store.InsertTenant(t.Context(), tenant))
-	require.NoError(t, l.store.CreatePartition(t.Context(), tenant.ID))
-	require.NoError(t, l.broker.DeclareQueues(t.Context(), tenant.ID))
-	return tenant
+	return &servers{servicetest.New(t)}
 }
 
 // collector returns one that polls queues often.
 func (l *servers) collector(store Store) *Collector {
 	return NewCollector(CollectorOptions{
-		Queues: l.broker, Store: store, Log: slog.New(slog.DiscardHandler), Replica: "test", PollEvery: 50 * time.Millisecond,
+		Queues: l.Broker, Store: store, Log: slog.New(slog.DiscardHandler), Replica: "test", PollEvery: 50 * time.Millisecond,
 	})
 }
 
@@ -75,32 +43,9 @@ func (l *servers) publish(t *testing.T, tenant uuid.UUID, n int) []domain.DeadLe
 			ID: uuid.New(), TenantID: tenant, MessageID: fmt.Sprint(i), Body: fmt.Appendf(nil, "not json \xff %d", i),
 			Reason: domain.ReasonInvalidPayload, Error: "it is not JSON", Attempts: 1, Headers: map[string]any{},
 		}
-		require.NoError(t, l.broker.DeadLetter(t.Context(), letters[i]))
+		require.NoError(t, l.Broker.DeadLetter(t.Context(), letters[i]))
 	}
 	return letters
-}
-
-// recorded returns the tenant's letters.
-func (l *servers) recorded(t *testing.T, tenant uuid.UUID) []domain.DeadLetter {
-	t.Helper()
-	letters, _, err := l.store.ListDeadLetters(t.Context(), domain.DeadLetterQuery{TenantID: tenant, Limit: 5000, Replayed: true})
-	require.NoError(t, err)
-	return letters
-}
-
-// awaitEmpty waits until the dead-letter queue is empty, with nothing
-// unacknowledged and without a consumer.
-func (l *servers) awaitEmpty(t *testing.T, tenant uuid.UUID) {
-	t.Helper()
-	conn, err := amqp.Dial(l.amqp)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close()) }()
-	ch, err := conn.Channel()
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		q, err := ch.QueueDeclarePassive(broker.DeadLetterQueueName(tenant), true, false, false, false, nil)
-		return err == nil && q.Messages == 0 && q.Consumers == 0
-	}, 30*time.Second, 20*time.Millisecond)
 }
 
 func requireLetters(t *testing.T, want, got []domain.DeadLetter) {
@@ -119,22 +64,22 @@ func requireLetters(t *testing.T, want, got []domain.DeadLetter) {
 func TestLettersAreCollected(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
-	tenant, quiet := l.tenant(t).ID, l.tenant(t).ID
+	tenant, quiet := l.NewTenant(t).ID, l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 50)
-	require.NoError(t, l.broker.DeadLetter(t.Context(), letters[7]), "the confirm was lost, so it was published again")
-	c := l.collector(l.store)
+	require.NoError(t, l.Broker.DeadLetter(t.Context(), letters[7]), "the confirm was lost, so it was published again")
+	c := l.collector(l.Store)
 	for _, id := range []uuid.UUID{tenant, quiet} {
 		collection := c.start(t.Context(), id)
 		defer collection.Stop()
 	}
-	l.awaitEmpty(t, tenant)
-	l.awaitEmpty(t, quiet)
-	requireLetters(t, letters, l.recorded(t, tenant))
+	l.AwaitEmpty(t, tenant)
+	l.AwaitEmpty(t, quiet)
+	requireLetters(t, letters, l.DeadLetters(t, tenant))
 
 	more := l.publish(t, tenant, 1)
-	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters)+1 }, 10*time.Second, 10*time.Millisecond)
-	requireLetters(t, append(letters, more...), l.recorded(t, tenant))
-	require.Empty(t, l.recorded(t, quiet))
+	require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == len(letters)+1 }, 10*time.Second, 10*time.Millisecond)
+	requireLetters(t, append(letters, more...), l.DeadLetters(t, tenant))
+	require.Empty(t, l.DeadLetters(t, quiet))
 }
 
 // flakyStore fails after it has recorded, as a lost reply to COMMIT does, or
@@ -161,14 +106,14 @@ func (s *flakyStore) RecordDeadLetters(ctx context.Context, letters []domain.Dea
 func TestLettersDeliveredAgainAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
-	tenant := l.tenant(t).ID
+	tenant := l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 40)
-	collection := l.collector(&flakyStore{Store: l.store}).start(t.Context(), tenant)
+	collection := l.collector(&flakyStore{Store: l.Store}).start(t.Context(), tenant)
 	defer collection.Stop()
 	collection.Notify()
-	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters) }, 30*time.Second, 20*time.Millisecond)
-	l.awaitEmpty(t, tenant)
-	requireLetters(t, letters, l.recorded(t, tenant))
+	require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == len(letters) }, 30*time.Second, 20*time.Millisecond)
+	l.AwaitEmpty(t, tenant)
+	requireLetters(t, letters, l.DeadLetters(t, tenant))
 }
 
 // Backends are killed and connections dropped while letters are collected:
@@ -176,12 +121,12 @@ func TestLettersDeliveredAgainAreRecordedOnce(t *testing.T) {
 func TestLettersSurviveOutages(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
-	tenant := l.tenant(t).ID
+	tenant := l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 400)
-	admin, err := pgx.Connect(t.Context(), l.postgres)
+	admin, err := pgx.Connect(t.Context(), l.Postgres)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close(context.WithoutCancel(t.Context()))) }()
-	collection := l.collector(l.store).start(t.Context(), tenant)
+	collection := l.collector(l.Store).start(t.Context(), tenant)
 	defer collection.Stop()
 	const kill = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%dead_letters%'`
 	killed, n := 0, 0
@@ -192,8 +137,8 @@ func TestLettersSurviveOutages(t *testing.T) {
 		return killed >= 5 || n == len(letters)
 	}, 60*time.Second, time.Millisecond)
 	require.Positive(t, killed)
-	l.awaitEmpty(t, tenant)
-	requireLetters(t, letters, l.recorded(t, tenant))
+	l.AwaitEmpty(t, tenant)
+	requireLetters(t, letters, l.DeadLetters(t, tenant))
 }
 
 // fussyStore refuses letters for what is in them.
@@ -213,21 +158,21 @@ func (s fussyStore) RecordDeadLetters(ctx context.Context, letters []domain.Dead
 func TestRefusedLetterStaysInItsQueue(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
-	tenant := l.tenant(t).ID
+	tenant := l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 30)
-	collection := l.collector(fussyStore{l.store}).start(t.Context(), tenant)
+	collection := l.collector(fussyStore{l.Store}).start(t.Context(), tenant)
 	collection.Notify()
-	require.Eventually(t, func() bool { return len(l.recorded(t, tenant)) == len(letters)-1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == len(letters)-1 }, 10*time.Second, 10*time.Millisecond)
 	collection.Stop()
 	require.Eventually(t, func() bool {
-		depth, err := l.broker.DeadLetterDepth(t.Context(), tenant)
+		depth, err := l.Broker.DeadLetterDepth(t.Context(), tenant)
 		return err == nil && depth == 1
 	}, 10*time.Second, 10*time.Millisecond)
 
-	collection = l.collector(l.store).start(t.Context(), tenant)
+	collection = l.collector(l.Store).start(t.Context(), tenant)
 	defer collection.Stop()
-	l.awaitEmpty(t, tenant)
-	requireLetters(t, letters, l.recorded(t, tenant))
+	l.AwaitEmpty(t, tenant)
+	requireLetters(t, letters, l.DeadLetters(t, tenant))
 }
 
 // Messages that only came back too often are no dead letters, but tried again.
@@ -235,7 +180,7 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
 	tenant := uuid.New()
-	conn, err := amqp.Dial(l.amqp)
+	conn, err := amqp.Dial(l.AMQP)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
 	ch, err := conn.Channel()
@@ -246,27 +191,27 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 		"x-dead-letter-exchange": broker.DeadExchange, "x-dead-letter-routing-key": broker.DeadLetterQueueName(tenant),
 	})
 	require.NoError(t, err)
-	require.NoError(t, l.broker.DeclareQueues(t.Context(), tenant))
+	require.NoError(t, l.Broker.DeclareQueues(t.Context(), tenant))
 	message := amqp.Publishing{
 		MessageId: "order-1", Body: []byte(`{"n":1}`), DeliveryMode: amqp.Persistent,
 		Headers: amqp.Table{"x-reason": "invalid_payload", "x-dead-letter-id": uuid.NewString(), "x-attempt": int64(3)},
 	}
 	require.NoError(t, ch.PublishWithContext(t.Context(), "", broker.QueueName(tenant), false, false, message))
 	for range 2 {
-		sub, err := l.broker.Subscribe(t.Context(), tenant, "test", 1)
+		sub, err := l.Broker.Subscribe(t.Context(), tenant, "test", 1)
 		require.NoError(t, err)
 		<-sub.Deliveries()
 		require.NoError(t, sub.Close())
 	}
 	require.Eventually(t, func() bool {
-		depth, err := l.broker.DeadLetterDepth(t.Context(), tenant)
+		depth, err := l.Broker.DeadLetterDepth(t.Context(), tenant)
 		return err == nil && depth == 1
 	}, 10*time.Second, 10*time.Millisecond)
 
-	collection := l.collector(l.store).start(t.Context(), tenant)
+	collection := l.collector(l.Store).start(t.Context(), tenant)
 	defer collection.Stop()
-	l.awaitEmpty(t, tenant)
-	sub, err := l.broker.Subscribe(t.Context(), tenant, "test", 1)
+	l.AwaitEmpty(t, tenant)
+	sub, err := l.Broker.Subscribe(t.Context(), tenant, "test", 1)
 	require.NoError(t, err)
 	d := <-sub.Deliveries()
 	require.Equal(t, "order-1", d.MessageID)
@@ -274,7 +219,7 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	require.Equal(t, 3, d.Attempt)
 	require.NoError(t, sub.Ack(d.Tag, false))
 	require.NoError(t, sub.Close())
-	require.Empty(t, l.recorded(t, tenant))
+	require.Empty(t, l.DeadLetters(t, tenant))
 }
 
 // While the broker has no such queue, that is reported.
@@ -282,7 +227,7 @@ func TestMissingDeadLetterQueueIsReported(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
 	missing := make(chan uuid.UUID, 100)
-	c := l.collector(l.store)
+	c := l.collector(l.Store)
 	c.options.QueueMissing = func(id uuid.UUID) {
 		select {
 		case missing <- id:
