@@ -75,6 +75,16 @@ func (s *Store) awaitReadTurn(ctx context.Context, tenantID uuid.UUID, bytes int
 	return func() { late.Stop(); giveBack() }, nil
 }
 
+// readInTurn is WithTenant for a read of so many bytes, once its turn has come.
+func (s *Store) readInTurn(ctx context.Context, tenantID uuid.UUID, bytes int, fn func(session) error) error {
+	done, err := s.awaitReadTurn(ctx, tenantID, bytes)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, fn)
+}
+
 // takePlace waits for a place and returns what gives it back. Errors are those of
 // ctx, and an ErrUnavailable that says whose fault it is. The tenant is zero for
 // what is about none.

@@ -54,12 +54,7 @@ func (s *Store) DeadLetterPage(ctx context.Context, q domain.DeadLetterQuery) (d
 	if maxBytes <= 0 {
 		maxBytes = maxPageBytes
 	}
-	done, err := s.awaitReadTurn(ctx, q.TenantID, maxBytes)
-	if err != nil {
-		return domain.DeadLetterPage{}, err
-	}
-	defer done()
-	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
+	err := s.readInTurn(ctx, q.TenantID, maxBytes, func(on session) error {
 		read := func() error {
 			var batch pgx.Batch
 			batch.Queue(lastDeadLetterSQL, q.TenantID)
@@ -108,12 +103,7 @@ func (s *Store) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []
 }
 
 func (s *Store) pickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, maxBytes int) (letters []domain.DeadLetter, next int, err error) {
-	done, err := s.awaitReadTurn(ctx, tenantID, maxBytes)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer done()
-	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+	err = s.readInTurn(ctx, tenantID, maxBytes, func(on session) error {
 		rows, err := on.Query(ctx, pickDeadLettersSQL, tenantID, maxBytes, seqs)
 		if err != nil {
 			return fmt.Errorf("query dead letters: %w", err)

@@ -54,13 +54,8 @@ func (s *Store) readHistory(ctx context.Context, q domain.HistoryQuery, maxBytes
 			cursor = math.MaxInt64
 		}
 	}
-	done, err := s.awaitReadTurn(ctx, q.TenantID, maxBytes)
-	if err != nil {
-		return domain.HistoryPage{}, err
-	}
-	defer done()
 	var page domain.HistoryPage
-	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
+	err := s.readInTurn(ctx, q.TenantID, maxBytes, func(on session) error {
 		var batch pgx.Batch
 		batch.Queue(lastSeqSQL, q.TenantID)
 		batch.Queue(query, q.TenantID, cursor, q.Limit+1, maxBytes)
@@ -110,14 +105,9 @@ FROM (
 
 // FindMessage implements domain.MessageRepository.
 func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
-	done, err := s.awaitReadTurn(ctx, tenantID, maxBytes)
-	if err != nil {
-		return domain.Message{}, 0, err
-	}
-	defer done()
 	m := domain.Message{ID: id, TenantID: tenantID}
 	var size int
-	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+	err := s.readInTurn(ctx, tenantID, maxBytes, func(on session) error {
 		return on.QueryRow(ctx, findMessageSQL, tenantID, id, maxBytes).Scan(&m.Seq, &m.Payload, &m.CreatedAt, &size)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
