@@ -55,10 +55,8 @@ func clockJump(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := t.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	if err := l.AwaitAccepted(ctx, t.background/4); err != nil {
 		return err
 	}

@@ -20,14 +20,12 @@ func (t *trial) underLoad(ctx context.Context, times, publications int, fault fu
 
 func (t *trial) breakLoad(ctx context.Context, times, publications int, fault func(ctx context.Context, l *load.Load) error) error {
 	begun := time.Now()
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	interval := time.Duration(0)
 	if publications <= t.background {
 		interval = load.BackgroundPause
 	}
-	l := t.startLoad(loadCtx, interval)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, interval)
+	defer end()
 	for i := range times {
 		if err := l.AwaitAccepted(ctx, (i+1)*publications/(times+1)); err != nil {
 			return err

@@ -85,10 +85,8 @@ func (p *failover) run(ctx context.Context, freeze bool) error {
 	if _, err := f.awaitBalance(ctx, t.Service); err != nil {
 		return err
 	}
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := t.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	if err := l.AwaitAccepted(ctx, t.background/2); err != nil {
 		return err
 	}

@@ -21,10 +21,8 @@ func fleetKill(ctx context.Context, t *trial) error {
 	}
 	var slowest time.Duration
 	kills := 0
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := t.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	for i := range t.fleetKills {
 		victim, survivor := f.replicas[i%replicas], f.replicas[(i+1)%replicas]
 		owned, err := f.awaitBalance(ctx, survivor)
@@ -82,10 +80,8 @@ func fleetDatabaseRestart(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := t.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	if err := l.AwaitAccepted(ctx, t.background/2); err != nil {
 		return err
 	}

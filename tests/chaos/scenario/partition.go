@@ -180,10 +180,8 @@ func (s *site) underLoad(ctx context.Context, faults []fault.Partition) error {
 	if _, err := s.fleet.awaitBalance(ctx, t.Service); err != nil {
 		return err
 	}
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := t.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := t.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	w := t.newAvailability()
 	count := make(map[string]int)
 	var slowest time.Duration

@@ -72,10 +72,8 @@ func createDeleteSteps(ctx context.Context, t *trial) error {
 }
 
 func (s *stepScenario) crashAll(ctx context.Context) error {
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l := s.startLoad(loadCtx, load.BackgroundPause)
-	defer func() { cancel(); l.Stop() }()
+	l, end := s.startLoad(ctx, load.BackgroundPause)
+	defer end()
 	all := crashesAt(s.random, steps(), s.stepsAtOnce)
 	if s.stepCrashes > 0 {
 		all = all[:min(len(all), s.stepCrashes)]

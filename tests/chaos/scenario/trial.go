@@ -102,11 +102,13 @@ func (t *trial) newAvailability() *verify.Availability {
 // newLoad returns a load that has not started.
 func (t *trial) newLoad() *load.Load { return load.New(t.client, t.ledger) }
 
-// startLoad starts a load to all tenants.
-func (t *trial) startLoad(ctx context.Context, interval time.Duration) *load.Load {
-	l := t.newLoad()
+// startLoad starts a load to all tenants, and returns what cuts it off: Stop lets
+// what it has begun come to its end.
+func (t *trial) startLoad(ctx context.Context, interval time.Duration) (l *load.Load, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	l = t.newLoad()
 	l.Start(ctx, t.tenants, interval, t.random)
-	return l
+	return l, func() { cancel(); l.Stop() }
 }
 
 // converging is how long creating and deleting may take to end.
