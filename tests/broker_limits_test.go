@@ -140,7 +140,9 @@ func TestUserWithFewChannels(t *testing.T) {
 
 	// Everything was made while there was room for more.
 	app.Stop()
+	v.NewUser()
 	v.LimitUser("max-channels", 14)
+	app.Config.RabbitMQ.URL = v.URL
 	app.Start()
 	requireReady(t, app, `"status":"degraded"`, `"consumers":"`)
 	app.Refused(http.StatusServiceUnavailable, "broker_capacity", "POST", "/tenants", `{"name":"one more"}`)

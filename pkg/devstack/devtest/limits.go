@@ -34,16 +34,31 @@ func NewVirtualHost(t testing.TB) *VirtualHost {
 	api, err := url.Parse(server.ManagementURL)
 	require.NoError(t, err)
 	v := &VirtualHost{t: t, api: api, name: freshName()}
-	v.user = v.name
 	manage(t, http.MethodPut, api.JoinPath("api/vhosts", v.name), "")
 	t.Cleanup(func() { manage(t, http.MethodDelete, api.JoinPath("api/vhosts", v.name), "") })
-	manage(t, http.MethodPut, api.JoinPath("api/users", v.user), `{"password":"`+v.user+`","tags":"policymaker,monitoring"}`)
-	t.Cleanup(func() { manage(t, http.MethodDelete, api.JoinPath("api/users", v.user), "") })
-	for _, user := range []string{v.user, api.User.Username()} {
-		manage(t, http.MethodPut, api.JoinPath("api/permissions", v.name, user), `{"configure":".*","write":".*","read":".*"}`)
-	}
-	v.URL, v.ManagementURL = v.as(withPath(t, server.URL, v.name)), v.as(server.ManagementURL)
+	v.permit(api.User.Username())
+	v.NewUser()
 	return v
+}
+
+// NewUser makes another user, without limits, whom URL and ManagementURL are for
+// from then on. The broker counts what a user has open after the fact, and a new
+// one has nothing.
+func (v *VirtualHost) NewUser() {
+	v.t.Helper()
+	server := sharedServer(v.t, testservers.RabbitMQ)
+	v.user = freshName()
+	user := v.api.JoinPath("api/users", v.user)
+	manage(v.t, http.MethodPut, user, `{"password":"`+v.user+`","tags":"policymaker,monitoring"}`)
+	v.t.Cleanup(func() { manage(v.t, http.MethodDelete, user, "") })
+	v.permit(v.user)
+	v.URL, v.ManagementURL = v.as(withPath(v.t, server.URL, v.name)), v.as(server.ManagementURL)
+}
+
+// permit lets a user do everything there.
+func (v *VirtualHost) permit(user string) {
+	v.t.Helper()
+	manage(v.t, http.MethodPut, v.api.JoinPath("api/permissions", v.name, user), `{"configure":".*","write":".*","read":".*"}`)
 }
 
 func (v *VirtualHost) as(base string) string {

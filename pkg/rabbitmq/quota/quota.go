@@ -26,12 +26,15 @@ const (
 	trialStep = 32
 	// trialsAtOnce is how many of them are opened at a time.
 	trialsAtOnce = 64
-	// trialTimeout bounds one trial, settleTime is how long the broker has to
-	// notice its end, for it counts channels after the fact, and retryAfter is how
+	// trialTimeout bounds one trial, settleTime is how long the broker has at least
+	// to notice its end, for it counts channels after the fact (confirmations times
+	// as long as it was seen to take, if that is more), and retryAfter is how
 	// long nothing is tried after the limit was met.
 	trialTimeout = 5 * time.Second
 	settleTime   = 250 * time.Millisecond
 	retryAfter   = 20 * time.Second
+
+	confirmations = 2
 )
 
 // Quota hands out channels within what the broker was seen to allow. It is safe
@@ -49,8 +52,10 @@ type Quota struct {
 	used    int
 	lasting int // of those used
 	allowed int
-	// limited is set once a limit was met.
+	// limited is set once a limit was met, and settle is how long a channel that is
+	// closed counts on then, as a time.Duration.
 	limited atomic.Bool
+	settle  atomic.Int64
 	// full is until when no more is tried, and refusal the broker's answer;
 	// guarded by mu, like all below it.
 	full    time.Time
@@ -176,7 +181,7 @@ func (s *Slot) Opened() { s.opened.Do(s.quota.opening.rUnlock) }
 func (s *Slot) Release() {
 	s.Opened()
 	if s.quota.limited.Load() {
-		time.AfterFunc(settleTime, s.giveBack)
+		time.AfterFunc(time.Duration(max(s.quota.settle.Load(), int64(settleTime))), s.giveBack)
 		return
 	}
 	s.giveBack()

@@ -35,7 +35,11 @@ func (q *Quota) open(ctx context.Context, n, atOnce int) (found int, err error) 
 		for _, s := range sessions {
 			s.Close() // and the channels with it
 		}
-		q.awaitSettled(ctx, rabbitmq.IsNotAllowed(err))
+		if rabbitmq.IsNotAllowed(err) {
+			found = q.confirm(ctx, found)
+		} else {
+			q.awaitSettled(ctx)
+		}
 	}()
 	for found < n { // a connection may have fewer than n
 		session, err := q.connect(ctx)
@@ -97,21 +101,58 @@ func openMany(ctx context.Context, session *rabbitmq.Session, n, atOnce int) (op
 	return int(done.Load()), err
 }
 
-// awaitSettled waits until the broker has noticed that the channels of a trial
-// are closed: where they met the limit, until another one can be opened.
-func (q *Quota) awaitSettled(ctx context.Context, full bool) {
-	for again := full; again && ctx.Err() == nil; {
-		session, err := q.connect(ctx)
-		if err != nil {
-			return
+// awaitSettled waits until the broker has noticed that the channels of a trial,
+// which met no limit, are closed.
+func (q *Quota) awaitSettled(ctx context.Context) {
+	_ = backoff.Sleep(ctx, settleTime/5) // there is room for as many as were tried
+}
+
+// confirm returns for how many of the channels that a trial found, and closed just
+// now, there is room. The broker counts after the fact, the later the busier it
+// is: those that are opened, so that a trial may have found too many, and those
+// that are closed, so that it takes a while until there is room for as many again.
+// How long that is counts for channels that are released later, too.
+func (q *Quota) confirm(ctx context.Context, found int) int {
+	for closed := time.Now(); ctx.Err() == nil; {
+		n := max(0, found-margin)
+		err := q.hold(ctx, n)
+		switch {
+		case err == nil:
+			q.settle.Store(int64(max(settleTime, confirmations*time.Since(closed))))
+			_ = backoff.Sleep(ctx, time.Duration(q.settle.Load()))
+			return found
+		case errors.Is(err, errTooMany):
+			found, closed = n, time.Now()
+		case !rabbitmq.IsNotAllowed(err):
+			return found
 		}
-		_, err = session.Channel(ctx)
-		session.Close()
-		again = rabbitmq.IsNotAllowed(err)
+		if backoff.Sleep(ctx, settleTime/5) != nil {
+			break
+		}
 	}
-	wait := settleTime
-	if !full { // then there is room for as many as were tried
-		wait /= 5
+	return found
+}
+
+// errTooMany: there was room for as many channels as were opened only as long as
+// the broker had not counted them.
+var errTooMany = errors.New("the broker had not counted all channels")
+
+// hold opens n channels on a connection of their own, and another one when the
+// broker has had the time to count them, and closes all of them.
+func (q *Quota) hold(ctx context.Context, n int) error {
+	session, err := q.connect(ctx)
+	if err != nil {
+		return err
 	}
-	_ = backoff.Sleep(ctx, wait)
+	defer session.Close()
+	if _, err := openMany(ctx, session, min(n, session.Limits().Channels-1), 1); err != nil {
+		return err
+	}
+	if err := backoff.Sleep(ctx, settleTime); err != nil {
+		return err //nolint:wrapcheck // the end of ctx
+	}
+	if _, err = session.Channel(ctx); rabbitmq.IsNotAllowed(err) {
+		return fmt.Errorf("%w: %v", errTooMany, err) //nolint:errorlint // it is not about room for one more
+	}
+	return err //nolint:wrapcheck // the caller looks at its kind
 }
