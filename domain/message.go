@@ -13,9 +13,20 @@ type Message struct {
 	// Seq is the position in the tenant's history: 1, 2, 3, ... without
 	// holes. It is given by the store.
 	Seq int64
+	// Type is what kind of message it is, for readers that want some kinds only;
+	// "" for none.
+	Type string
+	// OrderingKey names the messages among which order matters to readers that
+	// keep it by key; "" for none.
+	OrderingKey string
+	// Headers is what else the publisher said of the message; nil for nothing.
+	Headers map[string]string
 	// Payload is the JSON text, as the caller sent it before it was stored,
 	// and normalised by the store afterwards.
 	Payload []byte
+	// Bytes is the length of the payload as the store gives it; 0 before it was
+	// stored.
+	Bytes int
 	// CreatedAt is when the message was stored.
 	CreatedAt time.Time
 }
@@ -102,6 +113,10 @@ func (p *HistoryPage) End(q HistoryQuery) int64 {
 // Submission is one message that a caller wants published.
 type Submission struct {
 	Payload []byte
+	// Type, OrderingKey and Headers are as in Message.
+	Type        string
+	OrderingKey string
+	Headers     map[string]string
 	// IdempotencyKey is empty for none.
 	IdempotencyKey string
 }
@@ -121,7 +136,11 @@ type Outgoing struct {
 	// MessageID is what the message is called instead of ID, unless it is
 	// empty: an id that need not be a UUID.
 	MessageID string
-	Body      []byte
+	// Type, OrderingKey and Headers are as in Message.
+	Type        string
+	OrderingKey string
+	Headers     map[string]string
+	Body        []byte
 	// Encoding is the content encoding of the body; "" for none.
 	Encoding string
 }
