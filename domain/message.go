@@ -62,6 +62,15 @@ const (
 	AppendNoTenant
 )
 
+// AppendResult is the outcome for one message handed to the store and, when it was
+// stored, what the store gave it.
+type AppendResult struct {
+	Outcome AppendOutcome
+	// Seq and CreatedAt are zero unless Outcome is AppendStored.
+	Seq       int64
+	CreatedAt time.Time
+}
+
 // StoreResult is what became of one message handed to a MessageWriter.
 type StoreResult struct {
 	Outcome AppendOutcome

@@ -58,14 +58,14 @@ type PartitionRepository interface {
 // MessageRepository keeps the messages. Methods are safe for concurrent use.
 type MessageRepository interface {
 	// AppendMessages stores messages of any number of tenants in one
-	// transaction, in the order given, and returns an outcome for each. No id
+	// transaction, in the order given, and returns a result for each. No id
 	// may occur twice for a tenant in one call. An error means that none was
 	// stored (or, when the connection broke during commit, that it is not
 	// known: appending again is safe); its kind is ErrUnavailable,
 	// ErrContended, ErrPartitionMissing or ErrRejected. An ErrUnavailable of a
 	// store that answers is an ErrStoreRefuses, an ErrRejected that is not the
 	// row's fault an ErrStoreFault.
-	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
+	AppendMessages(ctx context.Context, messages []Message) ([]AppendResult, error)
 	// History returns a page. It may hold fewer than q.Limit messages with
 	// More set, and none, so that one page stays below q.MaxBytes; no payload
 	// beyond that is read. A cursor after which

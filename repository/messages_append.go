@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,9 @@ SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY 
 // while the locks are held, so created_at goes with seq. A message that is
 // stored already makes it fail. The size is that of the payload as jsonb writes
 // it, because that is what readers get: it has spaces that were not sent,
-// numbers without exponents, and each key once.
+// numbers without exponents, and each key once. It returns a row for each
+// tenant, and not for each message: the seq before its first one, when they were
+// stored, and how many were inserted for all tenants together.
 const insertMessagesSQL = `
 WITH raised AS (
     UPDATE tenant_streams s
@@ -37,11 +40,14 @@ WITH raised AS (
     FROM unnest($1::uuid[], $2::bigint[]) AS c (tenant_id, n)
     WHERE s.tenant_id = c.tenant_id
     RETURNING s.tenant_id, s.last_seq - c.n AS base
+), inserted AS (
+    INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes)
+    SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text)
+    FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
+    JOIN raised r ON r.tenant_id = m.tenant_id
+    RETURNING 1
 )
-INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes)
-SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text)
-FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
-JOIN raised r ON r.tenant_id = m.tenant_id`
+SELECT tenant_id, base, statement_timestamp(), (SELECT count(*) FROM inserted) FROM raised`
 
 // findStoredSQL looks for messages one by one: each look-up touches its
 // tenant's partition only, and the list of all tenants lets the planner leave
@@ -66,7 +72,7 @@ var errMiscounted = errors.New("stored another number of messages")
 // AppendMessages implements domain.MessageRepository. It first assumes that
 // all messages are new, and looks for stored ones only when that turns out to
 // be wrong.
-func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendResult, error) {
 	if len(messages) == 0 {
 		return nil, nil
 	}
@@ -77,16 +83,16 @@ func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) (
 	if size > maxAppendBytes && len(messages) > 1 {
 		return nil, domain.New(domain.ErrRejected, "append_too_large", "The messages are too large to be stored at once.")
 	}
-	outcomes := make([]domain.AppendOutcome, len(messages))
-	err := s.appendNew(ctx, messages, outcomes)
+	appended := make([]domain.AppendResult, len(messages))
+	err := s.appendNew(ctx, messages, appended)
 	if isStoredAlready(err) {
-		clear(outcomes)
-		err = s.appendKnown(ctx, messages, outcomes)
+		clear(appended)
+		err = s.appendKnown(ctx, messages, appended)
 	}
 	if err != nil {
 		return nil, translateAppend(ctx, err)
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
 // isStoredAlready reports whether an error is that a message is stored already.
@@ -98,8 +104,8 @@ func isStoredAlready(err error) bool {
 // appendNew stores messages that are all new, or fails because one is not. It
 // is a single round trip: where little comes, those are most of what storing
 // takes.
-func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	rows := newAppendRows(messages, outcomes)
+func (s *Store) appendNew(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
+	rows := newAppendRows(messages, appended)
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
 		var batch pgx.Batch
 		batch.Queue(beginSQL)
@@ -111,21 +117,21 @@ func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcom
 		if _, err := results.Exec(); err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		if err := rows.readStreams(results, messages, outcomes); err != nil {
+		if err := rows.readStreams(results, messages, appended); err != nil {
 			return err
 		}
-		return rows.readInsert(results, messages, outcomes)
+		return rows.readInsert(results, messages, appended)
 	})
 }
 
 // appendKnown stores those messages that are not stored yet.
-func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	rows := newAppendRows(messages, outcomes)
+func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
+	rows := newAppendRows(messages, appended)
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
-		if err := rows.findStored(ctx, tx, messages, outcomes); err != nil {
+		if err := rows.findStored(ctx, tx, messages, appended); err != nil {
 			return err
 		}
-		fresh := newAppendRows(messages, outcomes)
+		fresh := newAppendRows(messages, appended)
 		if len(fresh.ids) == 0 {
 			return nil
 		}
@@ -134,7 +140,7 @@ func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outc
 		batch.Queue(commitSQL)
 		results := tx.SendBatch(ctx, &batch)
 		defer results.Close()
-		err := fresh.readInsert(results, messages, outcomes)
+		err := fresh.readInsert(results, messages, appended)
 		if isStoredAlready(err) {
 			// Nobody else can have stored one: the streams are locked.
 			return domain.Wrap(err, domain.ErrRejected, "repeated_id", "A message occurs twice.")
@@ -155,10 +161,10 @@ type appendRows struct {
 	payloads  [][]byte
 }
 
-func newAppendRows(messages []domain.Message, outcomes []domain.AppendOutcome) *appendRows {
+func newAppendRows(messages []domain.Message, appended []domain.AppendResult) *appendRows {
 	n := 0
-	for _, outcome := range outcomes {
-		if outcome == 0 {
+	for i := range appended {
+		if appended[i].Outcome == 0 {
 			n++
 		}
 	}
@@ -168,7 +174,7 @@ func newAppendRows(messages []domain.Message, outcomes []domain.AppendOutcome) *
 	}
 	positions := make(map[uuid.UUID]int)
 	for i := range messages {
-		if outcomes[i] != 0 {
+		if appended[i].Outcome != 0 {
 			continue
 		}
 		m := &messages[i]
@@ -194,7 +200,7 @@ func (r *appendRows) queueInsert(batch *pgx.Batch) {
 }
 
 // readStreams reads which tenants exist, and marks the messages of the others.
-func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Message, appended []domain.AppendResult) error {
 	rows, err := results.Query()
 	if err != nil {
 		return fmt.Errorf("lock streams: %w", err)
@@ -208,8 +214,8 @@ func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Mes
 		return nil
 	}
 	for i := range messages {
-		if _, ok := alive[messages[i].TenantID]; !ok && outcomes[i] == 0 {
-			outcomes[i] = domain.AppendNoTenant
+		if _, ok := alive[messages[i].TenantID]; !ok && appended[i].Outcome == 0 {
+			appended[i].Outcome = domain.AppendNoTenant
 		}
 	}
 	return nil
@@ -217,32 +223,45 @@ func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Mes
 
 // readInsert reads the results of the insert and of the commit after it, and
 // marks the messages without an outcome as stored.
-func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	inserted, err := results.Exec()
+func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, appended []domain.AppendResult) error {
+	rows, err := results.Query()
+	if err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	last := make(map[uuid.UUID]int64, len(r.tenants))
+	var tenant uuid.UUID
+	var base, inserted int64
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &base, &at, &inserted}, func() error { last[tenant] = base; return nil })
 	if err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
 	if _, err := results.Exec(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	at = at.UTC()
 	stored := int64(0)
 	for i := range messages {
-		if outcomes[i] == 0 {
-			outcomes[i] = domain.AppendStored
-			stored++
+		if appended[i].Outcome != 0 {
+			continue
 		}
+		// They have their numbers in the order of the batch.
+		seq := last[messages[i].TenantID] + 1
+		last[messages[i].TenantID] = seq
+		appended[i] = domain.AppendResult{Outcome: domain.AppendStored, Seq: seq, CreatedAt: at}
+		stored++
 	}
-	if n := inserted.RowsAffected(); n != stored {
+	if inserted != stored {
 		// The streams were locked, so this cannot be. To append again tells what
 		// is stored and what is not.
-		return fmt.Errorf("%w: %d of %d", errMiscounted, n, stored)
+		return fmt.Errorf("%w: %d of %d", errMiscounted, inserted, stored)
 	}
 	return nil
 }
 
 // findStored begins a transaction, locks the streams, and marks the messages
 // that are stored already.
-func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, appended []domain.AppendResult) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
 	batch.Queue(customPlansSQL)
@@ -255,7 +274,7 @@ func (r *appendRows) findStored(ctx context.Context, tx session, messages []doma
 			return fmt.Errorf("begin with custom plans: %w", err)
 		}
 	}
-	if err := r.readStreams(results, messages, outcomes); err != nil {
+	if err := r.readStreams(results, messages, appended); err != nil {
 		return err
 	}
 	rows, err := results.Query()
@@ -266,11 +285,11 @@ func (r *appendRows) findStored(ctx context.Context, tx session, messages []doma
 	var same bool
 	_, err = pgx.ForEachRow(rows, []any{&at, &same}, func() error {
 		switch {
-		case outcomes[at] != 0: // the tenant is gone, its rows are not yet
+		case appended[at].Outcome != 0: // the tenant is gone, its rows are not yet
 		case same:
-			outcomes[at] = domain.AppendDuplicate
+			appended[at].Outcome = domain.AppendDuplicate
 		default:
-			outcomes[at] = domain.AppendConflict
+			appended[at].Outcome = domain.AppendConflict
 		}
 		return nil
 	})

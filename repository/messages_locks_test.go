@@ -27,16 +27,16 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 
 	for name, run := range map[string]func(tx pgx.Tx) error{
 		"insert": func(tx pgx.Tx) error {
-			rows := newAppendRows(messagesFor(t, mine, 4), make([]domain.AppendOutcome, 4))
+			rows := newAppendRows(messagesFor(t, mine, 4), make([]domain.AppendResult, 4))
 			var batch pgx.Batch
 			batch.Queue(lockStreamsSQL, rows.tenants)
 			rows.queueInsert(&batch)
 			return tx.SendBatch(t.Context(), &batch).Close()
 		},
 		"find stored": func(tx pgx.Tx) error {
-			outcomes := make([]domain.AppendOutcome, len(known))
+			outcomes := make([]domain.AppendResult, len(known))
 			err := newAppendRows(known, outcomes).findStored(t.Context(), tx, known, outcomes)
-			require.NotContains(t, outcomes, domain.AppendOutcome(0))
+			require.NotContains(t, outcomesOf(outcomes), domain.AppendOutcome(0))
 			return err
 		},
 		"history": func(tx pgx.Tx) error {
@@ -103,7 +103,7 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 		}
 	}
 	known := messagesFor(t, tenants, 500)
-	rows := newAppendRows(known, make([]domain.AppendOutcome, len(known)))
+	rows := newAppendRows(known, make([]domain.AppendResult, len(known)))
 	check := func(stage string) {
 		for name, tt := range map[string]struct {
 			index string

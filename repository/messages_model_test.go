@@ -52,7 +52,8 @@ func TestAppendAgainstModel(t *testing.T) {
 			}
 			got, err := d.store.AppendMessages(t.Context(), batch)
 			require.NoError(rt, err)
-			require.Equal(rt, want, got)
+			require.Equal(rt, want, outcomesOf(got))
+			d.requireAppended(rt, batch, got)
 		}
 		for i, id := range tenants {
 			history := d.history(t, id)

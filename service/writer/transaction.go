@@ -25,7 +25,7 @@ type transactions struct {
 
 // run stores a batch in one transaction, and reports its commit. It uses room
 // for the tenants' ids.
-func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendOutcome, error) {
+func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendResult, error) {
 	messages := make([]domain.Message, len(batch))
 	for i, r := range batch {
 		messages[i] = *r.message()
@@ -33,29 +33,29 @@ func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) (
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	start := time.Now()
-	outcomes, err := t.repository.AppendMessages(ctx, messages)
+	appended, err := t.repository.AppendMessages(ctx, messages)
 	if err != nil {
-		return outcomes, err
+		return appended, err
 	}
 	if t.observe != nil {
 		t.observe(len(batch), time.Since(start))
 	}
 	if t.committed != nil {
-		if tenants := touchedTenants(messages, outcomes, room); len(tenants) > 0 {
+		if tenants := touchedTenants(messages, appended, room); len(tenants) > 0 {
 			t.committed(tenants)
 		}
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
 // touchedTenants returns the tenants of which messages are stored, in room if
 // it is large enough. Duplicates count: the commit that stored them may not have
 // been reported. A batch takes turns between tenants, so messages of one are next
 // to each other but for a few times.
-func touchedTenants(messages []domain.Message, outcomes []domain.AppendOutcome, room []uuid.UUID) []uuid.UUID {
+func touchedTenants(messages []domain.Message, appended []domain.AppendResult, room []uuid.UUID) []uuid.UUID {
 	tenants := room[:0]
 	for i := range messages {
-		if outcomes[i] != domain.AppendStored && outcomes[i] != domain.AppendDuplicate {
+		if appended[i].Outcome != domain.AppendStored && appended[i].Outcome != domain.AppendDuplicate {
 			continue
 		}
 		if id := messages[i].TenantID; len(tenants) == 0 || tenants[len(tenants)-1] != id {

@@ -120,12 +120,12 @@ func TestEveryTenantOfABatchIsReportedOnce(t *testing.T) {
 
 	// The ids need no memory of their own.
 	messages := make([]domain.Message, len(batch))
-	outcomes := make([]domain.AppendOutcome, len(batch))
+	appended := make([]domain.AppendResult, len(batch))
 	for i, r := range batch {
-		messages[i], outcomes[i] = *r.message(), domain.AppendStored
+		messages[i], appended[i].Outcome = *r.message(), domain.AppendStored
 	}
-	outcomes[0] = domain.AppendConflict
-	touched := touchedTenants(messages, outcomes, w.touched)
+	appended[0].Outcome = domain.AppendConflict
+	touched := touchedTenants(messages, appended, w.touched)
 	require.ElementsMatch(t, tenants, touched)
 	require.Same(t, &w.touched[:1][0], &touched[0])
 }

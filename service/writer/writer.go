@@ -168,10 +168,10 @@ func (w *Writer) store(ctx context.Context, batch []row) error {
 	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
-	outcomes, err := w.append(ctx, batch)
+	appended, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		w.finish(batch, outcomes)
+		w.finish(batch, appended)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -204,12 +204,12 @@ func (w *Writer) pending(batch []row) []row {
 }
 
 // finish gives every row of a batch that was committed its outcome.
-func (w *Writer) finish(batch []row, outcomes []domain.AppendOutcome) {
+func (w *Writer) finish(batch []row, appended []domain.AppendResult) {
 	for i, r := range batch {
-		if outcomes[i] == domain.AppendStored && len(w.suspects) > 0 {
+		if appended[i].Outcome == domain.AppendStored && len(w.suspects) > 0 {
 			clear(w.suspects)
 		}
-		r.finish(domain.StoreResult{Outcome: outcomes[i]})
+		r.finish(domain.StoreResult{Outcome: appended[i].Outcome})
 	}
 }
 
@@ -268,10 +268,10 @@ func (w *Writer) storeAlone(ctx context.Context, rows []row) error {
 	if rows = w.pending(rows); len(rows) == 0 {
 		return nil
 	}
-	outcomes, err := w.transactions.run(ctx, rows, w.touched)
+	appended, err := w.transactions.run(ctx, rows, w.touched)
 	switch {
 	case err == nil:
-		w.finish(rows, outcomes)
+		w.finish(rows, appended)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -295,10 +295,10 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
-	outcomes, err := w.append(ctx, batch)
+	appended, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		w.finish(batch, outcomes)
+		w.finish(batch, appended)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isOneTenants(err):
