@@ -57,8 +57,7 @@ type Config struct {
 	Metrics  Metrics
 	Limits   Limits
 
-	Transmit  Transmit
-	Retry     Retry
+	Delivery  Delivery
 	Retention Retention
 	Streams   Streams
 
@@ -122,18 +121,10 @@ type Limits struct {
 	BodyMemory int
 }
 
-// Transmit configures transmission to tenants' endpoints.
-type Transmit struct {
+// Delivery configures delivery to tenants' endpoints.
+type Delivery struct {
 	// AllowPrivate lets endpoints be in private networks and on this machine.
 	AllowPrivate bool
-}
-
-// Retry configures how a message is tried again that an endpoint did not take.
-// The waits between the attempts are those of domain.RetryWaits.
-type Retry struct {
-	// MaxAttempts is how often a message is transmitted before it becomes a
-	// dead letter.
-	MaxAttempts int
 }
 
 // Retention configures for how long messages are kept.
@@ -180,7 +171,6 @@ func Default() Config {
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
 		Limits:          Limits{BodyMemory: 256},
-		Retry:           Retry{MaxAttempts: 5},
 		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},
 	}

@@ -92,7 +92,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		Metrics:  Metrics{false, 8},
 		Limits:   Limits{15, 16, 170},
 
-		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10}, Streams: Streams{14},
+		Delivery: Delivery{true}, Retention: Retention{10}, Streams: Streams{14},
 		DeadLetters: DeadLetters{false, 11, 12},
 	}
 	for _, s := range want.settings() {
@@ -190,9 +190,9 @@ func TestRefusedFiles(t *testing.T) {
 		"database: {max_connections: 0}":           "database.max_connections",
 		"database: {migrate: 1}":                   "database.migrate",
 		"redis: {url: 'localhost'}":                "redis.url",
-		"transmit: {allow_private: 1}":             "transmit.allow_private",
-		"retry: {max_attempts: 0}":                 "retry.max_attempts",
-		"retry: {max_attempts: 21}":                "retry.max_attempts",
+		"delivery: {allow_private: 1}":             "delivery.allow_private",
+		"transmit: {allow_private: true}":          "transmit.allow_private is delivery.allow_private now",
+		"retry: {max_attempts: 5}":                 "retry.max_attempts is not there any more",
 		"retention: {default_days: -1}":            "retention.default_days",
 		"retention: {default_days: 3651}":          "retention.default_days",
 		"dead_letters: {collect: 1}":               "dead_letters.collect",
@@ -219,6 +219,7 @@ func TestRefusedFiles(t *testing.T) {
 func TestRefusedEnvironment(t *testing.T) {
 	for name, text := range map[string]string{
 		"WORKERS": "five", "APP_PORT": "80a", "DATABASE_MIGRATE": "maybe", "JWT_LIFETIME": "1",
+		"TRANSMIT_ALLOW_PRIVATE": "true", "RETRY_MAX_ATTEMPTS": "5",
 		"RABBITMQ_URL": "amqp://a:hunter2@%zz/", "JWT_SECRET": "hunter2", "LOG_LEVEL": "trace",
 	} {
 		t.Run(name, func(t *testing.T) {

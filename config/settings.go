@@ -46,8 +46,7 @@ func (c *Config) settings() []setting {
 		{key: "redis.url", value: &c.Redis.URL, location: true, check: func() error { return checkRedisURL(c.Redis.URL) }},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
-		{key: "transmit.allow_private", value: &c.Transmit.AllowPrivate},
-		{key: "retry.max_attempts", value: &c.Retry.MaxAttempts, check: between(&c.Retry.MaxAttempts, 1, 20)},
+		{key: "delivery.allow_private", value: &c.Delivery.AllowPrivate},
 		{key: "retention.default_days", value: &c.Retention.DefaultDays, check: between(&c.Retention.DefaultDays, 0, 3650)},
 		{key: "streams.max_clients", value: &c.Streams.MaxClients, check: between(&c.Streams.MaxClients, 1, 1_000_000)},
 		{key: "dead_letters.collect", value: &c.DeadLetters.Collect},
@@ -61,6 +60,15 @@ func (c *Config) settings() []setting {
 		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
 		{key: "shutdown_delay", value: &c.ShutdownDelay, check: between(&c.ShutdownDelay, 0, time.Minute)},
 		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},
+	}
+}
+
+// formerSettings returns what became of the keys that earlier versions had, in words
+// that go behind the key.
+func formerSettings() map[string]string {
+	return map[string]string{
+		"transmit.allow_private": "is delivery.allow_private now",
+		"retry.max_attempts":     "is not there any more: an endpoint has a schedule of its own",
 	}
 }
 

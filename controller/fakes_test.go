@@ -79,13 +79,7 @@ type fakeServices struct {
 	parts        []domain.HistoryPage // before page
 	partErr      error                // after them
 	workers      int
-	transmission *domain.Transmission
-
-	endpoint       domain.Endpoint
-	endpointChange domain.EndpointChange
-	fresh          bool
-	transmitted    domain.TransmitResult
-	consumer       domain.ConsumerStatus
+	consumer     domain.ConsumerStatus
 
 	letters     []domain.DeadLetter
 	letterQuery domain.DeadLetterQuery
@@ -95,7 +89,7 @@ type fakeServices struct {
 }
 
 func newFakes() *fakeServices {
-	return &fakeServices{tenant: someTenant(), endpoint: someEndpoint(), consumer: someConsumer()}
+	return &fakeServices{tenant: someTenant(), consumer: someConsumer()}
 }
 
 // record runs fn under the lock and returns the error to answer with.
@@ -134,7 +128,6 @@ type (
 	fakeTenants  struct{ *fakeServices }
 	fakeMessages struct{ *fakeServices }
 
-	fakeEndpoints struct{ *fakeServices }
 	fakeConsumers struct{ *fakeServices }
 	fakeLetters   struct{ *fakeServices }
 )
@@ -245,12 +238,12 @@ func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery, take fun
 	return take(page, true)
 }
 
-func (f fakeMessages) Get(_ context.Context, _ domain.Tenant, _ uuid.UUID, take func(domain.Message, *domain.Transmission) error) error {
+func (f fakeMessages) Get(_ context.Context, _ domain.Tenant, _ uuid.UUID, take func(domain.Message) error) error {
 	if err := f.record(func() {}); err != nil {
 		return err
 	}
 	m := domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}
-	return take(m, f.transmission)
+	return take(m)
 }
 
 func (f fakeLetters) List(_ context.Context, q domain.DeadLetterQuery, take func(domain.DeadLetterPage, bool) error) error {

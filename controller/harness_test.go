@@ -49,7 +49,7 @@ func newAPI(t *testing.T, change ...func(*Options)) *api {
 	o := Options{
 		Auth: fakeAuth{}, Login: fakes, Users: fakeUsers{fakes}, Tenants: fakeTenants{fakes},
 		Directory: fakes, Messages: fakeMessages{fakes}, Letters: fakeLetters{fakes},
-		Endpoints: fakeEndpoints{fakes}, Consumers: fakeConsumers{fakes}, Streams: newFakeStreams(), Tickets: newFakeTickets(),
+		Consumers: fakeConsumers{fakes}, Streams: newFakeStreams(), Tickets: newFakeTickets(),
 		Ready: func(context.Context) (string, bool, map[string]string) {
 			return "ready", true, map[string]string{"postgres": "up"}
 		},

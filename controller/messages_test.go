@@ -105,15 +105,7 @@ func TestGetMessage(t *testing.T) {
 	got := a.do("GET", "/api/messages/"+messageID.String(), "")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"payload":{"text":"<hello> & 1.0"}`)
-	require.NotContains(t, got.body, "delivery")
-
-	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionSucceeded, Attempts: 2, LastStatus: 204}
-	got = a.do("GET", "/api/messages/"+messageID.String(), "")
 	require.Contains(t, got.body, `"seq":1`)
-	require.Contains(t, got.body, `"delivery":{"state":"succeeded","attempts":2,"last_status":204}`)
-	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionPending}
-	got = a.do("GET", "/api/messages/"+messageID.String(), "")
-	require.Contains(t, got.body, `"delivery":{"state":"pending","attempts":0,"last_status":null}`)
 
 	a.fakes.err = domain.MessageNotFound()
 	a.problem(a.do("GET", "/api/messages/"+messageID.String(), ""), http.StatusNotFound, "message_not_found")

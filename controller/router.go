@@ -57,7 +57,6 @@ type Options struct {
 	Tenants   tenantService
 	Directory tenantDirectory
 	Messages  messageService
-	Endpoints endpointService
 	Consumers consumerService
 	Letters   deadLetterService
 	Streams   streamService
@@ -130,7 +129,6 @@ func routes(o *Options) []route {
 	users := &userController{o.Users}
 	tenants := &tenantController{o.Tenants}
 	messages := &messageController{o.Messages}
-	endpoints := &endpointController{o.Endpoints}
 	consumers := &consumerController{o.Consumers}
 	letters := &deadLetterController{o.Letters}
 	streams := &streamController{o.Streams, o.Tickets, o.Auth, o.Directory, o.Streaming.orDefaults(), o.StreamDropped}
@@ -150,11 +148,6 @@ func routes(o *Options) []route {
 		{method: "PATCH", path: "/tenants/{id}", role: member, handle: tenants.change},
 		{method: "DELETE", path: "/tenants/{id}", role: member, handle: tenants.remove},
 		{method: "PUT", path: "/tenants/{id}/config/concurrency", role: member, handle: tenants.setConcurrency},
-
-		{method: "PUT", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.put},
-		{method: "GET", path: "/tenants/{id}/endpoint", role: viewer, handle: endpoints.get},
-		{method: "DELETE", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.remove},
-		{method: "POST", path: "/tenants/{id}/endpoint/test", role: member, handle: endpoints.test},
 
 		{method: "GET", path: "/consumers", role: viewer, handle: consumers.list},
 		{method: "DELETE", path: "/consumers", role: admin, handle: consumers.stopAll},

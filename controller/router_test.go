@@ -27,7 +27,6 @@ var bodies = map[string]string{
 	"DELETE /dead-letters":      `{"ids":[17]}`,
 
 	"PUT /tenants/{id}/config/concurrency": `{"workers":5}`,
-	"PUT /tenants/{id}/endpoint":           `{"url":"https://example.com/hook"}`,
 }
 
 // pathIDs are the ids in paths that are not a tenant's.
@@ -113,8 +112,6 @@ func TestWrongMethods(t *testing.T) {
 		"/api/messages/stream":                  "GET HEAD",
 		"/api/messages/stream/tickets":          "POST",
 		"/api/tenants/x/config/concurrency":     "PUT",
-		"/api/tenants/x/endpoint":               "DELETE GET HEAD PUT",
-		"/api/tenants/x/endpoint/test":          "POST",
 		"/api/consumers":                        "DELETE GET HEAD POST",
 		"/consumers/x":                          "DELETE GET HEAD POST",
 		"/tenants/not-an-id/config/concurrency": "PUT",

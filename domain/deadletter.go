@@ -18,20 +18,25 @@ const (
 	ReasonInvalidHeaders DeadLetterReason = "invalid_headers"
 	ReasonIDConflict     DeadLetterReason = "id_conflict"
 	ReasonNotStorable    DeadLetterReason = "not_storable"
-	// ReasonTransmitFailed: stored, and the endpoint did not take it in the
-	// allowed number of attempts.
-	ReasonTransmitFailed DeadLetterReason = "transmit_failed"
-	// ReasonEndpointPaused: stored, and the endpoint takes no messages.
-	ReasonEndpointPaused DeadLetterReason = "endpoint_paused"
+	// ReasonDeliveryFailed: stored, and an endpoint did not take it in the allowed
+	// number of attempts.
+	ReasonDeliveryFailed DeadLetterReason = "delivery_failed"
 	// ReasonUnknown: it was found in the dead-letter queue, and it was not
 	// Lanekeeper that put it there.
 	ReasonUnknown DeadLetterReason = "unknown"
 )
 
+// The reasons that earlier versions gave instead of ReasonDeliveryFailed. Letters
+// with them stay as they are.
+const (
+	reasonTransmitFailed DeadLetterReason = "transmit_failed"
+	reasonEndpointPaused DeadLetterReason = "endpoint_paused"
+)
+
 // DeadLetterReasons returns the reasons for which Lanekeeper itself gives a
-// message up.
+// message up, or gave it up in an earlier version.
 func DeadLetterReasons() []DeadLetterReason {
-	return []DeadLetterReason{ReasonInvalidPayload, ReasonInvalidHeaders, ReasonIDConflict, ReasonNotStorable, ReasonTransmitFailed, ReasonEndpointPaused}
+	return []DeadLetterReason{ReasonInvalidPayload, ReasonInvalidHeaders, ReasonIDConflict, ReasonNotStorable, ReasonDeliveryFailed, reasonTransmitFailed, reasonEndpointPaused}
 }
 
 // MaxDeadLetterIDs is how many dead letters one call may name.

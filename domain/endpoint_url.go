@@ -8,17 +8,20 @@ import (
 	"strings"
 )
 
+// MaxEndpointURLLength is in bytes.
+const MaxEndpointURLLength = 2000
+
 const (
 	maxHostLength  = 253 // RFC 1035, without the length octets
 	maxLabelLength = 63
 	maxPort        = 65535
 )
 
-// checkEndpointURL returns what is wrong with an endpoint's URL, or "". What is
+// CheckEndpointURL returns what is wrong with an endpoint's URL, or "". What is
 // stored is what is sent: a URL is accepted in the form only in which it goes
 // over the wire (RFC 3986), and a host only in a spelling that everybody reads
 // in the same way.
-func checkEndpointURL(text string) string {
+func CheckEndpointURL(text string) string {
 	switch {
 	case text == "":
 		return "must not be empty"

@@ -182,8 +182,4 @@ type Delivery struct {
 	// header of its own, in which others who may publish to the queue may have
 	// written anything.
 	PublishedHere time.Time
-	// Attempt counts the transmissions so far, from the header that retries
-	// carry, clamped to the allowed range; 0 for a message that was never
-	// retried. Others may have written anything there, too.
-	Attempt int
 }

@@ -102,7 +102,7 @@ type RetentionRepository interface {
 	ListRetentions(ctx context.Context) ([]Retention, error)
 	// ExpireMessages moves the beginning of the tenant's history past what is
 	// older than r says, and then deletes at most limit of the messages before
-	// it, with what is recorded of their transmission. It returns how many
+	// it, with what earlier versions recorded of their transmission. It returns how many
 	// messages it deleted, and whether more are to be deleted.
 	ExpireMessages(ctx context.Context, r Retention, limit int) (deleted int, more bool, err error)
 }
@@ -158,10 +158,6 @@ type Publisher interface {
 	// was not seen by then is an ErrUnavailable too, although it may have
 	// arrived.
 	Publish(ctx context.Context, tenantID uuid.UUID, batch []Outgoing) []error
-	// Retry hands a message that could not be transmitted to the retry tier
-	// for its attempt (1 for the first), from where it comes back to its
-	// tenant's queue; nil once confirmed.
-	Retry(ctx context.Context, tenantID uuid.UUID, d Delivery, attempt int) error
 	// DeadLetter publishes a letter to its tenant's dead-letter queue; nil once
 	// confirmed. The error is an ErrQueueMissing when there is no such queue.
 	DeadLetter(ctx context.Context, letter DeadLetter) error
@@ -189,6 +185,18 @@ type Topology interface {
 	// QueueDepth returns how many messages are ready in the tenant's main
 	// queue.
 	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+}
+
+// LegacyRetries is what earlier versions left at the broker: queues, the retry
+// tiers, in which messages waited for their next delivery to an endpoint, and came
+// back to their tenant's queue. It is safe for concurrent use.
+type LegacyRetries interface {
+	// EmptyRetryTiers deletes the tiers that have been found empty several times,
+	// and with the last one what all of them shared. It returns how many tiers
+	// are left, which it is to be called again for, about a minute later, and how
+	// many messages wait in them. Errors are ErrUnavailable; what was deleted
+	// already is no error.
+	EmptyRetryTiers(ctx context.Context) (tiers int, messages int64, err error)
 }
 
 // Subscriber subscribes consumers to tenants' queues.
@@ -220,18 +228,10 @@ type Subscription interface {
 // Assignment is what a running consumer is to do.
 type Assignment struct {
 	Workers int
-	// EndpointVersion is that of the endpoint it sends to; 0 for none.
-	EndpointVersion int64
 }
 
 // Assignment returns what the tenant's consumer is to do.
-func (t *Tenant) Assignment() Assignment {
-	a := Assignment{Workers: t.Workers}
-	if t.Endpoint != nil {
-		a.EndpointVersion = t.Endpoint.Version
-	}
-	return a
-}
+func (t *Tenant) Assignment() Assignment { return Assignment{Workers: t.Workers} }
 
 // ConsumerManager runs the tenants' consumers in this process. Methods are
 // safe for concurrent use.

@@ -22,7 +22,7 @@ type DeadLetter struct {
 	MessageID string `json:"message_id" validate:"required" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
 	// Reason is why it was given up; unknown for what came to the dead-letter
 	// queue from elsewhere.
-	Reason string `json:"reason" validate:"required" enums:"invalid_payload,invalid_headers,id_conflict,not_storable,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
+	Reason string `json:"reason" validate:"required" enums:"invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
 	// Error says what went wrong.
 	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
 	Attempts int    `json:"attempts" validate:"required" example:"1"`

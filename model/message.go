@@ -61,26 +61,10 @@ func FromMessage(m *domain.Message) Message {
 	}
 }
 
-// Delivered is a stored message with what is known of its way to the endpoint.
-type Delivered struct {
-	Message
-	// Delivery is left out for a message that is only stored.
-	Delivery *Delivery `json:"delivery,omitempty"`
-} //@name Delivered
-
-// EncodeDelivered returns the JSON of a stored message with its transmission,
-// which may be nil, in three pieces, of which the middle one is the payload in
-// the memory of m, which must not be used afterwards.
-func EncodeDelivered(m *domain.Message, t *domain.Transmission) (head, payload, tail []byte, err error) {
-	tail = AppendMessageTail(nil, m)
-	if t != nil {
-		delivery, err := encode(FromTransmission(t))
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		tail = append(append(tail, `,"delivery":`...), delivery...)
-	}
-	return AppendMessageHead(nil, m), PayloadOf(m), append(tail, '}'), nil
+// EncodeMessage returns the JSON of a stored message in three pieces, of which the
+// middle one is the payload in the memory of m, which must not be used afterwards.
+func EncodeMessage(m *domain.Message) (head, payload, tail []byte) {
+	return AppendMessageHead(nil, m), PayloadOf(m), append(AppendMessageTail(nil, m), '}')
 }
 
 // MessagePage is a page of a tenant's history.

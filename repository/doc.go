@@ -4,7 +4,7 @@
 // errors of domain here.
 //
 //	tenants, users, tickets, replicas,   what their names say
-//	idempotency, deadletters, endpoints
+//	idempotency, deadletters
 //	partitions, partitions_erase         a tenant's partition, made and erased
 //	messages_append, _page, _read        the writer's batches, pages, one message
 //	streams, changes                     tails of histories; LISTEN and NOTIFY

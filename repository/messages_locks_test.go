@@ -117,7 +117,6 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 			"raise first":         {"_seq_tenant_id_key", raiseFirstSQL, []any{tenants[0], 1, int64(100)}},
 			"find expired":        {"_seq_tenant_id_key", findExpiredSQL, []any{tenants[0]}},
 			"delete expired":      {"_seq_tenant_id_key", deleteExpiredSQL, []any{tenants[0], 1, 100}},
-			"record transmission": {"_pkey", recordTransmissionSQL, []any{tenants[0], known[0].ID, "failed", 1, 0}},
 			"find stored": {"_pkey", findStoredSQL, []any{
 				postgres.UUIDs(rows.tenantIDs), postgres.UUIDs(rows.ids), rows.payloads, postgres.UUIDs(rows.tenants),
 			}},

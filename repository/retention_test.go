@@ -41,7 +41,7 @@ func TestExpireMessages(t *testing.T) {
 	require.NoError(t, err)
 	id, other := tenants[0], tenants[1]
 	for _, m := range messages[:4] {
-		require.NoError(t, d.store.RecordTransmission(t.Context(), domain.Transmission{TenantID: m.TenantID, MessageID: m.ID, State: domain.TransmissionSucceeded}))
+		d.recordTransmission(t, m.TenantID, m.ID)
 	}
 	require.Zero(t, d.expire(t, id, 1, 3), "nothing is old")
 

@@ -115,7 +115,6 @@ var (
 	_ domain.PartitionRepository   = (*Store)(nil)
 	_ domain.MessageRepository     = (*Store)(nil)
 	_ domain.IdempotencyRepository = (*Store)(nil)
-	_ domain.EndpointRepository    = (*Store)(nil)
 	_ domain.RetentionRepository   = (*Store)(nil)
 	_ domain.UserRepository        = (*Store)(nil)
 	_ domain.SecretRepository      = (*Store)(nil)

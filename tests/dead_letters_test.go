@@ -95,7 +95,7 @@ func TestReplayedLettersAreStoredOnce(t *testing.T) {
 	first := app.Publish(tenant, `{"n":1}`)
 	app.Stored(tenant, 1)
 	messages := []amqp.Publishing{
-		{MessageId: first, Body: []byte(`{"n":1}`)}, // is stored, and was not transmitted
+		{MessageId: first, Body: []byte(`{"n":1}`)}, // is stored already
 		{MessageId: "order-2", Body: []byte(`{"n":2}`), Headers: amqp.Table{"x-attempt": int64(99), "x-reason": "forged", "x-dead-letter-id": "forged"}},
 		{Body: []byte(`{"n":3}`)},
 		{MessageId: uuid.NewString(), Body: []byte(`{"n":4}`)},

@@ -30,17 +30,15 @@ type Metrics struct {
 	tenants   *tenants
 	consumers *consumers
 
-	messages    *prometheus.CounterVec
-	transmitted *prometheus.CounterVec
-	retries     *prometheus.CounterVec
-	published   *prometheus.CounterVec
-	publish     prometheus.Histogram
-	batchRows   prometheus.Histogram
-	store       prometheus.Histogram
-	endToEnd    prometheus.Histogram
-	requests    *prometheus.HistogramVec
-	deaths      *prometheus.CounterVec
-	shortened   *prometheus.GaugeVec
+	messages  *prometheus.CounterVec
+	published *prometheus.CounterVec
+	publish   prometheus.Histogram
+	batchRows prometheus.Histogram
+	store     prometheus.Histogram
+	endToEnd  prometheus.Histogram
+	requests  *prometheus.HistogramVec
+	deaths    *prometheus.CounterVec
+	shortened *prometheus.GaugeVec
 
 	streamsDropped   prometheus.Counter
 	connectionsEnded *prometheus.CounterVec
@@ -69,14 +67,6 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "messages_total",
 			Help: "Messages that consumers are done with, by what became of them.",
 		}, []string{tenantLabel, "outcome"}),
-		transmitted: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "transmit_total",
-			Help: "Attempts to transmit a message to its tenant's endpoint, by what became of them.",
-		}, []string{tenantLabel, "outcome"}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "retries_total",
-			Help: "Messages that went to a retry tier.",
-		}, []string{tenantLabel}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "publish_total",
 			Help: "Messages that callers wanted published, by the answer they got.",
@@ -124,7 +114,7 @@ func New(o Options) *Metrics {
 	}
 	m.consumers = &consumers{tenants: m.tenants}
 	m.registry.MustRegister(
-		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
+		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
 		m.connectionsEnded, m.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -173,9 +163,7 @@ func (m *Metrics) Forget(tenant uuid.UUID) {
 		return
 	}
 	m.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
-	for _, vec := range []*prometheus.CounterVec{m.messages, m.transmitted, m.retries} {
-		vec.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
-	}
+	m.messages.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
 }
 
 // seconds returns the histogram bounds from half a millisecond to ten

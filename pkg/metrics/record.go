@@ -38,17 +38,6 @@ func (m *Metrics) AddMessages(tenant uuid.UUID, outcome string, n int) {
 	}).Add(float64(n))
 }
 
-// AddTransmissions counts n attempts of a tenant's to transmit: "succeeded",
-// "retried", "failed" or "gone". It is not on a hot path: each attempt is an
-// HTTP request.
-func (m *Metrics) AddTransmissions(tenant uuid.UUID, outcome string, n int) {
-	label := m.tenants.label(tenant)
-	m.transmitted.WithLabelValues(label, outcome).Add(float64(n))
-	if outcome == "retried" {
-		m.retries.WithLabelValues(label).Add(float64(n))
-	}
-}
-
 // ObserveRequest records one HTTP request. Route is the pattern that matched,
 // "" for none; it is never the path, which callers could make up.
 func (m *Metrics) ObserveRequest(route, method string, status int, seconds float64) {

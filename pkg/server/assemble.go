@@ -30,7 +30,6 @@ import (
 	"lanekeeper/service/message"
 	"lanekeeper/service/stream"
 	"lanekeeper/service/tenant"
-	"lanekeeper/service/transmit"
 	"lanekeeper/service/writer"
 )
 
@@ -60,7 +59,6 @@ type parts struct {
 	retention     *message.Retention
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
-	transmit      *transmit.Client
 	auth          *auth.Service
 	streams       *stream.Service
 	tickets       *stream.Tickets
@@ -177,12 +175,8 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
 		Committed:    p.streams.Committed,
 	})
-	p.transmit = transmit.NewClient(transmit.ClientOptions{
-		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion, Now: p.clock.Now,
-	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
 		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer,
-		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: p.config.Retry.MaxAttempts,
 		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue,
 		Collector: p.collector(),
 	})
@@ -228,7 +222,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	p.messages = message.NewService(message.Options{
 		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Log: p.log, Observer: p.metrics,
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
-		Transmissions: p.store, StillThere: p.directory.StillThere,
+		StillThere: p.directory.StillThere,
 	})
 	p.retention = message.NewRetention(p.store, p.log)
 	p.letters = deadletter.NewService(deadletter.Options{
@@ -262,10 +256,6 @@ func (p *parts) assembleAPI() error {
 		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
 		Tenants: p.tenants, Consumers: p.consumers,
 		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
-		Endpoints: transmit.NewService(transmit.ServiceOptions{
-			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.enqueue,
-			Directory: p.directory, Log: p.log,
-		}),
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
 		Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused,
 		OpenMode: p.config.OpenMode(), TrustedProxies: p.config.TrustedProxies, Log: p.log,

@@ -58,6 +58,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
 		wg.Go(func() { p.policies.run(ctx) })
+		wg.Go(func() { emptyRetryTiers(ctx, p.broker, p.log) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}
@@ -154,7 +155,6 @@ func (p *parts) stop(ctx context.Context) error {
 		func() { p.stopStreams(finish) },
 		func() { p.stopBroker(finish) },
 	)
-	p.transmit.Close()
 	p.store.Shutdown(hangUp)
 	return errors.Join(err, p.closeRedis())
 }

@@ -23,21 +23,18 @@ const (
 	HeaderDeadLetterID = "x-dead-letter-id"
 	// HeaderDiedAt is when it died, in Unix milliseconds.
 	HeaderDiedAt = "x-buried-ms"
-	// HeaderAttempt counts the transmissions of a message that comes back
-	// from a retry tier.
-	HeaderAttempt = "x-attempt"
 )
 
 // maxForeignHeaders is how much of the headers that a message came with goes
 // along, in bytes. All properties of a message have to fit into one frame of
 // 128 KiB, or the broker closes the connection and would do so again at every
-// retry.
+// attempt.
 const maxForeignHeaders = 64 << 10
 
 // ownHeaders returns the names of the headers that we add to messages.
 func ownHeaders() []string {
 	return []string{
-		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt, HeaderAttempt,
+		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt,
 		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
 	}
 }

@@ -69,21 +69,6 @@ func (p *Publisher) DeadLetter(ctx context.Context, letter domain.DeadLetter) er
 	}))
 }
 
-// Retry publishes a delivery to the retry tier for its attempt; see
-// domain.Publisher.
-func (p *Publisher) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Delivery, attempt int) error {
-	tiers := retryTiers()
-	tier := tiers[max(0, min(attempt, len(tiers))-1)].name
-	headers := passedOn(&d, amqp.Table{HeaderAttempt: int64(attempt)})
-	// sharedTopology keeps the tiers, so a missing one is not reported.
-	return publishError(p.publishOne(ctx, tier, publisher.Publishing{
-		Exchange: tier, Key: QueueName(tenantID), Message: amqp.Publishing{
-			MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
-			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
-		},
-	}))
-}
-
 // Requeue implements domain.DeadLetterQueues.
 func (p *Publisher) Requeue(ctx context.Context, tenantID uuid.UUID, d domain.Delivery) error {
 	queue := QueueName(tenantID)

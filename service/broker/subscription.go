@@ -148,7 +148,7 @@ func delivery(d amqp.Delivery) domain.Delivery {
 	}
 	return domain.Delivery{
 		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
-		Published: published, PublishedHere: here, Attempt: count(d.Headers[HeaderAttempt]), Refusal: refusal(d.Headers),
+		Published: published, PublishedHere: here, Refusal: refusal(d.Headers),
 	}
 }
 

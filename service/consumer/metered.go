@@ -47,11 +47,10 @@ type meteredSubscription struct {
 	seen, seenBytes int64
 }
 
-// newMeteredSubscription takes over a subscription; least is the prefetch that it
-// needs.
-func newMeteredSubscription(sub domain.Subscription, b *budget, least int) *meteredSubscription {
+// newMeteredSubscription takes over a subscription.
+func newMeteredSubscription(sub domain.Subscription, b *budget) *meteredSubscription {
 	m := &meteredSubscription{
-		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= least,
+		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= leastPrefetch,
 		out:  make(chan domain.Delivery, cap(sub.Deliveries())),
 		full: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}

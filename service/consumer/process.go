@@ -38,11 +38,10 @@ type processor struct {
 	letters domain.DeadLetterCollection
 }
 
-// process stores a chunk of deliveries and dead-letters what cannot be stored.
-// What is stored is offered to next, which returns true when it takes care of the
-// delivery. It calls finished with the tags of the others that are done; those
-// it could not finish before ctx ended are left to be delivered again.
-func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next func(stored) bool, finished func([]uint64)) {
+// process stores a chunk of deliveries and dead-letters what cannot be stored. It
+// calls finished with the tags of those that are done; those it could not finish
+// before ctx ended are left to be delivered again.
+func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finished func([]uint64)) {
 	messages := make([]domain.Message, 0, len(chunk))
 	sources := make([]int, 0, len(chunk))
 	var letters []domain.DeadLetter
@@ -85,9 +84,6 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next f
 				p.observeEndToEnd(d, now)
 			}
 			counts[r.Outcome]++
-			if r.Outcome != domain.AppendNoTenant && next(stored{*d, messages[i], r.Outcome == domain.AppendDuplicate}) {
-				continue
-			}
 			tags = append(tags, d.Tag)
 		}
 		p.count(counts)
@@ -131,8 +127,8 @@ func (p *processor) messageID(d *domain.Delivery) uuid.UUID {
 
 // letterID returns the id of the dead letter that a delivery becomes. It is the
 // same however often the message is delivered: its acknowledgement may be lost
-// after it was dead-lettered. The reason is no part of it, because the endpoint
-// may be paused by the time it is delivered again. The body is, because others may
+// after it was dead-lettered. The reason is no part of it, because another version
+// of the service may find another one. The body is, because others may
 // publish anything under the same id at the same time. What is replayed is
 // published anew, at another time, and becomes a letter of its own; and so does
 // every delivery without a message id.

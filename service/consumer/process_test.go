@@ -15,11 +15,9 @@ import (
 func (l *harness) processor() *processor {
 	w := startWriter(l.t, l.store)
 	return &processor{shared: &shared{Options: Options{
-		Publisher: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5, Metrics: l, Log: slog.New(slog.DiscardHandler),
+		Publisher: l, Writer: w, Metrics: l, Log: slog.New(slog.DiscardHandler),
 	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant)}
 }
-
-func nextIsNone(stored) bool { return false }
 
 // The broker delivers a message again whose acknowledgement was lost after it
 // was dead-lettered: that is the same letter. Another message is another letter, and
@@ -33,11 +31,11 @@ func TestLettersHaveOneID(t *testing.T) {
 		change func(d *domain.Delivery)
 		same   bool
 	}{
-		"delivered again":             {one, func(d *domain.Delivery) { d.Tag = 7 }, true},
-		"came back from a retry tier": {one, func(d *domain.Delivery) { d.Published, d.Attempt = published.Truncate(time.Millisecond), 2 }, true},
-		"replayed":                    {one, func(d *domain.Delivery) { d.Published = published.Add(time.Millisecond) }, false},
-		"another body":                {one, func(d *domain.Delivery) { d.Body = []byte(`not json either`) }, false},
-		"another message":             {one, func(d *domain.Delivery) { d.MessageID = uuid.NewString() }, false},
+		"delivered again":            {one, func(d *domain.Delivery) { d.Tag = 7 }, true},
+		"dated in milliseconds only": {one, func(d *domain.Delivery) { d.Published = published.Truncate(time.Millisecond) }, true},
+		"replayed":                   {one, func(d *domain.Delivery) { d.Published = published.Add(time.Millisecond) }, false},
+		"another body":               {one, func(d *domain.Delivery) { d.Body = []byte(`not json either`) }, false},
+		"another message":            {one, func(d *domain.Delivery) { d.MessageID = uuid.NewString() }, false},
 		"not dated": {
 			domain.Delivery{MessageID: "order-1", Body: []byte(`not json`)},
 			func(d *domain.Delivery) { d.Tag = 7 }, true,
@@ -54,32 +52,14 @@ func TestLettersHaveOneID(t *testing.T) {
 			second := tt.first
 			tt.change(&second)
 			for _, d := range []domain.Delivery{tt.first, second} {
-				p.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+				p.process(t.Context(), []domain.Delivery{d}, func([]uint64) {})
 			}
 			require.Len(t, l.letters, 2)
 			require.Equal(t, tt.same, l.letters[0].ID == l.letters[1].ID)
 
 			other := newHarness(t, 0)
-			other.processor().process(t.Context(), []domain.Delivery{tt.first}, nextIsNone, func([]uint64) {})
+			other.processor().process(t.Context(), []domain.Delivery{tt.first}, func([]uint64) {})
 			require.NotEqual(t, l.letters[0].ID, other.letters[0].ID, "of another tenant")
 		})
 	}
-}
-
-// An endpoint that answers 410 is paused, which is the reason for the same
-// message when it is delivered again.
-func TestLettersHaveOneIDWhateverTheReason(t *testing.T) {
-	t.Parallel()
-	l := newHarness(t, 0)
-	l.transmit = fail(410)
-	p := l.processor()
-	d := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{}`), Published: time.Now()}
-	s := newSender(p, endpoint(1))
-	for range 2 {
-		p.process(t.Context(), []domain.Delivery{d}, func(item stored) bool { return s.send(t.Context(), &item) }, func([]uint64) {})
-	}
-	require.Len(t, l.letters, 2)
-	require.Equal(t, domain.ReasonTransmitFailed, l.letters[0].Reason)
-	require.Equal(t, domain.ReasonEndpointPaused, l.letters[1].Reason)
-	require.Equal(t, l.letters[0].ID, l.letters[1].ID)
 }

@@ -50,8 +50,6 @@ type Options struct {
 	Keys      domain.IdempotencyRepository
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
-	// Transmissions is read for Get.
-	Transmissions transmissions
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64

@@ -12,22 +12,16 @@ import (
 	"lanekeeper/tests/chaos/verify"
 )
 
-// stormers is how many tenants change, stop and start all the time.
+// stormers is how many tenants stop and start all the time.
 const stormers = 4
 
-// giveUpStorm has clients change, stop and start a tenant of their own as fast
-// as they can, so that calls to the broker are given up all the time. No
+// giveUpStorm has clients stop and start a tenant of their own as fast as they can, so that calls to the broker are given up all the time. No
 // connection may be lost over it: others share them.
 func giveUpStorm(ctx context.Context, t *trial) error {
 	noisy, p, err := t.quietAndOthers(ctx, stormers)
 	if err != nil {
 		return err
 	}
-	endpoint, err := fault.StartHangingEndpoint(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = endpoint.Close() }()
 	var rounds atomic.Int64
 	idle := make(chan string, stormers)
 	for _, tenant := range noisy {
@@ -36,7 +30,7 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	err = t.undisturbed(ctx, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
 		err := fault.While(ctx, stormers, meanwhile, func(ctx context.Context) {
 			tenant := <-idle
-			giveUp(ctx, t, tenant, endpoint.URL)
+			giveUp(ctx, t, tenant)
 			idle <- tenant
 			rounds.Add(1)
 		})
@@ -46,18 +40,16 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	return errors.Join(err, verify.NoConnectionLost(t.Env, t.Result), t.check(ctx))
 }
 
-// giveUp changes a tenant's endpoint and stops and starts its consumer. What is
-// refused is noted by the client.
-func giveUp(ctx context.Context, t *trial, tenant, endpoint string) {
-	t.client.Call(ctx, http.MethodPut, "/api/tenants/"+tenant+"/endpoint", "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint))
+// giveUp stops and starts a tenant's consumer. What is refused is noted by the
+// client.
+func giveUp(ctx context.Context, t *trial, tenant string) {
 	t.client.Call(ctx, http.MethodDelete, "/api/consumers/"+tenant, "", "", nil)
 	t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil)
 }
 
-// restartAll leaves the tenants without an endpoint, consumed.
+// restartAll leaves the tenants consumed.
 func restartAll(ctx context.Context, t *trial, tenants []string) error {
 	for _, tenant := range tenants {
-		t.client.Call(ctx, http.MethodDelete, "/api/tenants/"+tenant+"/endpoint", "", "", nil)
 		if r := t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil); r.Status != http.StatusAccepted {
 			return errors.Join(fmt.Errorf("%w: start a consumer: %s", load.ErrUnexpected, r.Text()), r.Err)
 		}

@@ -111,12 +111,8 @@ func scenarios(n figures) []scenario {
 			must: p99, run: noisyPoison,
 		},
 		{
-			name: "noisy-endpoint", fault: "one tenant whose endpoint takes messages from 100 workers and never answers",
-			must: p99, run: noisyEndpoint, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
-		},
-		{
-			name: "give-up-storm", fault: fmt.Sprintf("%d clients change, stop and start a tenant of their own without a pause", stormers),
-			must: p99 + ", no connection lost", run: giveUpStorm, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+			name: "give-up-storm", fault: fmt.Sprintf("%d clients stop and start a tenant of their own without a pause", stormers),
+			must: p99 + ", no connection lost", run: giveUpStorm,
 		},
 		{
 			name: "unreadable-header", fault: "somebody puts messages on one tenant's queues whose headers the client library cannot read",

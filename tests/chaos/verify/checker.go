@@ -171,7 +171,7 @@ func compareRow(attempts map[int64]*ledger.Attempt, stored map[int64]bool, f *fi
 	stored[a.Number] = true
 }
 
-// AwaitDrained waits until no tenant's queue and no retry tier holds anything,
+// AwaitDrained waits until no tenant's queue holds anything,
 // and the service has nothing in its hands that was accepted.
 func (c *Checker) AwaitDrained(ctx context.Context) error {
 	limit := drainLimit

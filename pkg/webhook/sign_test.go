@@ -1,4 +1,4 @@
-package transmit
+package webhook
 
 import (
 	"encoding/base64"
@@ -20,7 +20,7 @@ func TestSignature(t *testing.T) {
 
 func TestSecretsDiffer(t *testing.T) {
 	t.Parallel()
-	one, other := newSecret(), newSecret()
-	require.Len(t, one, secretSize)
+	one, other := NewSecret(), NewSecret()
+	require.Len(t, one, SecretSize)
 	require.NotEqual(t, one, other)
 }

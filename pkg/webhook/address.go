@@ -1,4 +1,4 @@
-package transmit
+package webhook
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// errAddress: the endpoint leads to where the service must not be sent.
+// errAddress: the URL leads to where the service must not be sent.
 var errAddress = errors.New("the address is not allowed")
 
 // refusePrivate is a net.Dialer.ControlContext: it is called with each address
@@ -35,7 +35,7 @@ func public(a netip.Addr) bool {
 }
 
 // reserved returns the ranges of the IANA registries of special-purpose
-// addresses (RFC 6890) that are no endpoint on the Internet; of IPv6, those
+// addresses (RFC 6890) that are nobody on the Internet; of IPv6, those
 // within 2000::/3.
 func reserved() []string {
 	return []string{

@@ -1,4 +1,4 @@
-package transmit
+package webhook
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"lanekeeper/domain"
 )
 
 // attemptKey is where a request's context has the context of its attempt.
@@ -27,11 +25,11 @@ func withAttempt(ctx context.Context) context.Context {
 func during(ctx context.Context) (limited context.Context, done func()) {
 	attempt, ok := ctx.Value(attemptKey{}).(context.Context)
 	if !ok {
-		return context.WithTimeout(ctx, domain.MaxEndpointTimeout)
+		return context.WithTimeout(ctx, longestTimeout)
 	}
 	deadline, ok := attempt.Deadline()
 	if !ok {
-		deadline = time.Now().Add(domain.MaxEndpointTimeout)
+		deadline = time.Now().Add(longestTimeout)
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	stop := context.AfterFunc(attempt, cancel)

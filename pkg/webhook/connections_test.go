@@ -1,4 +1,4 @@
-package transmit_test
+package webhook_test
 
 import (
 	"context"
@@ -14,8 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"lanekeeper/domain"
-	"lanekeeper/service/transmit"
+	"lanekeeper/pkg/webhook"
 )
 
 // forgetful forwards connections to a server. Those it has forgotten stay
@@ -92,18 +91,18 @@ func TestASilentConnectionIsGivenUp(t *testing.T) {
 			between := forwardTo(t, server.Listener.Addr().String())
 			client := reachLocal(t)
 			client.Trust(server.Certificate())
-			e := endpoint("https://" + between.Addr().String())
-			require.NoError(t, client.Transmit(t.Context(), e, message()).Err)
-			require.NoError(t, client.Transmit(t.Context(), e, message()).Err)
+			e := request("https://" + between.Addr().String())
+			require.NoError(t, client.Send(t.Context(), e).Err)
+			require.NoError(t, client.Send(t.Context(), e).Err)
 			require.Equal(t, protocol, spoken.Load())
 			require.EqualValues(t, 1, between.opened.Load(), "the connection is used again")
 
 			between.forgotten.Store(1)
 			e.Timeout = 200 * time.Millisecond
-			require.EqualError(t, client.Transmit(t.Context(), e, message()).Err, "timeout")
+			require.EqualError(t, client.Send(t.Context(), e).Err, "timeout")
 			e.Timeout = 2 * time.Second // for a busy machine
 			require.Eventually(t, func() bool {
-				return client.Transmit(t.Context(), e, message()).Err == nil
+				return client.Send(t.Context(), e).Err == nil
 			}, 20*time.Second, time.Millisecond)
 		})
 	}
@@ -121,9 +120,9 @@ func TestASlowAnswerIsWaitedFor(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := reachLocal(t)
 	client.Trust(server.Certificate())
-	e := endpoint(server.URL)
-	e.Timeout = domain.MaxEndpointTimeout
-	require.Equal(t, domain.TransmitResult{Status: 200}, client.Transmit(t.Context(), e, message()))
+	e := request(server.URL)
+	e.Timeout = 15 * time.Second
+	require.Equal(t, webhook.Result{Status: 200}, outcome(client.Send(t.Context(), e)))
 }
 
 // blackHole returns an address at which connecting hangs, as where a firewall
@@ -221,19 +220,19 @@ func TestAttemptsThatTimeOutLeaveNoSocketsBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s sockets
-			client := transmit.NewClientTelling(transmit.ClientOptions{}, s.opened)
-			e := endpoint(to)
-			e.Timeout = domain.MinEndpointTimeout
+			client := webhook.NewClientTelling(webhook.ClientOptions{}, s.opened)
+			e := request(to)
+			e.Timeout = 100 * time.Millisecond
 			var wg sync.WaitGroup
 			for range workers {
 				wg.Go(func() {
 					for range each {
-						_ = client.Transmit(t.Context(), e, message())
+						_ = client.Send(t.Context(), e)
 					}
 				})
 			}
 			wg.Wait()
-			require.EqualError(t, client.Transmit(t.Context(), e, message()).Err, "timeout")
+			require.EqualError(t, client.Send(t.Context(), e).Err, "timeout")
 			require.Eventually(t, func() bool { return s.count() == 0 }, 5*time.Second, time.Millisecond)
 			require.LessOrEqual(t, s.most, workers*each/2, "what ended is closed a moment later")
 			require.GreaterOrEqual(t, s.most, 1)
@@ -255,7 +254,7 @@ func TestConnectionsOutliveTheirAttempt(t *testing.T) {
 		t.Cleanup(server.Close)
 		var s sockets
 		var opened atomic.Int32
-		client := transmit.NewClientTelling(transmit.ClientOptions{}, func(conn syscall.RawConn) {
+		client := webhook.NewClientTelling(webhook.ClientOptions{}, func(conn syscall.RawConn) {
 			opened.Add(1)
 			s.opened(conn)
 		})
@@ -264,7 +263,7 @@ func TestConnectionsOutliveTheirAttempt(t *testing.T) {
 			client.Trust(server.Certificate())
 		}
 		for range 10 {
-			require.NoError(t, client.Transmit(t.Context(), endpoint(server.URL), message()).Err)
+			require.NoError(t, client.Send(t.Context(), request(server.URL)).Err)
 		}
 		require.EqualValues(t, 1, opened.Load())
 		require.Equal(t, 1, s.count())

@@ -1,4 +1,4 @@
-package transmit
+package webhook
 
 import (
 	"bytes"
@@ -7,50 +7,46 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
 	"time"
-
-	"lanekeeper/domain"
 )
 
 const (
 	maxRedirects = 3
-	// maxAnswer is how much of an answer's body is read, and drainTimeout for
-	// how long. That is done for the sake of the connection, which can be used
-	// again only when the body was read to its end.
-	maxAnswer    = 64 << 10
-	drainTimeout = 500 * time.Millisecond
 	// maxAnswerHeader bounds the header of an answer.
 	maxAnswerHeader = 64 << 10
 
 	// Connections that wait to be used again, altogether and to one host. How
-	// many are in use is bounded by the tenants' workers; a limit for each host
-	// would let tenants whose endpoints share one wait for each other.
-	maxIdle        = 256
-	maxIdlePerHost = 16
+	// many are in use is bounded by whoever sends; a limit for each host here would
+	// let customers whose receivers share one wait for each other.
+	maxIdle        = 1024
+	maxIdlePerHost = 128
 	idleTimeout    = 30 * time.Second
+
+	// defaultTimeout is that of a request that has none, and longestTimeout that of
+	// a connection for nobody knows which.
+	defaultTimeout = 5 * time.Second
+	longestTimeout = 15 * time.Second
 
 	// An HTTP/2 connection is shared, and an attempt that times out on it does
 	// not close it. What is in between may have forgotten it, a load balancer
 	// or a NAT, and then every later attempt would go the same way. So one on
 	// which nothing came in for a while is asked whether it is still there, and
 	// closed when there is no answer. Both together are as long as an attempt
-	// takes by default: it is the only one lost, and so are at most two with
-	// the shortest timeout, which come back after 1 s and 5 s. The answer is
-	// the peer's network code's, not its application's: an endpoint that thinks
+	// takes by default: with that it is the only one lost. The answer is
+	// the peer's network code's, not its application's: a receiver that thinks
 	// for long is not taken for one that is gone, but its machine may be busy.
 	silence     = 2 * time.Second
-	pingTimeout = domain.DefaultEndpointTimeout - silence
+	pingTimeout = defaultTimeout - silence
 )
 
 // ClientOptions configure NewClient.
 type ClientOptions struct {
-	// AllowPrivate lets endpoints be in private networks and on this machine.
+	// AllowPrivate lets URLs lead to private networks and to this machine.
 	AllowPrivate bool
 	// UserAgent names the service; "Lanekeeper" by default.
 	UserAgent string
@@ -60,15 +56,51 @@ type ClientOptions struct {
 	Now func() time.Time
 }
 
-// Client sends messages to endpoints. It is safe for concurrent use.
+// Request is one message on its way to one URL.
+type Request struct {
+	// URL is http or https.
+	URL string
+	// Timeout covers everything from looking up the name to the end of the answer;
+	// 0 for 5 s.
+	Timeout time.Duration
+	// Secrets sign the message, each of them; at most two, others are left out.
+	Secrets [][]byte
+	// ID is the webhook-id: the same at every attempt.
+	ID   string
+	Body []byte
+	// Headers are sent along, except those that HTTP or Client needs for itself;
+	// see CheckHeader. A redirect to another host does not get them.
+	Headers map[string]string
+}
+
+// Result is the outcome of one attempt.
+type Result struct {
+	// Status is the HTTP status; 0 when there was no answer.
+	Status int
+	// Err is nil for 2xx, else what went wrong, free of secrets and fit to be shown
+	// to whoever set the URL.
+	Err error
+	// RetryAfter is for how long a receiver that answers 429 or 503 wants to be left
+	// alone; 0 when it does not say.
+	RetryAfter time.Duration
+	// Answer is the beginning of the answer's body, at most 4 KiB; nil for none.
+	Answer []byte
+	// Started is when the attempt began, which is its webhook-timestamp, by the clock
+	// of ClientOptions; Duration is how long it took, by that of the machine.
+	Started  time.Time
+	Duration time.Duration
+	// Aborted: the caller's context ended first, which says nothing about the
+	// receiver.
+	Aborted bool
+}
+
+// Client sends messages. It is safe for concurrent use.
 type Client struct {
 	http      *http.Client
 	dialer    *dialer
 	userAgent string
 	now       func() time.Time
 }
-
-var _ domain.Transmitter = (*Client)(nil)
 
 // NewClient returns a Client. It uses no proxy, whatever the environment says:
 // that would connect to addresses which nobody checks.
@@ -102,68 +134,65 @@ func newClient(o ClientOptions, check guard) *Client {
 // Close closes the connections that wait to be used again.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Transmit implements domain.Transmitter. The body is the message's payload as
-// it is. Redirects 307 and 308 are followed, three at most; whatever the
-// address, it is checked when it is connected to. The endpoint's timeout
-// covers everything from looking up its name to the end of the answer.
-func (c *Client) Transmit(ctx context.Context, e domain.Endpoint, m domain.Message) domain.TransmitResult {
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, domain.DefaultEndpointTimeout))
-	defer cancel()
-	request, err := c.request(withAttempt(limited), &e, &m)
-	if err != nil {
-		return domain.TransmitResult{Err: err}
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		if ctx.Err() != nil { // says nothing about the endpoint
-			return domain.TransmitResult{Err: fmt.Errorf("aborted: %w", context.Cause(ctx))}
-		}
-		return domain.TransmitResult{Err: explain(limited, err)}
-	}
-	defer func() { _ = response.Body.Close() }()
-	drain(response.Body, cancel)
-	return resultOf(response.StatusCode)
+// Send sends a message as the body of a POST, once, and returns by the end of ctx
+// or of its timeout. Redirects 307 and 308 are followed, three at most; whatever the
+// address, it is checked when it is connected to.
+func (c *Client) Send(ctx context.Context, r Request) Result {
+	begun, result := time.Now(), Result{Started: c.now()}
+	c.send(ctx, &r, &result)
+	result.Duration = time.Since(begun)
+	return result
 }
 
-func (c *Client) request(ctx context.Context, e *domain.Endpoint, m *domain.Message) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(m.Payload))
+// send is Send without the times.
+func (c *Client) send(ctx context.Context, r *Request, result *Result) {
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.Timeout, defaultTimeout))
+	defer cancel()
+	request, err := c.request(withAttempt(limited), r, result.Started)
+	if err != nil {
+		result.Err = err
+		return
+	}
+	response, err := c.http.Do(request)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		result.Err, result.Aborted = fmt.Errorf("aborted: %w", context.Cause(ctx)), true
+		return
+	case err != nil:
+		result.Err = explain(limited, err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	result.Status, result.Err = response.StatusCode, errorOf(response.StatusCode)
+	result.RetryAfter = retryAfter(response, result.Started)
+	result.Answer = read(response.Body, cancel)
+}
+
+func (c *Client) request(ctx context.Context, r *Request, now time.Time) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, errURL
 	}
 	encodeQuery(request.URL)
-	id, now := m.ID.String(), c.now()
+	for name, value := range r.Headers {
+		if !ownedByClient(name) {
+			request.Header.Set(name, value)
+		}
+	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", c.userAgent)
 	// Never sent: it lets net/http try again on a new connection when the one
 	// it had kept was just being closed.
 	request.Header["Idempotency-Key"] = []string{}
-	request.Header.Set(headerID, id)
+	request.Header.Set(headerID, r.ID)
 	request.Header.Set(headerTimestamp, timestamp(now))
-	request.Header.Set(headerSignature, signature(e.Secret, id, now, m.Payload))
+	if len(r.Secrets) > 0 {
+		request.Header.Set(headerSignature, signatures(r.Secrets, r.ID, now, r.Body))
+	}
 	return request, nil
 }
 
-// drain reads what little an answer should have, and gives up on one that has
-// more or takes its time. What it says does not matter.
-func drain(body io.Reader, abort func()) {
-	timer := time.AfterFunc(drainTimeout, abort)
-	defer timer.Stop()
-	_, _ = io.CopyN(io.Discard, body, maxAnswer)
-}
-
-func resultOf(status int) domain.TransmitResult {
-	r := domain.TransmitResult{Status: status, Gone: status == http.StatusGone}
-	switch {
-	case status >= 200 && status < 300:
-	case status >= 300 && status < 400:
-		r.Err = fmt.Errorf("status %d: such redirects are not followed", status)
-	default:
-		r.Err = fmt.Errorf("status %d", status)
-	}
-	return r
-}
-
-// The reasons why there is no status. Their texts are shown to tenants, and
+// The reasons why there is no status. Their texts are shown to whoever set the URL, and
 // say nothing about the network the service is in.
 var (
 	errURL       = errors.New("the URL is not valid")
@@ -181,6 +210,9 @@ var (
 func checkRedirect(next *http.Request, before []*http.Request) error {
 	next.Header.Del("Referer") // URLs may carry secrets
 	encodeQuery(next.URL)
+	if next.URL.Host != before[0].URL.Host {
+		keepOwn(next.Header) // so may what a customer added
+	}
 	switch {
 	case next.Method != http.MethodPost:
 		return http.ErrUseLastResponse
@@ -192,10 +224,18 @@ func checkRedirect(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
+// keepOwn deletes the headers that neither Client nor its callers add of themselves.
+func keepOwn(h http.Header) {
+	for name := range h {
+		if !ownedByClient(name) && !ownedByService(name) {
+			delete(h, name)
+		}
+	}
+}
+
 // encodeQuery percent-encodes what may not be in a query as it is. net/http
 // encodes paths and sends queries as they are, where a space would end the URL.
-// New endpoints have none, but redirects may, and endpoints that were stored
-// before it was refused.
+// URLs that were checked have none, but redirects may.
 func encodeQuery(u *url.URL) {
 	var b strings.Builder
 	for i := range len(u.RawQuery) {

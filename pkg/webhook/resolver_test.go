@@ -1,4 +1,4 @@
-package transmit_test
+package webhook_test
 
 import (
 	"context"
