@@ -134,3 +134,32 @@ func TestReading(t *testing.T) {
 	err = f.Get(t.Context(), f.tenant, uuid.New(), nil)
 	require.ErrorIs(t, err, domain.ErrNotFound)
 }
+
+// twice is a message that is read whole only when there is room for it.
+type twice struct {
+	domain.MessageRepository
+
+	rooms []int
+}
+
+func (r *twice) FindMessage(_ context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
+	const size = 1 << 20
+	r.rooms = append(r.rooms, maxBytes)
+	m := domain.Message{ID: id, TenantID: tenantID}
+	if maxBytes >= size {
+		m.Payload = []byte("1")
+	}
+	return m, size, nil
+}
+
+func TestALargeMessageIsReadOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	r, id := &twice{}, uuid.New()
+	f := newFixture(func(o *message.Options) { o.Messages = r })
+	require.NoError(t, f.Get(t.Context(), f.tenant, id, func(m domain.Message) error {
+		require.Equal(t, id, m.ID)
+		require.Equal(t, "1", string(m.Payload))
+		return nil
+	}))
+	require.Equal(t, []int{domain.SmallAnswer, 1 << 20}, r.rooms)
+}
