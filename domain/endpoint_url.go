@@ -8,8 +8,6 @@ import (
 	"strings"
 )
 
-// MaxEndpointURLLength is in bytes.
-const MaxEndpointURLLength = 2000
 
 const (
 	maxHostLength  = 253 // RFC 1035, without the length octets

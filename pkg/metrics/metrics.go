@@ -27,8 +27,9 @@ type Options struct {
 // Metrics are the service's metrics.
 type Metrics struct {
 	registry  *prometheus.Registry
-	tenants   *tenants
-	consumers *consumers
+	tenants    *tenants
+	consumers  *consumers
+	deliveries *deliveries
 
 	messages  *prometheus.CounterVec
 	published *prometheus.CounterVec
@@ -112,9 +113,9 @@ func New(o Options) *Metrics {
 			Help: "Bodies that were refused because there was no memory for them, in all or for their owner.",
 		}),
 	}
-	m.consumers = &consumers{tenants: m.tenants}
+	m.consumers, m.deliveries = &consumers{tenants: m.tenants}, newDeliveries(m.tenants)
 	m.registry.MustRegister(
-		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
+		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.deliveries, m.streamsDropped,
 		m.connectionsEnded, m.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -164,6 +165,7 @@ func (m *Metrics) Forget(tenant uuid.UUID) {
 	}
 	m.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
 	m.messages.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+	m.deliveries.forget(label)
 }
 
 // seconds returns the histogram bounds from half a millisecond to ten

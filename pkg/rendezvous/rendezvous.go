@@ -1,21 +1,21 @@
-package fleet
+package rendezvous
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
-
-	"github.com/google/uuid"
 )
 
-// members is an immutable list of replicas, in the order of their names.
-type members struct {
+// Members is an immutable list of members, in the order of their names. It is safe
+// for concurrent use; a nil one is empty.
+type Members struct {
 	names []string
 	seeds []uint64 // one for each name
 }
 
-func newMembers(names []string) *members {
-	m := &members{names: slices.Sorted(slices.Values(names))}
+// New returns the members with these names.
+func New(names []string) *Members {
+	m := &Members{names: slices.Sorted(slices.Values(names))}
 	for _, name := range m.names {
 		sum := sha256.Sum256([]byte(name))
 		m.seeds = append(m.seeds, binary.BigEndian.Uint64(sum[:8]))
@@ -23,14 +23,21 @@ func newMembers(names []string) *members {
 	return m
 }
 
-// owner returns the member that a tenant belongs to; "" without members. All
-// replicas of a fleet must agree on it, whatever their version.
-func (m *members) owner(tenantID uuid.UUID) string {
+// Names returns the names, in order; the caller must not change them.
+func (m *Members) Names() []string {
+	if m == nil {
+		return nil
+	}
+	return m.names
+}
+
+// Owner returns the member that an id belongs to; "" without members.
+func (m *Members) Owner(id [16]byte) string {
 	if m == nil {
 		return ""
 	}
-	// The first half of an id is little more than the time.
-	key := mix(mix(binary.BigEndian.Uint64(tenantID[:8])) ^ binary.BigEndian.Uint64(tenantID[8:]))
+	// The first half of a UUIDv7 is little more than the time.
+	key := mix(mix(binary.BigEndian.Uint64(id[:8])) ^ binary.BigEndian.Uint64(id[8:]))
 	var owner string
 	var highest uint64
 	for i, seed := range m.seeds {

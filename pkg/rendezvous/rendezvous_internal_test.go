@@ -1,4 +1,4 @@
-package fleet
+package rendezvous
 
 import (
 	"fmt"
@@ -20,10 +20,10 @@ func fleetNames(n int) []string {
 }
 
 // share counts the tenants of every member.
-func share(m *members, tenants []uuid.UUID) map[string]int {
+func share(m *Members, tenants []uuid.UUID) map[string]int {
 	count := make(map[string]int)
 	for _, id := range tenants {
-		count[m.owner(id)]++
+		count[m.Owner(id)]++
 	}
 	return count
 }
@@ -39,7 +39,7 @@ func TestSharesAreEven(t *testing.T) {
 		for k := 2; k <= 10; k++ {
 			for range 600_000 / tenants / k {
 				names := fleetNames(k)
-				count := share(newMembers(names), ids)
+				count := share(New(names), ids)
 				even := float64(tenants) / float64(k)
 				sigma := math.Sqrt(float64(tenants)*float64(k-1)) / float64(k)
 				for _, name := range names {
@@ -62,7 +62,7 @@ func TestSharesAreRandom(t *testing.T) {
 	var sum float64
 	for range fleets {
 		names := fleetNames(k)
-		count := share(newMembers(names), ids)
+		count := share(New(names), ids)
 		for _, name := range names {
 			off := float64(count[name]) - float64(tenants)/k
 			sum += off * off / (float64(tenants) / k)
@@ -79,7 +79,7 @@ func TestSimilarNamesAndIDs(t *testing.T) {
 	for i := range 10_000 {
 		ids = append(ids, uuid.MustParse(fmt.Sprintf("00000000-0000-0000-0000-%012d", i)))
 	}
-	count := share(newMembers([]string{"replica-1", "replica-2", "replica-3", "replica-4"}), ids)
+	count := share(New([]string{"replica-1", "replica-2", "replica-3", "replica-4"}), ids)
 	for name, n := range count {
 		require.InDelta(t, 2_500, n, 5*44, name)
 	}
@@ -90,13 +90,13 @@ func TestOnlyTheTenantsOfWhoLeavesMove(t *testing.T) {
 	ids := newIDs(t, 5_000)
 	for k := 2; k <= 10; k++ {
 		names := fleetNames(k)
-		before, after := newMembers(names), newMembers(names[1:])
+		before, after := New(names), New(names[1:])
 		heirs := make(map[string]int)
 		for _, id := range ids {
-			if owner := before.owner(id); owner != names[0] {
-				require.Equal(t, owner, after.owner(id))
+			if owner := before.Owner(id); owner != names[0] {
+				require.Equal(t, owner, after.Owner(id))
 			} else {
-				heirs[after.owner(id)]++
+				heirs[after.Owner(id)]++
 			}
 		}
 		require.Len(t, heirs, k-1, "the others share what is left")
@@ -107,35 +107,46 @@ func TestOnlyTheTenantsOfWhoLeavesMove(t *testing.T) {
 // the order of the names does not matter.
 func TestOwnersAreForEver(t *testing.T) {
 	t.Parallel()
-	m, reverse := newMembers([]string{"a", "b", "c"}), newMembers([]string{"c", "b", "a"})
+	m, reverse := New([]string{"a", "b", "c"}), New([]string{"c", "b", "a"})
 	var owners string
 	for i := range 24 {
 		id := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "tenant %d", i))
-		require.Equal(t, m.owner(id), reverse.owner(id))
-		owners += m.owner(id)
+		require.Equal(t, m.Owner(id), reverse.Owner(id))
+		owners += m.Owner(id)
 	}
 	require.Equal(t, "cbbbcbccacccbcaabbbccbbb", owners)
 }
 
 func TestNobodyOwnsWithoutMembers(t *testing.T) {
 	t.Parallel()
-	var none *members
-	require.Empty(t, none.owner(uuid.New()))
-	require.Empty(t, newMembers(nil).owner(uuid.New()))
+	var none *Members
+	require.Empty(t, none.Owner(uuid.New()))
+	require.Empty(t, New(nil).Owner(uuid.New()))
 }
 
 // BenchmarkSurvey finds the owners of 10,000 tenants among 10 replicas.
 func BenchmarkSurvey(b *testing.B) {
 	ids := newIDs(b, 10_000)
-	m := newMembers(fleetNames(10))
+	m := New(fleetNames(10))
 	var owned int
 	for b.Loop() {
 		for _, id := range ids {
-			if m.owner(id) == m.names[0] {
+			if m.Owner(id) == m.names[0] {
 				owned++
 			}
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(time.Millisecond), "ms/survey")
 	require.NotZero(b, owned)
+}
+
+func newIDs(t testing.TB, n int) []uuid.UUID {
+	t.Helper()
+	ids := make([]uuid.UUID, n)
+	for i := range ids {
+		id, err := uuid.NewV7()
+		require.NoError(t, err)
+		ids[i] = id
+	}
+	return ids
 }

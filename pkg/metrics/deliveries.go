@@ -1,0 +1,102 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// EndpointStats is what the metrics show of an endpoint that is delivered to by this
+// process.
+type EndpointStats struct {
+	TenantID, EndpointID uuid.UUID
+	Lag                  int64
+	BreakerOpen          bool
+}
+
+// deliveries are the metrics of deliveries to endpoints.
+type deliveries struct {
+	tenants *tenants
+	stats   atomic.Pointer[func() []EndpointStats]
+
+	attempts *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	byTenant cache[tenantOutcome, prometheus.Counter]
+	lag      *prometheus.Desc
+	breakers *prometheus.Desc
+}
+
+func newDeliveries(tenants *tenants) *deliveries {
+	return &deliveries{
+		tenants: tenants,
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "deliveries_total",
+			Help: "Attempts to deliver a message to an endpoint, by what became of them.",
+		}, []string{tenantLabel, "outcome"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "delivery_seconds", Buckets: append(seconds(), 15),
+			Help: "Time an attempt takes.",
+		}),
+		lag: prometheus.NewDesc(namespace+"_endpoint_lag", "Messages that the endpoint has not got yet.",
+			[]string{tenantLabel, "endpoint_id"}, nil),
+		breakers: prometheus.NewDesc(namespace+"_breakers_open", "Endpoints of this process whose breaker is open.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (d *deliveries) Describe(ch chan<- *prometheus.Desc) {
+	d.attempts.Describe(ch)
+	d.seconds.Describe(ch)
+	ch <- d.lag
+	ch <- d.breakers
+}
+
+// Collect implements prometheus.Collector. Endpoints of tenants that share a label
+// are added up.
+func (d *deliveries) Collect(ch chan<- prometheus.Metric) {
+	d.attempts.Collect(ch)
+	d.seconds.Collect(ch)
+	stats := d.stats.Load()
+	if stats == nil {
+		return
+	}
+	type endpoint struct{ tenant, id string }
+	lags, open := make(map[endpoint]int64), 0
+	for _, s := range (*stats)() {
+		key := endpoint{tenant: d.tenants.label(s.TenantID), id: s.EndpointID.String()}
+		if key.tenant == otherTenant || key.tenant == "" {
+			key.id = key.tenant
+		}
+		lags[key] += s.Lag
+		if s.BreakerOpen {
+			open++
+		}
+	}
+	for key, lag := range lags {
+		ch <- prometheus.MustNewConstMetric(d.lag, prometheus.GaugeValue, float64(lag), key.tenant, key.id)
+	}
+	ch <- prometheus.MustNewConstMetric(d.breakers, prometheus.GaugeValue, float64(open))
+}
+
+// forget removes what is counted under a tenant's label.
+func (d *deliveries) forget(label string) {
+	d.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
+	d.attempts.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+}
+
+// AddDeliveries counts n attempts of a tenant by their outcome, which must come from
+// a fixed set.
+func (m *Metrics) AddDeliveries(tenant uuid.UUID, outcome string, n int) {
+	key := tenantOutcome{m.tenants.label(tenant), outcome}
+	m.deliveries.byTenant.get(key, func() prometheus.Counter {
+		return m.deliveries.attempts.WithLabelValues(key.tenant, key.outcome)
+	}).Add(float64(n))
+}
+
+// ObserveDelivery records how long one attempt took.
+func (m *Metrics) ObserveDelivery(seconds float64) { m.deliveries.seconds.Observe(seconds) }
+
+// RegisterEndpoints sets the function that returns how the endpoints are doing. It
+// is called at every scrape and must return soon.
+func (m *Metrics) RegisterEndpoints(stats func() []EndpointStats) { m.deliveries.stats.Store(&stats) }
