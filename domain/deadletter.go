@@ -14,7 +14,8 @@ type DeadLetterReason string
 // The reasons for dead letters.
 const (
 	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
-	// ReasonInvalidHeaders: its headers cannot be read.
+	// ReasonInvalidHeaders: its headers cannot be read, or no message can have
+	// them, its type or its ordering key.
 	ReasonInvalidHeaders DeadLetterReason = "invalid_headers"
 	ReasonIDConflict     DeadLetterReason = "id_conflict"
 	ReasonNotStorable    DeadLetterReason = "not_storable"
@@ -52,9 +53,12 @@ type DeadLetter struct {
 	ID        uuid.UUID
 	TenantID  uuid.UUID
 	MessageID string
-	Body      []byte
-	Headers   map[string]any
-	Reason    DeadLetterReason
+	// Type is the type that the message came with, whether a message can have it
+	// or not; "" for none.
+	Type    string
+	Body    []byte
+	Headers map[string]any
+	Reason  DeadLetterReason
 	// Error is the text of what went wrong, free of secrets.
 	Error    string
 	Attempts int
@@ -89,6 +93,13 @@ func LetterHeaders(d *Delivery) map[string]any {
 		headers[HeaderContentEncoding] = d.Encoding
 	}
 	return headers
+}
+
+// Envelope returns what a message can have of what the letter came with; it
+// goes along when the letter is sent again.
+func (l *DeadLetter) Envelope() Envelope {
+	e, _ := ReadEnvelope(l.Type, l.Headers)
+	return e
 }
 
 // Replayed reports whether the letter was sent again.

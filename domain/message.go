@@ -56,7 +56,8 @@ const (
 	AppendStored AppendOutcome = iota + 1
 	// AppendDuplicate: the same message was stored before; nothing changed.
 	AppendDuplicate
-	// AppendConflict: another payload is stored under its id.
+	// AppendConflict: a message with another payload, type, ordering key or
+	// headers is stored under its id.
 	AppendConflict
 	// AppendNoTenant: its tenant is gone; the message is discarded.
 	AppendNoTenant
@@ -88,12 +89,13 @@ type HistoryQuery struct {
 	HasCursor  bool
 	Limit      int
 	Descending bool
-	// MaxBytes is how much the messages may take together, with RowOverhead for
-	// each; 0 for some MiB, or a single message of any size.
+	// MaxBytes is how much the messages may take together, as Message.Size
+	// counts; 0 for some MiB, or a single message of any size.
 	MaxBytes int
 }
 
-// RowOverhead is about what a message takes in an answer beside its payload.
+// RowOverhead is about what a message takes in an answer beside its payload and
+// its envelope.
 const RowOverhead = 256
 
 // HistoryPage is one page of a tenant's history.
@@ -168,7 +170,9 @@ type Delivery struct {
 	Tag uint64
 	// MessageID is the message_id property; "" for none.
 	MessageID string
-	Body      []byte
+	// Type is the type property; "" for none.
+	Type string
+	Body []byte
 	// Encoding is the content encoding of the body; "" for none.
 	Encoding string
 	Headers  map[string]any

@@ -156,7 +156,7 @@ type Publisher interface {
 	// queue, else an ErrUnavailable, which is an ErrQueueMissing when there is
 	// none. It returns by the end of ctx at the latest; a message whose confirm
 	// was not seen by then is an ErrUnavailable too, although it may have
-	// arrived.
+	// arrived. One whose headers the broker has no room for is an ErrTooLarge.
 	Publish(ctx context.Context, tenantID uuid.UUID, batch []Outgoing) []error
 	// DeadLetter publishes a letter to its tenant's dead-letter queue; nil once
 	// confirmed. The error is an ErrQueueMissing when there is no such queue.

@@ -15,8 +15,8 @@ type Tails interface {
 // and is safe for concurrent use.
 type Tail interface {
 	// After returns, oldest first, messages that directly follow the cursor and
-	// are in memory: at most limit, and at most maxBytes with RowOverhead for
-	// each, but at least one; there may be more than it returns. It never waits
+	// are in memory: at most limit, and at most maxBytes as Message.Size counts,
+	// but at least one; there may be more than it returns. It never waits
 	// and never touches the database.
 	After(cursor int64, limit, maxBytes int) TailView
 	// Close gives the tail back. It may be called more than once; After must

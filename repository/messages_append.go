@@ -14,8 +14,8 @@ import (
 	"lanekeeper/pkg/postgres"
 )
 
-// maxAppendBytes bounds the payloads of one call. The server keeps several
-// copies of a statement's parameters.
+// maxAppendBytes bounds the messages of one call. The server keeps several copies
+// of a statement's parameters.
 const maxAppendBytes = 128 << 20
 
 // lockStreamsSQL locks the streams of a batch in the order of their ids, so
@@ -30,7 +30,9 @@ SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY 
 // while the locks are held, so created_at goes with seq. A message that is
 // stored already makes it fail. The size is that of the payload as jsonb writes
 // it, because that is what readers get: it has spaces that were not sent,
-// numbers without exponents, and each key once. It returns a row for each
+// numbers without exponents, and each key once. The lists of types, ordering keys
+// and headers are empty where no message has any: unnest fills shorter lists up.
+// It returns a row for each
 // tenant, and not for each message: the seq before its first one, when they were
 // stored, and how many were inserted for all tenants together.
 const insertMessagesSQL = `
@@ -41,9 +43,11 @@ WITH raised AS (
     WHERE s.tenant_id = c.tenant_id
     RETURNING s.tenant_id, s.last_seq - c.n AS base
 ), inserted AS (
-    INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes)
-    SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text)
-    FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
+    INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes, type, ordering_key, headers)
+    SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text),
+           coalesce(m.type, ''), nullif(m.ordering_key, ''), m.headers
+    FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::text[], $8::text[], $9::jsonb[])
+        AS m (tenant_id, id, n, payload, type, ordering_key, headers)
     JOIN raised r ON r.tenant_id = m.tenant_id
     RETURNING 1
 )
@@ -51,12 +55,19 @@ SELECT tenant_id, base, statement_timestamp(), (SELECT count(*) FROM inserted) F
 
 // findStoredSQL looks for messages one by one: each look-up touches its
 // tenant's partition only, and the list of all tenants lets the planner leave
-// out every other one. OFFSET 0 keeps it from joining whole partitions.
+// out every other one. OFFSET 0 keeps it from joining whole partitions. A row
+// without a type is one of an earlier version, which kept nothing but the payload,
+// of messages that may be delivered again with more.
 const findStoredSQL = `
-SELECT i.ord - 1, coalesce(stored.payload = i.payload, false)
-FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[]) WITH ORDINALITY AS i (tenant_id, id, payload, ord)
+SELECT i.ord - 1, coalesce(stored.payload = i.payload, false) AND (
+    stored.type IS NULL
+    OR stored.type = coalesce(i.type, '')
+    AND coalesce(stored.ordering_key, '') = coalesce(i.ordering_key, '')
+    AND stored.headers IS NOT DISTINCT FROM i.headers)
+FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[], $5::text[], $6::text[], $7::jsonb[])
+    WITH ORDINALITY AS i (tenant_id, id, payload, type, ordering_key, headers, ord)
 CROSS JOIN LATERAL (
-    SELECT m.payload
+    SELECT m.payload, m.type, m.ordering_key, m.headers
     FROM messages m
     WHERE m.tenant_id = i.tenant_id AND m.id = i.id AND m.tenant_id = ANY($4::uuid[])
     OFFSET 0
@@ -78,7 +89,7 @@ func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) (
 	}
 	size := 0
 	for i := range messages {
-		size += len(messages[i].Payload)
+		size += messages[i].Size()
 	}
 	if size > maxAppendBytes && len(messages) > 1 {
 		return nil, domain.New(domain.ErrRejected, "append_too_large", "The messages are too large to be stored at once.")
@@ -105,7 +116,10 @@ func isStoredAlready(err error) bool {
 // is a single round trip: where little comes, those are most of what storing
 // takes.
 func (s *Store) appendNew(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
-	rows := newAppendRows(messages, appended)
+	rows, err := newAppendRows(messages, appended)
+	if err != nil {
+		return err
+	}
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
 		var batch pgx.Batch
 		batch.Queue(beginSQL)
@@ -126,77 +140,30 @@ func (s *Store) appendNew(ctx context.Context, messages []domain.Message, append
 
 // appendKnown stores those messages that are not stored yet.
 func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
-	rows := newAppendRows(messages, appended)
+	rows, err := newAppendRows(messages, appended)
+	if err != nil {
+		return err
+	}
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
 		if err := rows.findStored(ctx, tx, messages, appended); err != nil {
 			return err
 		}
-		fresh := newAppendRows(messages, appended)
-		if len(fresh.ids) == 0 {
-			return nil
+		fresh, err := newAppendRows(messages, appended)
+		if err != nil || len(fresh.ids) == 0 {
+			return err
 		}
 		var batch pgx.Batch
 		fresh.queueInsert(&batch)
 		batch.Queue(commitSQL)
 		results := tx.SendBatch(ctx, &batch)
 		defer results.Close()
-		err := fresh.readInsert(results, messages, appended)
+		err = fresh.readInsert(results, messages, appended)
 		if isStoredAlready(err) {
 			// Nobody else can have stored one: the streams are locked.
 			return domain.Wrap(err, domain.ErrRejected, "repeated_id", "A message occurs twice.")
 		}
 		return err
 	})
-}
-
-// appendRows holds the columns of the messages that have no outcome yet, and
-// how many each tenant has.
-type appendRows struct {
-	tenants []uuid.UUID
-	counts  []int64
-
-	tenantIDs []uuid.UUID
-	ids       []uuid.UUID
-	numbers   []int64 // the position within the tenant's part of the batch
-	payloads  [][]byte
-}
-
-func newAppendRows(messages []domain.Message, appended []domain.AppendResult) *appendRows {
-	n := 0
-	for i := range appended {
-		if appended[i].Outcome == 0 {
-			n++
-		}
-	}
-	r := &appendRows{
-		tenantIDs: make([]uuid.UUID, 0, n), ids: make([]uuid.UUID, 0, n),
-		numbers: make([]int64, 0, n), payloads: make([][]byte, 0, n),
-	}
-	positions := make(map[uuid.UUID]int)
-	for i := range messages {
-		if appended[i].Outcome != 0 {
-			continue
-		}
-		m := &messages[i]
-		at, seen := positions[m.TenantID]
-		if !seen {
-			at = len(r.tenants)
-			positions[m.TenantID] = at
-			r.tenants = append(r.tenants, m.TenantID)
-			r.counts = append(r.counts, 0)
-		}
-		r.counts[at]++
-		r.tenantIDs = append(r.tenantIDs, m.TenantID)
-		r.ids = append(r.ids, m.ID)
-		r.numbers = append(r.numbers, r.counts[at])
-		r.payloads = append(r.payloads, m.Payload)
-	}
-	return r
-}
-
-func (r *appendRows) queueInsert(batch *pgx.Batch) {
-	batch.Queue(insertMessagesSQL, postgres.UUIDs(r.tenants), r.counts, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids),
-		r.numbers, pgtype.FlatArray[[]byte](r.payloads))
 }
 
 // readStreams reads which tenants exist, and marks the messages of the others.
@@ -266,7 +233,8 @@ func (r *appendRows) findStored(ctx context.Context, tx session, messages []doma
 	batch.Queue(beginSQL)
 	batch.Queue(customPlansSQL)
 	batch.Queue(lockStreamsSQL, postgres.UUIDs(r.tenants))
-	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants))
+	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants),
+		r.types, r.orderingKeys, pgtype.FlatArray[[]byte](r.headers))
 	results := tx.SendBatch(ctx, &batch)
 	defer results.Close()
 	for range 2 {

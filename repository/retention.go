@@ -59,7 +59,7 @@ UPDATE tenant_streams s SET first_seq = kept.first
 FROM kept WHERE s.tenant_id = $1 AND s.first_seq < kept.first`
 
 const findExpiredSQL = `
-SELECT s.first_seq, (SELECT min(m.seq) FROM messages m WHERE m.tenant_id = $1 AND m.seq < s.first_seq)
+SELECT s.first_seq, (SELECT m.seq FROM messages m WHERE m.tenant_id = $1 AND m.seq < s.first_seq ORDER BY m.seq LIMIT 1)
 FROM tenant_streams s
 WHERE s.tenant_id = $1`
 

@@ -51,7 +51,7 @@ func (s *Service) History(ctx context.Context, q domain.HistoryQuery, take func(
 func describe(p *domain.HistoryPage) pager.Part {
 	part := pager.Part{Rows: len(p.Messages), More: p.More, NextBytes: p.NextBytes}
 	for i := range p.Messages {
-		part.Bytes += len(p.Messages[i].Payload) + domain.RowOverhead
+		part.Bytes += p.Messages[i].Size()
 	}
 	return part
 }

@@ -1,6 +1,7 @@
 package writertest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -56,8 +57,13 @@ func (s *Store) AppendMessages(_ context.Context, batch []domain.Message) ([]dom
 		keys[k] = true
 		appended[i].Outcome = domain.AppendStored
 		for _, stored := range s.history[m.TenantID] {
-			if stored.ID == m.ID {
+			before, now := stored.Envelope(), m.Envelope()
+			switch {
+			case stored.ID != m.ID:
+			case bytes.Equal(stored.Payload, m.Payload) && before.Equal(&now):
 				appended[i].Outcome = domain.AppendDuplicate
+			default:
+				appended[i].Outcome = domain.AppendConflict
 			}
 		}
 		if appended[i].Outcome == domain.AppendStored {
