@@ -26,6 +26,10 @@ type DeadLetter struct {
 	// Error says what went wrong.
 	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
 	Attempts int    `json:"attempts" validate:"required" example:"1"`
+	// Type is the type that it came with, and left out where it had none.
+	Type string `json:"type,omitempty" example:"order.created"`
+	// OrderingKey is left out where there is none that a message can have.
+	OrderingKey string `json:"ordering_key,omitempty" example:"order-1842"`
 	// Body is the body as it was received, or what was packed in it, when that is a JSON value.
 	Body json.RawMessage `json:"body,omitempty" swaggertype:"object,string" example:"text:hello"`
 	// BodyBase64 is the body, byte for byte, when it is not.
@@ -42,12 +46,14 @@ type DeadLetter struct {
 // deadLetterHead and deadLetterTail are what a DeadLetter has before its body,
 // and after it.
 type deadLetterHead struct {
-	ID        int64  `json:"id"`
-	TenantID  string `json:"tenant_id"`
-	MessageID string `json:"message_id"`
-	Reason    string `json:"reason"`
-	Error     string `json:"error"`
-	Attempts  int    `json:"attempts"`
+	ID          int64  `json:"id"`
+	TenantID    string `json:"tenant_id"`
+	MessageID   string `json:"message_id"`
+	Reason      string `json:"reason"`
+	Error       string `json:"error"`
+	Attempts    int    `json:"attempts"`
+	Type        string `json:"type,omitempty"`
+	OrderingKey string `json:"ordering_key,omitempty"`
 }
 
 type deadLetterTail struct {
@@ -63,6 +69,7 @@ func EncodeDeadLetter(l *domain.DeadLetter) (head, body, tail []byte, err error)
 	head, err = encode(deadLetterHead{
 		ID: l.Seq, TenantID: l.TenantID.String(), MessageID: l.MessageID,
 		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
+		Type: l.Type, OrderingKey: l.Envelope().OrderingKey,
 	})
 	if err != nil {
 		return nil, nil, nil, err

@@ -19,12 +19,12 @@ import (
 const (
 	deadLetterPageSQL = `
 SELECT id, letter_id, message_id, CASE WHEN upto <= $2 THEN body END, CASE WHEN upto <= $2 THEN headers END,
-       reason, error, attempts, created_at, replayed_at, upto <= $2, size, total
+       reason, error, attempts, created_at, replayed_at, coalesce(type, ''), upto <= $2, size, total
 FROM (
-    SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at, size,
+    SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at, type, size,
            count(*) OVER () AS total, sum(size) OVER place AS upto
     FROM (
-        SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at,
+        SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at, type,
                coalesce(bytes, octet_length(body) + least(pg_column_size(headers)::bigint * 64, 262144)::int) + 256 AS size
         FROM dead_letters
         WHERE tenant_id = $1 AND `
@@ -122,7 +122,7 @@ func collectDeadLetters(rows pgx.Rows, tenantID uuid.UUID, limit int) (letters [
 	var replayed *time.Time
 	var fits bool
 	var size, total int
-	into := []any{&l.Seq, &l.ID, &l.MessageID, &l.Body, &headers, &l.Reason, &l.Error, &l.Attempts, &l.CreatedAt, &replayed, &fits, &size, &total}
+	into := []any{&l.Seq, &l.ID, &l.MessageID, &l.Body, &headers, &l.Reason, &l.Error, &l.Attempts, &l.CreatedAt, &replayed, &l.Type, &fits, &size, &total}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		switch {
 		case len(letters) == limit:

@@ -357,3 +357,20 @@ func TestDeadLettersWhileTheDatabaseIsAway(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	require.NoError(t, s.RecordDeadLetters(t.Context(), nil))
 }
+
+// The type of a letter is kept, also one that no message can have.
+func TestDeadLettersKeepTheirType(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	id := d.newLane(t)
+	types := map[string]string{"": "", "order.created": "order.created", "a b": "a b", "\x00\xff": "\uFFFD\uFFFD"}
+	var sent []domain.DeadLetter
+	for typ := range types {
+		l := letter(t, id, "x")
+		l.Type = typ
+		sent = append(sent, l)
+	}
+	for i, got := range d.record(t, sent...) {
+		require.Equal(t, types[sent[i].Type], got.Type)
+	}
+}

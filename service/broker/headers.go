@@ -35,8 +35,22 @@ const maxForeignHeaders = 64 << 10
 func ownHeaders() []string {
 	return []string{
 		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt,
-		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
+		domain.HeaderOrderingKey, domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
 	}
+}
+
+// messageHeaders returns the headers of a message that is published at the time
+// now: its own, and ours.
+func messageHeaders(m *domain.Outgoing, now time.Time) amqp.Table {
+	headers := make(amqp.Table, len(m.Headers)+2)
+	for name, value := range m.Headers {
+		headers[name] = value
+	}
+	headers[HeaderPublished] = now.UnixMilli()
+	if m.OrderingKey != "" {
+		headers[domain.HeaderOrderingKey] = m.OrderingKey
+	}
+	return headers
 }
 
 // deadLetterHeaders returns the headers of a dead letter: ours, and those it

@@ -39,10 +39,10 @@ func (p *Publisher) Publish(ctx context.Context, tenantID uuid.UUID, batch []dom
 	now, queue := time.Now(), QueueName(tenantID)
 	publishings := make([]publisher.Publishing, len(batch))
 	for i, m := range batch {
-		publishings[i] = publisher.Publishing{Key: queue, Message: amqp.Publishing{
-			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
+		publishings[i] = publisher.Publishing{Key: queue, Whole: true, Message: amqp.Publishing{
+			MessageId: cmp.Or(m.MessageID, m.ID.String()), Type: shortText(m.Type), Body: m.Body, Timestamp: now,
 			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
-			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
+			Headers: messageHeaders(&m, now),
 		}}
 	}
 	errs := p.engine.Publish(ctx, queue, publishings)
@@ -63,6 +63,7 @@ func (p *Publisher) DeadLetter(ctx context.Context, letter domain.DeadLetter) er
 		Exchange: DeadExchange, Key: queue, Message: amqp.Publishing{
 			// Returns are matched by the id.
 			MessageId: cmp.Or(letter.MessageID, letter.ID.String()),
+			Type:      shortText(letter.Type),
 			Body:      letter.Body, Timestamp: time.Now(), ContentEncoding: shortText(letter.Encoding()),
 			DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
 		},
@@ -75,6 +76,7 @@ func (p *Publisher) Requeue(ctx context.Context, tenantID uuid.UUID, d domain.De
 	return p.outcome(tenantID, p.publishOne(ctx, queue, publisher.Publishing{Key: queue, Message: amqp.Publishing{
 		// Returns are matched by the id.
 		MessageId: cmp.Or(d.MessageID, uuid.NewString()),
+		Type:      d.Type,
 		Body:      d.Body, Timestamp: d.Published, ContentType: contentTypeJSON,
 		ContentEncoding: d.Encoding, DeliveryMode: amqp.Persistent, Headers: passedOn(&d, amqp.Table{}),
 	}}))
@@ -123,6 +125,9 @@ func publishError(err error) error {
 	case errors.Is(err, publisher.ErrNacked):
 		return domain.Wrap(err, domain.ErrUnavailable, "publish_refused",
 			"The message broker refused the message: its queue is full by a policy, or cannot write; try again shortly.").After(retryAfter)
+	case errors.Is(err, publisher.ErrHeaders):
+		return domain.Wrap(err, domain.ErrTooLarge, "headers_too_large",
+			"The headers do not fit into a frame of the message broker, which is set to small ones (frame_max).")
 	case errors.Is(err, publisher.ErrAway), errors.Is(err, rabbitmq.ErrClosed):
 		return unavailable(err)
 	default:

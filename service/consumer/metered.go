@@ -8,7 +8,8 @@ import (
 	"lanekeeper/pkg/jsonb"
 )
 
-// overhead is what a delivery takes besides its body, in bytes, roughly.
+// overhead is what a delivery takes besides its body and its headers, in bytes,
+// roughly.
 const overhead = 1 << 10
 
 // meteredSubscription is a subscription whose bytes are counted: the broker
@@ -116,7 +117,7 @@ func (m *meteredSubscription) pump() {
 		if m.open() {
 			unpack(&d)
 		}
-		if m.admit(int64(cap(d.Body)) + overhead) {
+		if m.admit(int64(cap(d.Body)+headerBytes(d.Headers)) + overhead) {
 			select {
 			case m.out <- d:
 			case <-m.closing:
@@ -124,6 +125,21 @@ func (m *meteredSubscription) pump() {
 		}
 	}
 	<-m.Subscription.Done()
+}
+
+// headerBytes returns how much text there is in headers; there is little else.
+func headerBytes(headers map[string]any) int {
+	size := 0
+	for name, value := range headers {
+		size += len(name)
+		switch v := value.(type) {
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
+		}
+	}
+	return size
 }
 
 // admit accounts for one more delivery and reports whether it is handed on.

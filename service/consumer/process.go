@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +63,15 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 			giveUp(d, domain.ReasonInvalidPayload, err.Error())
 			continue
 		}
-		messages = append(messages, domain.Message{ID: p.messageID(d), TenantID: p.tenant, Payload: d.Body})
+		envelope, err := domain.ReadEnvelope(d.Type, d.Headers)
+		if err != nil {
+			giveUp(d, domain.ReasonInvalidHeaders, err.Error())
+			continue
+		}
+		messages = append(messages, domain.Message{
+			ID: p.messageID(d), TenantID: p.tenant, Type: envelope.Type, OrderingKey: envelope.OrderingKey, Headers: envelope.Headers,
+			Payload: d.Body,
+		})
 		sources = append(sources, i)
 	}
 	if len(messages) > 0 {
@@ -78,7 +89,7 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 				giveUp(d, domain.ReasonNotStorable, r.Err.Error())
 				continue
 			case r.Outcome == domain.AppendConflict:
-				giveUp(d, domain.ReasonIDConflict, "another payload is stored under this message id")
+				giveUp(d, domain.ReasonIDConflict, "another message is stored under this message id")
 				continue
 			case r.Outcome == domain.AppendStored:
 				p.observeEndToEnd(d, now)
@@ -128,8 +139,9 @@ func (p *processor) messageID(d *domain.Delivery) uuid.UUID {
 // letterID returns the id of the dead letter that a delivery becomes. It is the
 // same however often the message is delivered: its acknowledgement may be lost
 // after it was dead-lettered. The reason is no part of it, because another version
-// of the service may find another one. The body is, because others may
-// publish anything under the same id at the same time. What is replayed is
+// of the service may find another one. The body is, and with it the type and the
+// headers, because others may publish anything under the same id at the same
+// time. What is replayed is
 // published anew, at another time, and becomes a letter of its own; and so does
 // every delivery without a message id.
 func (p *processor) letterID(d *domain.Delivery) uuid.UUID {
@@ -142,14 +154,23 @@ func (p *processor) letterID(d *domain.Delivery) uuid.UUID {
 	}
 	body := sha256.Sum256(d.Body)
 	name := binary.BigEndian.AppendUint64(body[:], uint64(published))
-	return uuid.NewSHA1(p.tenant, append(name, d.MessageID...))
+	name = append(name, d.MessageID...)
+	if d.Type != "" {
+		name = fmt.Appendf(name, "\x00%q", d.Type)
+	}
+	for _, header := range slices.Sorted(maps.Keys(d.Headers)) {
+		if header == domain.HeaderOrderingKey || !domain.ReservedHeader(header) { // the broker's change
+			name = fmt.Appendf(name, "\x00%q %v", header, d.Headers[header])
+		}
+	}
+	return uuid.NewSHA1(p.tenant, name)
 }
 
 // newLetter returns the dead letter that a delivery becomes.
 func (p *processor) newLetter(d *domain.Delivery, reason domain.DeadLetterReason, text string) domain.DeadLetter {
 	return domain.DeadLetter{
 		ID: p.letterID(d), TenantID: p.tenant, MessageID: d.MessageID,
-		Body: d.Body, Headers: domain.LetterHeaders(d), Reason: reason,
+		Type: d.Type, Body: d.Body, Headers: domain.LetterHeaders(d), Reason: reason,
 		Error: strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""), Attempts: 1,
 	}
 }

@@ -43,7 +43,7 @@ type Options struct {
 	// Admit returns why nothing may be published to a tenant at the moment, or
 	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
 	Admit func(t domain.Tenant) error
-	// Pace waits until messages with bodies of these sizes may be published to
+	// Pace waits until messages of these sizes may be published to
 	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
 	// lets as many through as Admit does.
 	Pace func(ctx context.Context, t domain.Tenant, sizes []int) error
@@ -68,7 +68,8 @@ func NewService(o Options) *Service {
 }
 
 // Replay publishes letters to the tenant's queue again, each under the id it
-// had, so that a message that is stored already is not stored twice. Letters
+// had, so that a message that is stored already is not stored twice, and with
+// what a message can have of what it came with. Letters
 // that die after the call began are not part of it. They go at the rate at which
 // the tenant may publish. What is not through in time, or comes when the queue is
 // full, is skipped and stays as it was. Errors are those of Options.Admit and
@@ -194,7 +195,11 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 	batch := make([]domain.Outgoing, len(letters))
 	for i := range letters {
 		l := &letters[i]
-		batch[i] = domain.Outgoing{ID: l.ID, MessageID: l.MessageID, Body: l.Body, Encoding: l.Encoding()}
+		envelope := l.Envelope()
+		batch[i] = domain.Outgoing{
+			ID: l.ID, MessageID: l.MessageID, Type: envelope.Type, OrderingKey: envelope.OrderingKey, Headers: envelope.Headers,
+			Body: l.Body, Encoding: l.Encoding(),
+		}
 	}
 	var confirmed []int64
 	var errs error
@@ -222,7 +227,8 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 func sizes(letters []domain.DeadLetter) []int {
 	of := make([]int, len(letters))
 	for i := range letters {
-		of[i] = len(letters[i].Body)
+		envelope := letters[i].Envelope()
+		of[i] = len(letters[i].Body) + envelope.Size()
 	}
 	return of
 }

@@ -2,7 +2,9 @@ package deadletter
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +47,25 @@ func TestReplayAll(t *testing.T) {
 	result, err = s.Replay(t.Context(), active(), domain.DeadLetterSelection{All: true})
 	require.NoError(t, err)
 	require.Equal(t, domain.ReplayResult{}, result)
+}
+
+// A letter is sent again with what a message can have of what it came with.
+func TestReplayKeepsEnvelopes(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 3)
+	letters := w.letters[tenant.ID]
+	letters[0].Type, letters[0].Headers = "order.created", map[string]any{"x-ordering-key": "k", "a": "1", "x-death": []any{}, "n": json.Number("2")}
+	letters[1].Type, letters[1].Headers = "t\x00", map[string]any{"a": map[string]any{"base64": "AA=="}, "b": strings.Repeat("v", 1001), "c": "3"}
+	result, err := w.service().Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 3}, result)
+	want := []domain.Outgoing{
+		{Type: "order.created", OrderingKey: "k", Headers: map[string]string{"a": "1", "n": "2"}}, {Headers: map[string]string{"c": "3"}}, {},
+	}
+	for i, m := range w.published {
+		require.Equal(t, want[i], domain.Outgoing{Type: m.Type, OrderingKey: m.OrderingKey, Headers: m.Headers})
+	}
 }
 
 func TestReplayByID(t *testing.T) {
