@@ -104,6 +104,9 @@ type Endpoint struct {
 	Status         EndpointStatus
 	// StatusReason says why it is disabled.
 	StatusReason string
+	// Unreadable: its secrets and headers cannot be decrypted with any of the keys
+	// that there are, and are not here. Whoever stores it leaves them as they are.
+	Unreadable bool
 	// Version is raised with every change, so that whoever delivers notices.
 	Version   int64
 	CreatedAt time.Time
@@ -131,6 +134,13 @@ func (e *Endpoint) Wants(messageType string) bool {
 	return false
 }
 
+// StartsAfresh reports whether what is remembered of the endpoint's failures, its
+// breaker included, does not count any longer because of a change since before: it
+// is somewhere else, or a caller has it go on after it was disabled.
+func (e *Endpoint) StartsAfresh(before *Endpoint) bool {
+	return e.URL != before.URL || before.Status == EndpointDisabled && e.Status == EndpointActive
+}
+
 // EndpointNotFound is the answer for an endpoint that the tenant does not have.
 func EndpointNotFound() error {
 	return New(ErrNotFound, "endpoint_not_found", "There is no such endpoint.")
@@ -151,6 +161,24 @@ type EndpointProgress struct {
 
 // Lag returns how many messages the endpoint has not got yet.
 func (p *EndpointProgress) Lag() int64 { return p.Last - p.Settled + p.Open }
+
+// EndpointReport is an endpoint and how far deliveries to it are.
+type EndpointReport struct {
+	Endpoint Endpoint
+	Progress EndpointProgress
+}
+
+// EndpointTest is the outcome of a test.
+type EndpointTest struct {
+	// Status is the HTTP status; 0 when there was no answer.
+	Status int
+	// Error is "" for success, else what went wrong, free of secrets and fit to be
+	// shown to the tenant.
+	Error string
+	// Answer is the beginning of the answer's body, as it came.
+	Answer   []byte
+	Duration time.Duration
+}
 
 // EndpointHealth is what is remembered of an endpoint's failures. Times are the
 // database's.
@@ -192,8 +220,10 @@ type EndpointRepository interface {
 	// endpoint.
 	EndpointProgress(ctx context.Context, tenantID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]EndpointProgress, error)
 	// ChangeEndpoint locks the endpoint's cursor and its row, in this order, lets
-	// change work on it, stores it and raises its version, on the cursor too. The
-	// error of change is returned as it is, and then nothing is stored.
+	// change work on it, stores it and raises its version, on the cursor too. What is
+	// remembered of failures is forgotten where it StartsAfresh. The error of change is
+	// returned as it is, and then nothing is stored. ErrConflict (code
+	// external_id_taken) as InsertEndpoint.
 	ChangeEndpoint(ctx context.Context, tenantID, id uuid.UUID, change func(*Endpoint) error) (Endpoint, error)
 	// DeleteEndpoint deletes the endpoint, its cursor first, with its open
 	// deliveries and its replays, and returns how many messages it had not got:

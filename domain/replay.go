@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +70,79 @@ type ReplayQuery struct {
 	OnlyFailed     bool
 	Types          []TypePattern
 	Rate           int
+}
+
+// ReplayNotFound is the answer for a replay that the endpoint does not have.
+func ReplayNotFound() error {
+	return New(ErrNotFound, "replay_not_found", "There is no such replay.")
+}
+
+// ReplayRequest is what a caller says of a replay; nil stands for what does not
+// restrict it.
+type ReplayRequest struct {
+	FromSeq, ToSeq *int
+	// From and To are times in the form of RFC 3339.
+	From, To *string
+	// Only is all, which is the default, or failed.
+	Only   *string
+	Types  []string
+	Rate   *int
+	DryRun bool
+}
+
+// Query returns what is to be replayed. The error is an ErrInvalid that names every
+// value out of range.
+func (r *ReplayRequest) Query(tenantID, endpointID uuid.UUID) (ReplayQuery, error) {
+	q := ReplayQuery{TenantID: tenantID, EndpointID: endpointID, Rate: DefaultReplayRate}
+	var fields []FieldError
+	wrong := func(pointer, problem string) { fields = append(fields, FieldError{pointer, problem}) }
+	for _, seq := range []struct {
+		pointer string
+		said    *int
+		to      *int64
+	}{{"/from_seq", r.FromSeq, &q.FromSeq}, {"/to_seq", r.ToSeq, &q.ToSeq}} {
+		if seq.said == nil {
+			continue
+		}
+		if *seq.to = int64(*seq.said); *seq.to < 1 {
+			wrong(seq.pointer, "must be 1 or more")
+		}
+	}
+	for _, at := range []struct {
+		pointer string
+		said    *string
+		to      *time.Time
+	}{{"/from", r.From, &q.From}, {"/to", r.To, &q.To}} {
+		if at.said == nil {
+			continue
+		}
+		var err error
+		if *at.to, err = time.Parse(time.RFC3339, *at.said); err != nil || at.to.Year() < 1 {
+			wrong(at.pointer, "must be a time as RFC 3339 has it, such as 2026-11-21T10:00:00Z")
+		}
+	}
+	if len(fields) == 0 && q.FromSeq > 0 && q.ToSeq > 0 && q.ToSeq < q.FromSeq {
+		wrong("/to_seq", "must not be below from_seq")
+	}
+	if len(fields) == 0 && !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
+		wrong("/to", "must not be before from")
+	}
+	if r.Only != nil {
+		if q.OnlyFailed = *r.Only == "failed"; !q.OnlyFailed && *r.Only != "all" {
+			wrong("/only", `must be "all" or "failed"`)
+		}
+	}
+	types, problems := parseTypePatterns(r.Types)
+	q.Types, fields = types, append(fields, problems...)
+	if r.Rate != nil {
+		if q.Rate = *r.Rate; q.Rate < 1 || q.Rate > MaxReplayRate {
+			wrong("/rate", fmt.Sprintf("must be between 1 and %d", MaxReplayRate))
+		}
+	}
+	if len(fields) > 0 {
+		return ReplayQuery{}, WithFields(fields...)
+	}
+	return q, nil
 }
 
 // ReplayRepository keeps replays. Methods are safe for concurrent use.

@@ -14,6 +14,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
+	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/shares"
 )
 
@@ -82,6 +83,8 @@ type Options struct {
 	// EraseWait is how long ErasePartition waits for other transactions before
 	// it leaves the partition for a later call; 5 s by default.
 	EraseWait time.Duration
+	// Sealer encrypts the secrets and headers of endpoints; nil for not.
+	Sealer *sealing.Sealer
 }
 
 // Store is the database. It is safe for concurrent use, and connects when it
@@ -102,6 +105,7 @@ type Store struct {
 	tenantConnLimit *shares.Shares // in the general pool
 	largeReads      *shares.Shares // turns in it
 	eraseWait       time.Duration
+	sealer          *sealing.Sealer
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
 	// plainDetach keeps to what servers before version 14 can do.
@@ -115,6 +119,7 @@ var (
 	_ domain.PartitionRepository   = (*Store)(nil)
 	_ domain.MessageRepository     = (*Store)(nil)
 	_ domain.IdempotencyRepository = (*Store)(nil)
+	_ domain.EndpointRepository    = (*Store)(nil)
 	_ domain.RetentionRepository   = (*Store)(nil)
 	_ domain.UserRepository        = (*Store)(nil)
 	_ domain.SecretRepository      = (*Store)(nil)
@@ -124,6 +129,8 @@ var (
 	_ domain.DatabaseClock         = (*Store)(nil)
 	_ domain.ChangeWatcher         = (*Store)(nil)
 	_ domain.StreamRepository      = (*Store)(nil)
+
+	_ domain.MessageDeliveryRepository = (*Store)(nil)
 )
 
 // Open returns a Store. It does not connect, so it fails only on an invalid
@@ -131,7 +138,8 @@ var (
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		tenantConnLimit: newTenantConnLimit(cmp.Or(o.MaxConns, defaultMaxConns)), largeReads: newLargeReads(),
-		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1),
+		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), sealer: o.Sealer,
+		erasing: make(chan struct{}, 1),
 	}
 	s.erasing <- struct{}{}
 	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
