@@ -51,7 +51,7 @@ func (d *deadLetterController) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	replayed, err := queryReplayed(c)
+	replayed, err := queryFlag(c, "replayed")
 	if err != nil {
 		return err
 	}
@@ -156,18 +156,4 @@ func readSelection(c *gin.Context) (domain.DeadLetterSelection, error) {
 		return domain.DeadLetterSelection{}, err
 	}
 	return body.Domain()
-}
-
-// queryReplayed reports whether ?replayed= asks for replayed letters too.
-func queryReplayed(c *gin.Context) (bool, error) {
-	replayed, ok, err := middleware.Query(c, "replayed")
-	switch {
-	case err != nil:
-		return false, err
-	case !ok, replayed == "false":
-		return false, nil
-	case replayed == "true":
-		return true, nil
-	}
-	return false, middleware.InvalidQuery("replayed", `must be "true" or "false"`)
 }

@@ -33,7 +33,7 @@ type messageController struct {
 // publish publishes one message.
 //
 //	@Summary		Publish a message
-//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
+//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`; the key is for the message with its payload, type, ordering key and headers. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Accept			json

@@ -167,6 +167,49 @@ func TestBatch(t *testing.T) {
 	require.Equal(t, []domain.Submission{{Payload: []byte(`{"a":1}`)}, {Payload: []byte(`null`)}, {Payload: []byte(`"x"`)}}, a.fakes.submissions)
 }
 
+// What messages have besides their payloads is handed on, whichever way they come.
+func TestEnvelopesAreRead(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	want := domain.Submission{Payload: []byte(`{"a":1}`), Type: "order.created", OrderingKey: "order-1", Headers: map[string]string{"source": "shop"}}
+	const message = `{"payload":{"a":1},"type":"order.created","ordering_key":"order-1","headers":{"source":"shop"}}`
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", message).status)
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch", `{"messages":[`+message+`]}`).status)
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch?envelope=true", message+"\n\n  "+message, "Content-Type: application/x-ndjson").status)
+	require.Equal(t, []domain.Submission{want, want, want, want}, a.fakes.submissions)
+
+	a.fakes.submissions = nil
+	for _, query := range []string{"", "?envelope=false"} {
+		require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch"+query, message, "Content-Type: application/x-ndjson").status)
+	}
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", `{"payload":1,"type":"","ordering_key":"","headers":{}}`).status)
+	bare := domain.Submission{Payload: []byte(message)}
+	require.Equal(t, []domain.Submission{bare, bare, {Payload: []byte(`1`)}}, a.fakes.submissions)
+
+	a.fakes.submissions = nil
+	for _, query := range []string{"envelope=", "envelope=1", "envelope=TRUE", "envelope=true&envelope=true"} {
+		a.problem(a.do("POST", "/api/messages/batch?"+query, message, "Content-Type: application/x-ndjson"), http.StatusBadRequest, "invalid_query")
+	}
+	p := a.problem(a.do("POST", "/api/messages/batch?envelope=true", `{"messages":[`+message+`]}`), http.StatusBadRequest, "invalid_query")
+	require.Equal(t, "envelope", p.Errors[0].Pointer)
+	require.Empty(t, a.fakes.submissions)
+
+	got := a.do("POST", "/api/messages/batch?envelope=true", `{"payload":1,"idempotency_key":"k"}
+		1
+		{"type":"t"}
+		{"payload":1,"headers":{"a":1}}
+		{"payload":
+		{"payload":2}`, "Content-Type: application/x-ndjson")
+	require.Equal(t, http.StatusMultiStatus, got.status)
+	result := decodeReply[model.BatchResult](t, got)
+	require.Equal(t, 2, result.Accepted)
+	for index, pointer := range map[int]string{1: "", 2: "/payload", 3: "/headers/a"} {
+		require.Equal(t, pointer, result.Results[index].Error.Errors[0].Pointer)
+	}
+	require.Equal(t, "not_json", result.Results[4].Error.Code)
+	require.Equal(t, []domain.Submission{{Payload: []byte(`1`), IdempotencyKey: "k"}, {Payload: []byte(`2`)}}, a.fakes.submissions)
+}
+
 func TestBatchWithBadItems(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)

@@ -23,6 +23,9 @@ type deadLetter struct {
 	BodyBase64 *string        `json:"body_base64"`
 	Headers    map[string]any `json:"headers"`
 	ReplayedAt *time.Time     `json:"replayed_at"`
+
+	Type        *string `json:"type"`
+	OrderingKey *string `json:"ordering_key"`
 }
 
 type deadLetterPage struct {

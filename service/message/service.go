@@ -141,7 +141,7 @@ func (s *Service) Admit(t domain.Tenant) error {
 	return err
 }
 
-// Pace waits until messages with bodies of these sizes may be published to the
+// Pace waits until messages of these sizes in bytes may be published to the
 // tenant, as part of its rate, by a caller that has until the deadline of ctx. It
 // returns an error of Tenant.AcceptsMessages, an ErrLimited when their turn does
 // not come in time or the backlog is full, and an ErrUnavailable when ctx ends
