@@ -44,6 +44,9 @@ const (
 	EndpointDisabled EndpointStatus = "disabled"
 )
 
+// StatusUnreadable is why an endpoint is disabled that is Unreadable.
+const StatusUnreadable = "Its secret or headers cannot be decrypted with any of the keys that there are."
+
 // Ordering is in which order an endpoint gets messages.
 type Ordering string
 

@@ -33,7 +33,7 @@ type Replay struct {
 	// From and To are the first and last seq of the range.
 	From, To int64
 	// OnlyFailed restricts it to messages that were given up, with a dead letter up
-	// to LastLetter.
+	// to LastLetter that was not replayed before this began.
 	OnlyFailed bool
 	LastLetter int64
 	// Types restricts it, as those of the endpoint do, which count as well.
@@ -50,6 +50,12 @@ type Replay struct {
 	EndedAt time.Time
 }
 
+// ReplayEmpty is the answer where there is nothing to be replayed.
+func ReplayEmpty() error {
+	return New(ErrNotFound, "nothing_to_replay",
+		"There is nothing to replay in this range: of what is kept, the endpoint has got to none of it yet, or none was asked for.")
+}
+
 // ReplayProgress is how far a replay is.
 type ReplayProgress struct {
 	ID uuid.UUID
@@ -64,7 +70,9 @@ type ReplayProgress struct {
 type ReplayQuery struct {
 	TenantID, EndpointID uuid.UUID
 	// FromSeq and ToSeq are the first and last seq, and From and To the times
-	// between which messages were stored; zero where they do not restrict it.
+	// between which messages were stored, both included; zero where they do not
+	// restrict it. What the endpoint's cursor has not passed yet is no part of it: it
+	// is delivered in its turn.
 	FromSeq, ToSeq int64
 	From, To       time.Time
 	OnlyFailed     bool
@@ -148,7 +156,8 @@ func (r *ReplayRequest) Query(tenantID, endpointID uuid.UUID) (ReplayQuery, erro
 // ReplayRepository keeps replays. Methods are safe for concurrent use.
 type ReplayRepository interface {
 	// CountReplay returns how many members a replay would have, and its range.
-	// ErrNotFound when there is nothing in the range.
+	// ErrNotFound when there is nothing in the range. Where types select from very
+	// many messages, their number is estimated.
 	CountReplay(ctx context.Context, q ReplayQuery) (Replay, error)
 	// InsertReplay begins a replay, and announces it. ErrConflict (code
 	// replay_running) when the endpoint has one that runs, ErrNotFound when there is
@@ -156,6 +165,7 @@ type ReplayRepository interface {
 	InsertReplay(ctx context.Context, q ReplayQuery) (Replay, error)
 	// FindReplay returns ErrNotFound where there is none.
 	FindReplay(ctx context.Context, tenantID, endpointID, id uuid.UUID) (Replay, error)
-	// CancelReplay ends a replay that runs; one that has ended stays as it is.
+	// CancelReplay ends a replay that runs, and announces it; one that has ended
+	// stays as it is.
 	CancelReplay(ctx context.Context, tenantID, endpointID, id uuid.UUID) (Replay, error)
 }

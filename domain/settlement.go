@@ -151,9 +151,13 @@ type DueDeliveries struct {
 	// Due says that another one is due, in NextIn.
 	Due    bool
 	NextIn time.Duration
-	// Rows counts all open deliveries of the endpoint.
+	// Rows counts all open deliveries of the endpoint, up to MaxCountedDeliveries.
 	Rows int
 }
+
+// MaxCountedDeliveries is up to where open deliveries are counted with each
+// DueQuery.
+const MaxCountedDeliveries = 10_000
 
 // DeliveryRepository keeps how far deliveries are, and who may deliver. Methods are
 // safe for concurrent use; the clock that counts is that of the database. Errors
@@ -168,8 +172,9 @@ type DeliveryRepository interface {
 	// DeliveryTenants returns the tenants with an active endpoint, and neither
 	// deleting nor deleted.
 	DeliveryTenants(ctx context.Context) ([]uuid.UUID, error)
-	// DeliveryTargets returns the endpoints of these tenants, active or not. One
-	// whose secret or headers cannot be decrypted is disabled with that reason.
+	// DeliveryTargets returns the endpoints of these tenants, active or not. One that
+	// is Unreadable is disabled with the reason StatusUnreadable, but not for good:
+	// nothing is stored, and it goes on when the key is there again.
 	DeliveryTargets(ctx context.Context, tenantIDs []uuid.UUID) ([]DeliveryTarget, error)
 	// ClaimDeliveries claims tenants that nobody has, that the replica has already,
 	// or whose claimant was not seen for ttl, and returns those that it got. It
@@ -189,14 +194,18 @@ type DeliveryRepository interface {
 	// DueDeliveries returns rows that are due, by the time at which they are.
 	DueDeliveries(ctx context.Context, q DueQuery) (DueDeliveries, error)
 	// Settle carries out the settlements of a replica, each as a whole, and returns
-	// an outcome for each. An error means that none took effect, or that this is
-	// not known: repeating it is safe. An ErrRejected means that one of them cannot
-	// be stored as it is.
+	// an outcome for each. An endpoint occurs once. An error means that none took
+	// effect, or that this is not known: repeating it is safe, but attempts may be
+	// recorded twice. An ErrRejected means that one of them cannot be stored as it
+	// is, or that the letters are too large together; an ErrContended that others
+	// hold what one of them needs. Where the attempts of a day have no place to go
+	// to, those of the call are lost.
 	Settle(ctx context.Context, name string, settlements []Settlement) ([]SettleOutcome, error)
 	// RunningReplay returns the replay of an endpoint that is under way; nil for none.
 	RunningReplay(ctx context.Context, tenantID, endpointID uuid.UUID) (*Replay, error)
 	// ReadReplay returns the next members of a replay after its cursor, as
-	// ReadDeliveries does, and where the cursor is after them. Messages that have an
-	// open delivery are no members.
+	// ReadDeliveries does, and where the cursor is after them: at r.To when there are
+	// no more. There may be no members before that. Messages that have an open
+	// delivery are no members; the types of the endpoint are left out of account.
 	ReadReplay(ctx context.Context, r *Replay, cursor int64, limit, maxBytes int) (members []Message, next int64, err error)
 }

@@ -20,13 +20,17 @@ import (
 
 // Default sizes of the pools, and limits the server puts on statements.
 const (
-	defaultMaxConns    = 10
-	defaultWriterConns = 2
-	defaultDDLConns    = 4
-	defaultLockConns   = 8
-	defaultStreamConns = 4
-	defaultEraseWait   = 5 * time.Second
-	fleetConns         = 4
+	defaultMaxConns      = 10
+	defaultWriterConns   = 2
+	defaultDDLConns      = 4
+	defaultLockConns     = 8
+	defaultStreamConns   = 4
+	defaultEraseWait     = 5 * time.Second
+	defaultDeliveryConns = 4
+	fleetConns           = 4
+	// settleConns is how many connections settle deliveries: one at a time does,
+	// and another one what is tried apart.
+	settleConns = 2
 	// callerConns is how many connections look up callers. Each look-up finds a
 	// row by its key, so a few serve thousands in a second.
 	callerConns = 3
@@ -49,6 +53,14 @@ const (
 	// callerLockTimeout is short: a call that waits for a row that is locked keeps
 	// others from logging in.
 	callerLockTimeout = 250 * time.Millisecond
+	deliveryTimeout   = 10 * time.Second
+	// deliveryLockTimeout is how long a claim waits for settlements, which take
+	// milliseconds.
+	deliveryLockTimeout = time.Second
+	settleTimeout       = 10 * time.Second
+	// settleLockTimeout is short: an endpoint that is locked must not hold up the
+	// settlements of the others.
+	settleLockTimeout = 250 * time.Millisecond
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second
@@ -80,6 +92,9 @@ type Options struct {
 	// StreamConns is the number of connections that read for realtime
 	// streams; 4 by default.
 	StreamConns int
+	// DeliveryConns is the number of connections that read for deliveries to
+	// endpoints; 4 by default.
+	DeliveryConns int
 	// EraseWait is how long ErasePartition waits for other transactions before
 	// it leaves the partition for a later call; 5 s by default.
 	EraseWait time.Duration
@@ -101,6 +116,9 @@ type Store struct {
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
 	callers *pgxpool.Pool // for callers and their tenants, which must not wait for reads
+	// deliveries reads for deliveries and claims them, settlers settles them.
+	deliveries *pgxpool.Pool
+	settlers   *pgxpool.Pool
 
 	tenantConnLimit *shares.Shares // in the general pool
 	largeReads      *shares.Shares // turns in it
@@ -131,6 +149,9 @@ var (
 	_ domain.StreamRepository      = (*Store)(nil)
 
 	_ domain.MessageDeliveryRepository = (*Store)(nil)
+	_ domain.DeliveryRepository        = (*Store)(nil)
+	_ domain.AttemptRepository         = (*Store)(nil)
+	_ domain.ReplayRepository          = (*Store)(nil)
 )
 
 // Open returns a Store. It does not connect, so it fails only on an invalid
@@ -172,6 +193,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		{&s.callers, o.URL, callerConns, postgres.PoolOptions{
 			Name: "lanekeeper-callers", StatementTimeout: callerTimeout, LockTimeout: callerLockTimeout,
 		}},
+		{&s.deliveries, o.URL, cmp.Or(o.DeliveryConns, defaultDeliveryConns), postgres.PoolOptions{
+			Name: "lanekeeper-delivery", StatementTimeout: deliveryTimeout, LockTimeout: deliveryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+		}},
+		{&s.settlers, o.URL, settleConns, postgres.PoolOptions{
+			Name: "lanekeeper-settle", StatementTimeout: settleTimeout, LockTimeout: settleLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
+		}},
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
 		p.IdleInTransactionTimeout = idleInTxTimeout
@@ -212,6 +239,11 @@ const (
 	appendAccess
 	// streamAccess is like queryAccess, on a connection of the streams' pool.
 	streamAccess
+	// deliveryAccess is a connection of the deliveries' pool, for a statement or,
+	// as with appendAccess, a transaction.
+	deliveryAccess
+	// settleAccess is like appendAccess, on a connection that settles deliveries.
+	settleAccess
 )
 
 // WithTenant runs fn with a session for the data of the named tenants. Every
@@ -225,6 +257,10 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	switch how {
 	case appendAccess:
 		pool = s.writers
+	case deliveryAccess:
+		pool = s.deliveries
+	case settleAccess:
+		pool = s.settlers
 	case streamAccess:
 	case queryAccess:
 		if len(tenantIDs) > 1 {
@@ -237,7 +273,7 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
-	if how == appendAccess {
+	if how != streamAccess {
 		defer rollBackOpen(ctx, conn.Conn())
 	}
 	return postgres.Judge(fn(conn), conn.Conn())

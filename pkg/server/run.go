@@ -77,7 +77,7 @@ func (p *parts) follow(c domain.Change) {
 	case domain.AnythingChanged:
 		p.auth.ForgetAll()
 		p.fleet.Refresh()
-	case domain.TenantChanged, domain.TenantsChanged:
+	case domain.TenantChanged, domain.TenantsChanged, domain.DeliveriesChanged:
 	}
 }
 
