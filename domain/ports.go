@@ -101,10 +101,10 @@ type RetentionRepository interface {
 	// ListRetentions returns the tenants that do not keep messages for ever.
 	ListRetentions(ctx context.Context) ([]Retention, error)
 	// ExpireMessages moves the beginning of the tenant's history past what is
-	// older than r says, and then deletes at most limit of the messages before
-	// it, with what earlier versions recorded of their transmission. It returns how many
-	// messages it deleted, and whether more are to be deleted.
-	ExpireMessages(ctx context.Context, r Retention, limit int) (deleted int, more bool, err error)
+	// older than r says, and the cursors of endpoints with it, and then deletes at
+	// most limit of the messages before it, with what earlier versions recorded of
+	// their transmission. An error may come with what was done before.
+	ExpireMessages(ctx context.Context, r Retention, limit int) (Expiry, error)
 }
 
 // IdempotencyRepository remembers keys for IdempotencyLifetime. Methods are

@@ -118,7 +118,7 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 			"history, descending": {"_seq_tenant_id_key", historyDescendingSQL, []any{tenants[0], 100, 51, maxPageBytes}},
 			"find message":        {"_pkey", findMessageSQL, []any{tenants[0], known[0].ID, maxPageBytes}},
 			"start stream":        {"_seq_tenant_id_key", startStreamSQL, []any{tenants[0]}},
-			"raise first":         {"_seq_tenant_id_key", raiseFirstSQL, []any{tenants[0], 1, int64(100)}},
+			"find first":          {"_seq_tenant_id_key", findFirstSQL, []any{tenants[0], 1, int64(100)}},
 			"find expired":        {"_seq_tenant_id_key", findExpiredSQL, []any{tenants[0]}},
 			"delete expired":      {"_seq_tenant_id_key", deleteExpiredSQL, []any{tenants[0], 1, 100}},
 			"find stored": {"_pkey", findStoredSQL, []any{

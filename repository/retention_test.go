@@ -22,11 +22,11 @@ func (d *database) age(t testing.TB, tenantID uuid.UUID, seq int64) {
 func (d *database) expire(t testing.TB, tenantID uuid.UUID, days, limit int) (total int) {
 	t.Helper()
 	for {
-		n, more, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: tenantID, Days: days}, limit)
+		expiry, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: tenantID, Days: days}, limit)
 		require.NoError(t, err)
-		require.LessOrEqual(t, n, limit)
-		total += n
-		if !more {
+		require.LessOrEqual(t, expiry.Deleted, limit)
+		total += expiry.Deleted
+		if !expiry.More {
 			return total
 		}
 	}

@@ -53,7 +53,7 @@ func TestOpenNeedsNoServer(t *testing.T) {
 		},
 		"set all stopped": func() error { _, err := s.SetAllStopped(t.Context(), true); return err },
 		"list retentions": func() error { _, err := s.ListRetentions(t.Context()); return err },
-		"expire messages": func() error { _, _, err := s.ExpireMessages(t.Context(), domain.Retention{}, 1); return err },
+		"expire messages": func() error { _, err := s.ExpireMessages(t.Context(), domain.Retention{}, 1); return err },
 		"alone": func() error {
 			_, err := s.Alone(t.Context(), "p", func(context.Context) error { return nil })
 			return err

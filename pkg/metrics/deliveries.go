@@ -22,6 +22,7 @@ type deliveries struct {
 
 	attempts *prometheus.CounterVec
 	seconds  prometheus.Histogram
+	expired  *prometheus.CounterVec
 	byTenant cache[tenantOutcome, prometheus.Counter]
 	lag      *prometheus.Desc
 	breakers *prometheus.Desc
@@ -38,6 +39,10 @@ func newDeliveries(tenants *tenants) *deliveries {
 			Namespace: namespace, Name: "delivery_seconds", Buckets: append(seconds(), 15),
 			Help: "Time an attempt takes.",
 		}),
+		expired: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "deliveries_expired_total",
+			Help: "Messages that became too old before an endpoint had got them, at most.",
+		}, []string{tenantLabel}),
 		lag: prometheus.NewDesc(namespace+"_endpoint_lag", "Messages that the endpoint has not got yet.",
 			[]string{tenantLabel, "endpoint_id"}, nil),
 		breakers: prometheus.NewDesc(namespace+"_breakers_open", "Endpoints of this process whose breaker is open.", nil, nil),
@@ -48,6 +53,7 @@ func newDeliveries(tenants *tenants) *deliveries {
 func (d *deliveries) Describe(ch chan<- *prometheus.Desc) {
 	d.attempts.Describe(ch)
 	d.seconds.Describe(ch)
+	d.expired.Describe(ch)
 	ch <- d.lag
 	ch <- d.breakers
 }
@@ -57,6 +63,7 @@ func (d *deliveries) Describe(ch chan<- *prometheus.Desc) {
 func (d *deliveries) Collect(ch chan<- prometheus.Metric) {
 	d.attempts.Collect(ch)
 	d.seconds.Collect(ch)
+	d.expired.Collect(ch)
 	stats := d.stats.Load()
 	if stats == nil {
 		return
@@ -83,6 +90,7 @@ func (d *deliveries) Collect(ch chan<- prometheus.Metric) {
 func (d *deliveries) forget(label string) {
 	d.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
 	d.attempts.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+	d.expired.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
 }
 
 // AddDeliveries counts n attempts of a tenant by their outcome, which must come from
@@ -96,6 +104,12 @@ func (m *Metrics) AddDeliveries(tenant uuid.UUID, outcome string, n int) {
 
 // ObserveDelivery records how long one attempt took.
 func (m *Metrics) ObserveDelivery(seconds float64) { m.deliveries.seconds.Observe(seconds) }
+
+// AddDeliveriesExpired counts messages of a tenant that became too old before an
+// endpoint had got them.
+func (m *Metrics) AddDeliveriesExpired(tenant uuid.UUID, n int64) {
+	m.deliveries.expired.WithLabelValues(m.tenants.label(tenant)).Add(float64(n))
+}
 
 // RegisterEndpoints sets the function that returns how the endpoints are doing. It
 // is called at every scrape and must return soon.

@@ -224,7 +224,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
 		StillThere: p.directory.StillThere,
 	})
-	p.retention = message.NewRetention(p.store, p.log)
+	p.retention = message.NewRetention(message.RetentionOptions{Store: p.store, Log: p.log, Lost: p.metrics.AddDeliveriesExpired})
 	p.letters = deadletter.NewService(deadletter.Options{
 		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
 	})
