@@ -94,8 +94,8 @@ func TestChangesAreHeard(t *testing.T) {
 		{`INSERT INTO users (name, email) SELECT 'n', id FROM (SELECT id::text FROM generate_series(1, 51) AS id) x`, []domain.Change{anything}},
 		{`TRUNCATE users`, []domain.Change{anything}},
 
-		{`INSERT INTO replicas (name, address) VALUES ('a', 'a'), ('b', 'b')`, []domain.Change{replicas}},
-		{`INSERT INTO replicas (name, address) VALUES ('a', 'a') ON CONFLICT (name) DO UPDATE SET seen_at = now()`, nil},
+		{`INSERT INTO replicas (name, address, generation) VALUES ('a', 'a', 1), ('b', 'b', 1)`, []domain.Change{replicas}},
+		{`INSERT INTO replicas (name, address, generation) VALUES ('a', 'a', 1) ON CONFLICT (name) DO UPDATE SET seen_at = now()`, nil},
 		{`UPDATE replicas SET seen_at = now()`, nil},
 		{`DELETE FROM replicas WHERE name = 'none'`, nil},
 		{`DELETE FROM replicas WHERE name = 'a'`, []domain.Change{replicas}},

@@ -83,8 +83,8 @@ func (p *parts) follow(c domain.Change) {
 
 // migrate brings the schema up to date. It waits for a database that is away, or
 // that refuses what can be put right there: a password, a role, a database, TLS.
-// What can be put right in the configuration only ends the service. False means
-// that ctx ended or will.
+// What can be put right in the configuration only ends the service, and so do
+// replicas of an earlier version that still run. False means that ctx ended or will.
 func (p *parts) migrate(ctx context.Context) bool {
 	var reported time.Time
 	last := ""
@@ -92,6 +92,10 @@ func (p *parts) migrate(ctx context.Context) bool {
 		err := p.tryMigrate(ctx)
 		if err == nil {
 			return true
+		}
+		if errors.Is(err, repository.ErrOlderReplicas) {
+			p.fail(err)
+			return false
 		}
 		reason := postgres.Explain(err)
 		if postgres.IsMisconfigured(err) {
