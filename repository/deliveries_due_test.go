@@ -208,7 +208,7 @@ func TestDueDeliveries(t *testing.T) {
 
 	got = query(func(q *domain.DueQuery) { q.Any, q.Limit = true, 3 })
 	require.Equal(t, []int64{1, 2, 3}, seqs(got), "the oldest, due or not, and not what waits")
-	require.True(t, got.Due)
+	require.True(t, got.Due, "whether those are or not")
 	require.LessOrEqual(t, got.NextIn, time.Duration(0))
 	got = query(func(q *domain.DueQuery) { q.Any, q.Except = true, []int64{1, 2, 5, 77} })
 	require.Equal(t, []int64{3}, seqs(got))

@@ -119,8 +119,8 @@ func (s *Store) settle(ctx context.Context, name string, settlements []domain.Se
 	b.Queue(beginSQL)
 	b.queueLock()
 	b.queueMove(name, settlements, outcomes)
-	b.queueDone(settlements)
 	b.queueOpen(settlements)
+	b.queueDone(settlements)
 	if err := b.queueGivenUp(settlements); err != nil {
 		return nil, err
 	}

@@ -71,33 +71,63 @@ ON CONFLICT (tenant_id, endpoint_id, seq) DO UPDATE SET
 WHERE excluded.attempts > 0 AND excluded.replay_id IS NULL`
 )
 
+// queueOpen comes before queueDone: what is said of a row that is done is from before.
 func (b *settleBatch) queueOpen(settlements []domain.Settlement) {
-	for _, known := range []bool{true, false} {
-		var places, seqs, nexts []int64
-		var messages, replays postgres.UUIDs
-		var keys, texts []string
-		var attempts, rounds, statuses []int32
-		var waits []bool
-		for i := range settlements {
-			for j := range settlements[i].Open {
-				o := &settlements[i].Open[j]
-				if o.Known != known {
-					continue
-				}
-				places, seqs, nexts = append(places, int64(i+1)), append(seqs, o.Seq), append(nexts, o.NextIn.Microseconds())
-				messages, replays = append(messages, o.MessageID), append(replays, o.ReplayID)
-				keys, texts = append(keys, storableText(o.OrderingKey)), append(texts, storableText(o.LastError))
-				attempts, rounds, statuses = append(attempts, int32(o.Attempts)), append(rounds, int32(o.Round)), append(statuses, int32(o.LastStatus)) //nolint:gosec // all are small
-				waits = append(waits, o.Waits)
+	var known, added openRows
+	for i := range settlements {
+		for _, o := range latest(settlements[i].Open) {
+			if o.Known {
+				known.add(i, o)
+			} else {
+				added.add(i, o)
 			}
 		}
-		query := addOpenSQL
-		if known {
-			query = updateOpenSQL
+	}
+	known.queue(b, updateOpenSQL)
+	added.queue(b, addOpenSQL)
+}
+
+// latest returns the rows, and where one occurs more than once what was said last; it
+// is known if it was at first.
+func latest(rows []domain.OpenDelivery) []*domain.OpenDelivery {
+	list := make([]*domain.OpenDelivery, 0, len(rows))
+	at := make(map[int64]int, len(rows))
+	for i := range rows {
+		o := &rows[i]
+		place, twice := at[o.Seq]
+		if !twice {
+			at[o.Seq] = len(list)
+			list = append(list, o)
+			continue
 		}
-		if len(seqs) > 0 {
-			b.Queue(query, b.tenants, b.endpoints, places, seqs, messages, keys, attempts, rounds, replays, waits, nexts, statuses, texts)
-		}
+		last := *o
+		last.Known = list[place].Known
+		list[place] = &last
+	}
+	return list
+}
+
+// openRows holds the columns of rows.
+type openRows struct {
+	places, seqs, nexts        []int64
+	messages, replays          postgres.UUIDs
+	keys, texts                []string
+	attempts, rounds, statuses []int32
+	waits                      []bool
+}
+
+// add adds a row of the settlement with that index.
+func (r *openRows) add(i int, o *domain.OpenDelivery) {
+	r.places, r.seqs, r.nexts = append(r.places, int64(i+1)), append(r.seqs, o.Seq), append(r.nexts, o.NextIn.Microseconds())
+	r.messages, r.replays = append(r.messages, o.MessageID), append(r.replays, o.ReplayID)
+	r.keys, r.texts = append(r.keys, storableText(o.OrderingKey)), append(r.texts, storableText(o.LastError))
+	r.attempts, r.rounds = append(r.attempts, int32(o.Attempts)), append(r.rounds, int32(o.Round)) //nolint:gosec // both are small
+	r.statuses, r.waits = append(r.statuses, int32(o.LastStatus)), append(r.waits, o.Waits)        //nolint:gosec // it is small
+}
+
+func (r *openRows) queue(b *settleBatch, query string) {
+	if len(r.seqs) > 0 {
+		b.Queue(query, b.tenants, b.endpoints, r.places, r.seqs, r.messages, r.keys, r.attempts, r.rounds, r.replays, r.waits, r.nexts, r.statuses, r.texts)
 	}
 }
 

@@ -208,6 +208,28 @@ func TestSettleMeetsRowsOfOthers(t *testing.T) {
 	require.Equal(t, []int32{2, 1, 5, 5}, ask[[]int32](t, d, `SELECT array_agg(attempts ORDER BY seq) FROM deliveries`))
 }
 
+// A settlement may say several things of a row, one after the other; what was said
+// last counts, and that it is done counts more.
+func TestSettleTakesTheLastWord(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s := d.oneEndpoint(t)
+	s.Open = []domain.OpenDelivery{{Seq: 1, MessageID: newID(t)}, {Seq: 2, MessageID: newID(t), Attempts: 1}}
+	require.Equal(t, domain.SettleDone, d.settle(t, s))
+	s.Open = []domain.OpenDelivery{
+		{Seq: 1, MessageID: newID(t), Known: true, Attempts: 1}, {Seq: 1, MessageID: newID(t), Known: true, Attempts: 2, NextIn: time.Hour},
+		{Seq: 2, MessageID: newID(t), Known: true, Attempts: 2},
+		{Seq: 3, MessageID: newID(t)}, {Seq: 3, MessageID: newID(t), Known: true, Attempts: 4, NextIn: time.Hour},
+		{Seq: 4, MessageID: newID(t)}, {Seq: 4, MessageID: newID(t), Attempts: 5},
+		{Seq: 5, MessageID: newID(t)},
+		{Seq: 6, MessageID: newID(t)},
+	}
+	s.Done, s.GivenUp = []int64{2, 5, 5}, []domain.GivenUp{givenUp(t, 6)}
+	require.Equal(t, domain.SettleDone, d.settle(t, s))
+	require.Equal(t, "1+ 3+ 4", d.rowsOf(t, s))
+	require.Equal(t, []int32{2, 4, 5}, ask[[]int32](t, d, `SELECT array_agg(attempts ORDER BY seq) FROM deliveries`))
+}
+
 // Behind a failing message those of its key wait, and become due one after the
 // other.
 func TestKeysBecomeDueOneAfterTheOther(t *testing.T) {

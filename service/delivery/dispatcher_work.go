@@ -131,7 +131,7 @@ func (d *dispatcher) handleDue(r dueResult) {
 		return
 	}
 	if d.changes == r.changes && d.outbox.idle() {
-		d.due.rows = r.found.Rows
+		d.due.counted(r.found.Rows)
 	}
 	if len(r.found.Deliveries) == 0 {
 		now = now.Add(retryFirst) // whatever it was that should be there
@@ -139,7 +139,7 @@ func (d *dispatcher) handleDue(r dueResult) {
 			d.breaker.probeAt, d.breaker.oldest = now, false
 		}
 	}
-	if r.found.Due {
+	if r.found.Due && !(d.target.Ordering == domain.OrderingFIFO && !d.breaker.open() && r.firstIsLater()) {
 		d.due.at(now.Add(max(0, r.found.NextIn)))
 	}
 	for i := range r.found.Deliveries {

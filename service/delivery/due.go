@@ -23,6 +23,13 @@ func (r *dueRows) at(t time.Time) {
 	}
 }
 
+// counted notes how many rows there are, which are counted up to a limit.
+func (r *dueRows) counted(n int) {
+	if n < domain.MaxCountedDeliveries || r.rows < n {
+		r.rows = n
+	}
+}
+
 // first returns the first row that waits and may run; nil for none.
 func (r *dueRows) first(may func(*entry) bool) *entry {
 	for _, e := range r.list {
@@ -49,6 +56,12 @@ type dueResult struct {
 	changes int
 	found   domain.DueDeliveries
 	err     error
+}
+
+// firstIsLater reports whether the first row that was found is not due: in fifo order
+// it keeps all others from being delivered, whether they are due or not.
+func (r *dueResult) firstIsLater() bool {
+	return len(r.found.Deliveries) > 0 && r.found.Deliveries[0].NextIn > 0
 }
 
 // readResult is what was read of the history, or of a replay's members.
