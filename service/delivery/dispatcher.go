@@ -18,9 +18,6 @@ const (
 	// keeps the cursor from passing others that are done.
 	passAfter   = time.Second
 	passAnswers = 512
-	// runningRowWait is when a row that is made while its message runs is due: only
-	// if the process ends meanwhile. It is more than an attempt takes.
-	runningRowWait = time.Minute
 	// maxWaitingRows is at how many rows an endpoint with order by key reads no more.
 	maxWaitingRows = 10_000
 	// readEntries and readBytes are how much is read at a time, and probeEntries how
@@ -382,6 +379,6 @@ func (d *dispatcher) handleSettled(ctx context.Context, s settled) {
 		d.gone = true
 	}
 	if d.outbox.seen() {
-		d.service.settler.add(d.outbox, true, 0)
+		d.service.settler.add(d.outbox, true, 0, false)
 	}
 }

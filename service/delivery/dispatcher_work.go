@@ -58,7 +58,7 @@ func (d *dispatcher) mayRead() bool {
 }
 
 func (d *dispatcher) readDatabase(ctx context.Context, cursor int64, entries, bytes int) {
-	r := readResult{next: cursor}
+	r := readResult{cursor: cursor, next: cursor}
 	r.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
 		r.messages, err = d.service.o.Deliveries.ReadDeliveries(ctx, d.lane.tenant, cursor, entries, bytes)
 		return err
@@ -76,7 +76,7 @@ func (d *dispatcher) handleRead(ctx context.Context, r readResult) {
 	case r.err != nil && ctx.Err() == nil:
 		d.service.o.Log.DebugContext(ctx, "history cannot be read for deliveries, trying on", slog.Any("error", r.err))
 		d.readAt = time.Now().Add(d.readBackoff.Next())
-	case r.err != nil:
+	case r.err != nil, r.cursor != d.window.readTo: // it began again meanwhile
 	case len(r.messages) == 0:
 		d.readAt = time.Now().Add(d.readBackoff.Next()) // the tail knows more than the database said
 	default:
@@ -394,9 +394,10 @@ func (d *dispatcher) put(ctx context.Context) {
 		d.healthChanged(ctx)
 	}
 	d.delta.Replay = mergeReplay(d.delta.Replay, d.replay.progress())
+	urgent := len(d.delta.Keys) > 0 // others wait for them
 	tell, added := d.flush(domain.Settlement{TenantID: d.lane.tenant, EndpointID: d.target.ID, Epoch: d.lane.epoch, Version: d.version})
-	if tell || added > 0 {
-		d.service.settler.add(d.outbox, tell, added)
+	if tell || added > 0 || urgent {
+		d.service.settler.add(d.outbox, tell, added, urgent)
 	}
 	bytes := d.window.bytes + d.replay.bytes()
 	d.service.memory.held.Add(int64(bytes - d.memory))

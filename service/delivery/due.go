@@ -64,11 +64,10 @@ func (r *dueResult) firstIsLater() bool {
 	return len(r.found.Deliveries) > 0 && r.found.Deliveries[0].NextIn > 0
 }
 
-// readResult is what was read of the history, or of a replay's members.
+// readResult is what was read of the history.
 type readResult struct {
 	messages []domain.Message
-	// next is up to where it was read.
-	next   int64
-	replay bool
-	err    error
+	// cursor is after what it was read, and next up to where.
+	cursor, next int64
+	err          error
 }

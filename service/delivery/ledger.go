@@ -156,14 +156,18 @@ func (l *ledger) left(e *entry, x disposition) {
 	if e.replay == uuid.Nil {
 		l.answered[e.seq] = x
 	}
+	if x.open == nil && l.keys.rows[e.key] > 0 {
+		l.delta.Keys = appendKey(l.delta.Keys, e.key) // they waited for it
+	}
 	e.in.done(e)
 }
 
-// pass notes that the cursor passes a message that runs, or waits for its key.
-func (l *ledger) pass(e *entry, waits bool, in time.Duration) {
+// pass notes that the cursor passes a message that runs, or waits. Its row is due at
+// once, unless it waits for its key: should this process end, it is delivered again.
+func (l *ledger) pass(e *entry, waits bool) {
 	row := domain.OpenDelivery{
 		Seq: e.seq, MessageID: e.message.ID, OrderingKey: e.key, Attempts: e.attempts, Round: e.round, ReplayID: e.replay,
-		Waits: waits, NextIn: in,
+		Waits: waits,
 	}
 	l.putOpen(row)
 	l.addRow(e)
@@ -247,6 +251,9 @@ func replaceOpen(list []domain.OpenDelivery, row domain.OpenDelivery) []domain.O
 // how long; negative for none.
 func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 	next = -1
+	if len(s.Keys) > 0 {
+		next = 0
+	}
 	for seq := range l.answered {
 		if seq <= s.Settled {
 			delete(l.answered, seq)
@@ -254,7 +261,10 @@ func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 	}
 	for i := range s.Open {
 		row := &s.Open[i]
-		if e := l.held[row.Seq]; e != nil && e.state == entryDone {
+		if e := l.held[row.Seq]; e != nil {
+			if e.state != entryDone {
+				continue // it runs
+			}
 			delete(l.held, row.Seq)
 		}
 		if in := max(0, row.NextIn); !row.Waits && (next < 0 || in < next) {
@@ -271,7 +281,6 @@ func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 		l.changes++
 		if l.keys.removeRow(e.key) {
 			l.delta.Keys = appendKey(l.delta.Keys, e.key) // rows that came meanwhile
-			next = 0
 		}
 	}
 	for _, seq := range s.Done {

@@ -95,14 +95,7 @@ func (l *ledger) passPins(now time.Time, rules pinRules) (next time.Time) {
 		return now.Sub(e.since) >= passAfter || rules.answers-e.answers >= passAnswers, e.since.Add(passAfter)
 	})
 	for _, e := range pins {
-		switch {
-		case e.state == entryRunning:
-			l.pass(e, false, runningRowWait)
-		case l.keys.free(e.key): // this process stops
-			l.pass(e, false, 0)
-		default:
-			l.pass(e, true, 0)
-		}
+		l.pass(e, e.state == entryWaiting && !l.keys.free(e.key))
 	}
 	return next
 }

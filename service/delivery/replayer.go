@@ -64,7 +64,7 @@ func (r *replayer) take(m members, now time.Time) {
 		message := &m.messages[i]
 		r.window.add(&entry{seq: message.Seq, message: message, replay: r.replay.ID, since: now})
 	}
-	r.ended = len(m.messages) == 0
+	r.ended = m.next >= r.replay.To
 	r.window.readTo = m.next
 }
 

@@ -25,6 +25,8 @@ const (
 	settleTimeout  = 10 * time.Second
 	minSettleRetry = 50 * time.Millisecond
 	maxSettleRetry = 2 * time.Second
+	// deferredAgain is when a settlement is tried again for which others held a lock.
+	deferredAgain = 200 * time.Millisecond
 )
 
 // settler commits what became of deliveries, of all dispatchers together. Its
@@ -35,6 +37,9 @@ type settler struct {
 	log        *slog.Logger
 	keep       func(*domain.Attempt) bool
 	problems   logger.Changes
+
+	// deferred are settlements whose rows others have locked. It belongs to run.
+	deferred []taken
 
 	mu         sync.Mutex // guards the rest; nothing waits while it is held
 	dirty      []*outbox
@@ -53,8 +58,8 @@ func newSettler(repository deliveryRepository, replica string, keep func(*domain
 }
 
 // add notes that so many results were put into an outbox, and when tell is set that
-// the outbox waits for the settler.
-func (s *settler) add(o *outbox, tell bool, results int) {
+// the outbox waits for the settler; urgent ones are settled at once.
+func (s *settler) add(o *outbox, tell bool, results int, urgent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if tell {
@@ -62,7 +67,7 @@ func (s *settler) add(o *outbox, tell bool, results int) {
 		signal(s.kick)
 	}
 	s.unrecorded += results
-	if s.unrecorded >= settleResults {
+	if urgent || s.unrecorded >= settleResults {
 		signal(s.full)
 	}
 }
@@ -118,7 +123,8 @@ func (s *settler) settleAll(ctx context.Context) {
 	outboxes := s.dirty
 	s.dirty = nil
 	s.mu.Unlock()
-	batch := make([]taken, 0, len(outboxes))
+	batch := s.deferred
+	s.deferred = nil
 	for _, o := range outboxes {
 		if settlement, ok := o.take(); ok {
 			batch = append(batch, taken{o, settlement})
@@ -132,10 +138,13 @@ func (s *settler) settleAll(ctx context.Context) {
 		s.settle(ctx, batch[:n])
 		batch = batch[n:]
 	}
+	if len(s.deferred) > 0 {
+		time.AfterFunc(deferredAgain, func() { signal(s.kick) })
+	}
 }
 
 // settle settles a batch; what is refused, in halves, until one bad result is
-// alone.
+// alone, or the one for which others hold a lock.
 func (s *settler) settle(ctx context.Context, batch []taken) {
 	settlements := make([]domain.Settlement, len(batch))
 	for i := range batch {
@@ -154,6 +163,8 @@ func (s *settler) settle(ctx context.Context, batch []taken) {
 	case len(batch) > 1:
 		s.settle(ctx, batch[:len(batch)/2])
 		s.settle(ctx, batch[len(batch)/2:])
+	case errors.Is(err, domain.ErrContended):
+		s.deferred = append(s.deferred, batch[0])
 	default:
 		s.finish(batch[0], s.salvage(ctx, settlements[0], err))
 	}
@@ -173,10 +184,10 @@ func (s *settler) salvage(ctx context.Context, one domain.Settlement, cause erro
 	for _, rest := range [][]domain.Attempt{attempts, nil} {
 		one.Attempts = rest
 		outcomes, err := s.insist(ctx, []domain.Settlement{one})
-		if err == nil {
+		switch {
+		case err == nil:
 			return outcomes[0]
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return 0
 		}
 		cause = err
@@ -215,7 +226,7 @@ func (s *settler) insist(ctx context.Context, settlements []domain.Settlement) (
 			return outcomes, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, domain.ErrRejected):
+		case errors.Is(err, domain.ErrRejected), errors.Is(err, domain.ErrContended):
 			return nil, err //nolint:wrapcheck // the caller looks at its kind
 		case s.problems.Failed(""):
 			s.log.WarnContext(ctx, "deliveries cannot be settled, trying on", slog.Any("error", err))

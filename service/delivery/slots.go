@@ -24,7 +24,7 @@ func newSlots() *slots {
 	const share = maxUnderWay / underWayShare
 	return &slots{
 		owners:    shares.New(shares.Options{Total: maxUnderWay, PerOwner: share, PerUser: share}),
-		addresses: shares.New(shares.Options{Total: maxUnderWay, PerOwner: share, PerUser: share / underWayShare}),
+		addresses: shares.New(shares.Options{Total: maxUnderWay, PerOwner: share, PerUser: share / 2}),
 	}
 }
 
