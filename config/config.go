@@ -31,6 +31,9 @@ type Config struct {
 	// JWTSecrets are further secrets that tokens may be signed with.
 	JWTSecrets  []string
 	JWTLifetime time.Duration
+	// EncryptionKeys encrypt the secrets and headers of endpoints: the first
+	// encrypts, and all decrypt. See EncryptionKeyBytes.
+	EncryptionKeys []string
 	// TrustedProxies are addresses and networks whose X-Forwarded-For is
 	// believed.
 	TrustedProxies []string
@@ -58,6 +61,7 @@ type Config struct {
 	Limits   Limits
 
 	Delivery  Delivery
+	Attempts  Attempts
 	Retention Retention
 	Streams   Streams
 
@@ -125,6 +129,24 @@ type Limits struct {
 type Delivery struct {
 	// AllowPrivate lets endpoints be in private networks and on this machine.
 	AllowPrivate bool
+	// DisableAfter is for how long every attempt must have failed until an endpoint
+	// is disabled; 0 for never.
+	DisableAfter time.Duration
+}
+
+// Which attempts to deliver are kept.
+const (
+	KeepAllAttempts    = "all"
+	KeepFailedAttempts = "failed"
+	KeepNoAttempts     = "none"
+)
+
+// Attempts configures the record of attempts to deliver.
+type Attempts struct {
+	// Keep is one of KeepAllAttempts, KeepFailedAttempts and KeepNoAttempts.
+	Keep string
+	// KeepDays is for how many days they are kept, besides today.
+	KeepDays int
 }
 
 // Retention configures for how long messages are kept.
@@ -160,6 +182,7 @@ func Default() Config {
 		Environment:     development,
 		JWTSecrets:      []string{},
 		JWTLifetime:     time.Hour,
+		EncryptionKeys:  []string{},
 		TrustedProxies:  []string{},
 		Workers:         3,
 		PublishRate:     5000,
@@ -171,6 +194,8 @@ func Default() Config {
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
 		Limits:          Limits{BodyMemory: 256},
+		Delivery:        Delivery{DisableAfter: 5 * 24 * time.Hour},
+		Attempts:        Attempts{Keep: KeepAllAttempts, KeepDays: 7},
 		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},
 	}
@@ -219,7 +244,6 @@ func (c Config) listenHost() string {
 // Redacted returns a copy that may be printed: without secrets, and with URLs
 // without their passwords.
 func (c Config) Redacted() Config {
-	c.JWTSecrets = slices.Clone(c.JWTSecrets)
 	for _, s := range c.settings() {
 		switch value := s.value.(type) {
 		case *string:
@@ -230,10 +254,8 @@ func (c Config) Redacted() Config {
 				*value = RedactURL(*value)
 			}
 		case *[]string:
-			for i := range *value {
-				if s.hidden {
-					(*value)[i] = mask
-				}
+			if s.hidden {
+				*value = slices.Repeat([]string{mask}, len(*value)) // the list itself is not ours alone
 			}
 		}
 	}

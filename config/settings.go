@@ -29,6 +29,7 @@ func (c *Config) settings() []setting {
 		{key: "jwt_secret", value: &c.JWTSecret, hidden: true, check: c.checkSecret},
 		{key: "jwt_secrets", value: &c.JWTSecrets, hidden: true, check: c.checkSecrets},
 		{key: "jwt_lifetime", value: &c.JWTLifetime, check: between(&c.JWTLifetime, time.Minute, 30*24*time.Hour)},
+		{key: "encryption_keys", value: &c.EncryptionKeys, hidden: true, check: c.checkEncryptionKeys},
 		{key: "trusted_proxies", value: &c.TrustedProxies, check: networks(&c.TrustedProxies)},
 		{key: "log.level", value: &c.Log.Level, check: oneOf(&c.Log.Level, "debug", "info", "warn", "error")},
 		{key: "log.format", value: &c.Log.Format, check: oneOf(&c.Log.Format, "text", "json")},
@@ -47,6 +48,9 @@ func (c *Config) settings() []setting {
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
 		{key: "delivery.allow_private", value: &c.Delivery.AllowPrivate},
+		{key: "delivery.disable_after", value: &c.Delivery.DisableAfter, check: c.checkDisableAfter},
+		{key: "attempts.keep", value: &c.Attempts.Keep, check: oneOf(&c.Attempts.Keep, KeepAllAttempts, KeepFailedAttempts, KeepNoAttempts)},
+		{key: "attempts.keep_days", value: &c.Attempts.KeepDays, check: between(&c.Attempts.KeepDays, 1, 365)},
 		{key: "retention.default_days", value: &c.Retention.DefaultDays, check: between(&c.Retention.DefaultDays, 0, 3650)},
 		{key: "streams.max_clients", value: &c.Streams.MaxClients, check: between(&c.Streams.MaxClients, 1, 1_000_000)},
 		{key: "dead_letters.collect", value: &c.DeadLetters.Collect},
@@ -108,6 +112,19 @@ func (c *Config) checkSecrets() error {
 		if err := checkSecretLength(secret); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (c *Config) checkEncryptionKeys() error {
+	_, err := c.EncryptionKeyBytes()
+	return err
+}
+
+func (c *Config) checkDisableAfter() error {
+	const least, most = time.Hour, 365 * 24 * time.Hour
+	if d := c.Delivery.DisableAfter; d != 0 && (d < least || d > most) {
+		return fmt.Errorf("must be between %v and %v, or 0 for never, not %v", least, most, d)
 	}
 	return nil
 }

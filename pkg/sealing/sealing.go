@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,28 +15,14 @@ const KeySize = 32
 // keyIDSize is how many bytes of a key's hash name it.
 const keyIDSize = 8
 
-// Errors of ParseKey, New and Open. Their texts never contain a key.
+// Errors of New and Open.
 var (
-	errKeyForm = fmt.Errorf("must be %d bytes, written in base64 or in hexadecimal digits", KeySize)
+	errKeySize = fmt.Errorf("a key must have %d bytes", KeySize)
 	// ErrUnknownKey: there is no key of that id.
 	ErrUnknownKey = errors.New("the key that it was encrypted with is not there")
 	// ErrNotSealed: it was not sealed with that key and context, or was changed.
 	ErrNotSealed = errors.New("it was not encrypted with this key for this purpose, or was changed since")
 )
-
-// ParseKey returns a key that is written in base64, with or without padding, or in
-// hexadecimal digits.
-func ParseKey(text string) ([]byte, error) {
-	if key, err := hex.DecodeString(text); err == nil && len(key) == KeySize {
-		return key, nil
-	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
-		if key, err := encoding.Strict().DecodeString(text); err == nil && len(key) == KeySize {
-			return key, nil
-		}
-	}
-	return nil, errKeyForm
-}
 
 // Sealer encrypts and decrypts. It is safe for concurrent use. A nil Sealer is one
 // without keys.
@@ -52,7 +37,7 @@ func New(keys ...[]byte) (*Sealer, error) {
 	s := &Sealer{keys: make(map[string]cipher.AEAD, len(keys))}
 	for _, key := range keys {
 		if len(key) != KeySize {
-			return nil, errKeyForm
+			return nil, errKeySize
 		}
 		block, err := aes.NewCipher(key)
 		if err != nil {

@@ -2,9 +2,6 @@ package sealing_test
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -91,31 +88,10 @@ func TestWithoutKeysEverythingStaysAsItIs(t *testing.T) {
 	require.Equal(t, "from before", string(opened))
 }
 
-func TestParseKey(t *testing.T) {
+func TestKeysOfAnotherSize(t *testing.T) {
 	t.Parallel()
-	want := make([]byte, sealing.KeySize)
-	for i := range want {
-		want[i] = byte(i * 251)
+	for _, wrong := range [][]byte{nil, []byte("short"), append(key(1), 1)} {
+		_, err := sealing.New(key(1), wrong)
+		require.EqualError(t, err, "a key must have 32 bytes")
 	}
-	for _, text := range []string{
-		hex.EncodeToString(want), strings.ToUpper(hex.EncodeToString(want)),
-		base64.StdEncoding.EncodeToString(want), base64.RawStdEncoding.EncodeToString(want),
-		base64.URLEncoding.EncodeToString(want), base64.RawURLEncoding.EncodeToString(want),
-	} {
-		got, err := sealing.ParseKey(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want, got)
-	}
-	for _, text := range []string{
-		"", "secret", strings.Repeat("a", 32), hex.EncodeToString(want[1:]), hex.EncodeToString(append(want, 1)),
-		base64.StdEncoding.EncodeToString(want[1:]), strings.Repeat("ä", 32),
-	} {
-		_, err := sealing.ParseKey(text)
-		require.ErrorContains(t, err, "32 bytes", text)
-		if text != "" {
-			require.NotContains(t, err.Error(), text)
-		}
-	}
-	_, err := sealing.New(key(1), []byte("short"))
-	require.Error(t, err)
 }
