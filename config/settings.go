@@ -116,6 +116,20 @@ func (c *Config) checkSecrets() error {
 	return nil
 }
 
+// EncryptionKeyBytes returns the keys of EncryptionKeys, the one that encrypts first.
+// The error never contains a key.
+func (c Config) EncryptionKeyBytes() ([][]byte, error) {
+	keys := make([][]byte, len(c.EncryptionKeys))
+	for i, text := range c.EncryptionKeys {
+		key, ok := decodeKey(text)
+		if !ok {
+			return nil, fmt.Errorf("must list keys of %d bytes, each in base64 or in hexadecimal digits, such as openssl rand -base64 %[1]d makes", encryptionKeySize)
+		}
+		keys[i] = key
+	}
+	return keys, nil
+}
+
 func (c *Config) checkEncryptionKeys() error {
 	_, err := c.EncryptionKeyBytes()
 	return err

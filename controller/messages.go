@@ -26,8 +26,14 @@ type messageService interface {
 	Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message) error) error
 }
 
+// deliveryService knows how far messages are on their way to endpoints.
+type deliveryService interface {
+	Deliveries(ctx context.Context, m *domain.Message) ([]domain.MessageDelivery, error)
+}
+
 type messageController struct {
-	messages messageService
+	messages   messageService
+	deliveries deliveryService
 }
 
 // publish publishes one message.
@@ -134,7 +140,7 @@ func (m *messageController) history(c *gin.Context) error {
 //	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
 //	@Param			id						path		string	true	"Id of the message"												format(uuid)
-//	@Success		200						{object}	model.Message
+//	@Success		200						{object}	model.MessageDetail
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/messages/{id} [get]
 func (m *messageController) get(c *gin.Context) error {
@@ -143,7 +149,14 @@ func (m *messageController) get(c *gin.Context) error {
 		return err
 	}
 	return m.messages.Get(c.Request.Context(), middleware.Tenant(c), id, func(message domain.Message) error {
-		head, payload, tail := model.EncodeMessage(&message)
+		deliveries, err := m.deliveries.Deliveries(c.Request.Context(), &message)
+		if err != nil {
+			return err
+		}
+		head, payload, tail, err := model.EncodeMessageDetail(&message, deliveries)
+		if err != nil {
+			return err
+		}
 		return writePieces(c, head, payload, tail)
 	})
 }

@@ -106,6 +106,17 @@ func TestGetMessage(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"payload":{"text":"<hello> & 1.0"}`)
 	require.Contains(t, got.body, `"seq":1`)
+	require.Contains(t, got.body, `"deliveries":[]`)
+	a.endpoints.deliveries = []domain.MessageDelivery{
+		{EndpointID: endpointID, State: domain.DeliveryRetrying, Attempts: 2, LastStatus: 503, NextAt: someTime},
+		{EndpointID: otherID, State: domain.DeliveryPassed},
+	}
+	got = a.do("GET", "/api/messages/"+messageID.String(), "")
+	detail := decodeReply[model.MessageDetail](t, got)
+	require.Equal(t, []model.MessageDelivery{
+		{EndpointID: endpointID.String(), State: "retrying", Attempts: 2, LastStatus: new(503), NextAttemptAt: &someTime}, {EndpointID: otherID.String(), State: "passed"},
+	}, detail.Deliveries)
+	require.Equal(t, messageID.String(), detail.ID)
 
 	a.fakes.err = domain.MessageNotFound()
 	a.problem(a.do("GET", "/api/messages/"+messageID.String(), ""), http.StatusNotFound, "message_not_found")

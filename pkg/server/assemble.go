@@ -57,6 +57,7 @@ type parts struct {
 	consumers     *tenant.ConsumerService
 	messages      *message.Service
 	retention     *message.Retention
+	endpoints     endpoints
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
 	auth          *auth.Service
@@ -107,6 +108,7 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleFleet(address)
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
+	p.endpoints = newEndpoints(c, p.store, p.clock.Now, log)
 	reports := consumerReports{p.manager, p.letterJanitor}
 	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{
@@ -254,7 +256,7 @@ func (p *parts) assembleAPI() error {
 	var err error
 	p.handler, err = controller.New(controller.Options{
 		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
-		Tenants: p.tenants, Consumers: p.consumers,
+		Tenants: p.tenants, Consumers: p.consumers, Endpoints: p.endpoints.service, Attempts: p.endpoints.attempts, Replays: p.endpoints.replays,
 		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
 		Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused,
@@ -267,8 +269,12 @@ func (p *parts) assembleAPI() error {
 }
 
 func openStore(ctx context.Context, c config.Config) (*repository.Store, error) {
+	sealer, err := newSealer(c)
+	if err != nil {
+		return nil, err
+	}
 	store, err := repository.Open(ctx, repository.Options{
-		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections,
+		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections, Sealer: sealer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

@@ -159,6 +159,7 @@ func (p *parts) stop(ctx context.Context) error {
 		func() { p.stopStreams(finish) },
 		func() { p.stopBroker(finish) },
 	)
+	p.endpoints.client.Close()
 	p.store.Shutdown(hangUp)
 	return errors.Join(err, p.closeRedis())
 }

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"strconv"
@@ -17,20 +16,9 @@ const (
 	headerSignature = "Webhook-Signature"
 )
 
-// SecretSize is how many bytes NewSecret returns; Standard Webhooks asks for 24 to
-// 64.
-const SecretSize = 32
-
 // maxSignatures is how many secrets sign a message: the one that holds and the one
 // before.
 const maxSignatures = 2
-
-// NewSecret returns a fresh signing secret.
-func NewSecret() []byte {
-	secret := make([]byte, SecretSize)
-	_, _ = rand.Read(secret) // never fails, see its documentation
-	return secret
-}
 
 // signatures returns what goes into the header webhook-signature: a signature with
 // each of the secrets, separated by spaces.

@@ -17,10 +17,3 @@ func TestSignature(t *testing.T) {
 	got := signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 999), body)
 	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", got)
 }
-
-func TestSecretsDiffer(t *testing.T) {
-	t.Parallel()
-	one, other := NewSecret(), NewSecret()
-	require.Len(t, one, SecretSize)
-	require.NotEqual(t, one, other)
-}
