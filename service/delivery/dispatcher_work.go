@@ -37,8 +37,8 @@ func (d *dispatcher) read(ctx context.Context, now time.Time) {
 		d.wakeAt(now) // there may be more, and room for it
 	case view.Behind:
 		d.reading = true
-		cursor := d.window.readTo
-		d.background.Go(func() { d.readDatabase(ctx, cursor, entries, bytes) })
+		r := readResult{cursor: d.window.readTo, next: view.Last}
+		d.background.Go(func() { d.readDatabase(ctx, r, entries, bytes) })
 	default:
 		d.changed = view.Changed
 	}
@@ -57,10 +57,9 @@ func (d *dispatcher) mayRead() bool {
 	return d.window.hasRoom()
 }
 
-func (d *dispatcher) readDatabase(ctx context.Context, cursor int64, entries, bytes int) {
-	r := readResult{cursor: cursor, next: cursor}
+func (d *dispatcher) readDatabase(ctx context.Context, r readResult, entries, bytes int) {
 	r.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
-		r.messages, err = d.service.o.Deliveries.ReadDeliveries(ctx, d.lane.tenant, cursor, entries, bytes)
+		r.messages, err = d.service.o.Deliveries.ReadDeliveries(ctx, d.lane.tenant, r.cursor, entries, bytes)
 		return err
 	})
 	if n := len(r.messages); n > 0 {
@@ -77,9 +76,9 @@ func (d *dispatcher) handleRead(ctx context.Context, r readResult) {
 		d.service.o.Log.DebugContext(ctx, "history cannot be read for deliveries, trying on", slog.Any("error", r.err))
 		d.readAt = time.Now().Add(d.readBackoff.Next())
 	case r.err != nil, r.cursor != d.window.readTo: // it began again meanwhile
-	case len(r.messages) == 0:
-		d.readAt = time.Now().Add(d.readBackoff.Next()) // the tail knows more than the database said
-	default:
+	case r.next <= r.cursor: // the tail did not know either
+		d.readAt = time.Now().Add(d.readBackoff.Next())
+	default: // where there are no messages, they are not kept any longer
 		d.readBackoff.Reset()
 		d.take(d.target, r.messages, r.next)
 	}

@@ -67,7 +67,8 @@ func (r *dueResult) firstIsLater() bool {
 // readResult is what was read of the history.
 type readResult struct {
 	messages []domain.Message
-	// cursor is after what it was read, and next up to where.
+	// cursor is after what it was read, and next up to where: at least up to what was
+	// known to be there.
 	cursor, next int64
 	err          error
 }
