@@ -132,6 +132,9 @@ type Delivery struct {
 	// DisableAfter is for how long every attempt must have failed until an endpoint
 	// is disabled; 0 for never.
 	DisableAfter time.Duration
+	// ProbeInterval is how often one delivery is tried while the breaker of an
+	// endpoint is open.
+	ProbeInterval time.Duration
 }
 
 // Which attempts to deliver are kept.
@@ -194,7 +197,7 @@ func Default() Config {
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
 		Limits:          Limits{BodyMemory: 256},
-		Delivery:        Delivery{DisableAfter: 5 * 24 * time.Hour},
+		Delivery:        Delivery{DisableAfter: 5 * 24 * time.Hour, ProbeInterval: 30 * time.Second},
 		Attempts:        Attempts{Keep: KeepAllAttempts, KeepDays: 7},
 		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},

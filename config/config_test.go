@@ -92,7 +92,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		Metrics:  Metrics{false, 8},
 		Limits:   Limits{15, 16, 170},
 
-		Delivery: Delivery{true, 18 * time.Hour}, Attempts: Attempts{"failed", 19}, Retention: Retention{10}, Streams: Streams{14},
+		Delivery: Delivery{true, 18 * time.Hour, 20 * time.Second}, Attempts: Attempts{"failed", 19}, Retention: Retention{10}, Streams: Streams{14},
 		DeadLetters: DeadLetters{false, 11, 12},
 	}
 	for _, s := range want.settings() {
@@ -205,6 +205,8 @@ func TestRefusedFiles(t *testing.T) {
 		"delivery: {disable_after: 366d}":          "delivery.disable_after",
 		"delivery: {disable_after: -1d}":           "delivery.disable_after",
 		"delivery: {disable_after: 1.5d}":          "delivery.disable_after",
+		"delivery: {probe_interval: 99ms}":         "delivery.probe_interval",
+		"delivery: {probe_interval: 61m}":          "delivery.probe_interval",
 		"delivery: {disable_after: 5}":             "delivery.disable_after",
 		"attempts: {keep: some}":                   "attempts.keep",
 		"attempts: {keep_days: 0}":                 "attempts.keep_days",

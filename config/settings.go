@@ -49,6 +49,7 @@ func (c *Config) settings() []setting {
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
 		{key: "delivery.allow_private", value: &c.Delivery.AllowPrivate},
 		{key: "delivery.disable_after", value: &c.Delivery.DisableAfter, check: c.checkDisableAfter},
+		{key: "delivery.probe_interval", value: &c.Delivery.ProbeInterval, check: c.checkProbeInterval},
 		{key: "attempts.keep", value: &c.Attempts.Keep, check: oneOf(&c.Attempts.Keep, KeepAllAttempts, KeepFailedAttempts, KeepNoAttempts)},
 		{key: "attempts.keep_days", value: &c.Attempts.KeepDays, check: between(&c.Attempts.KeepDays, 1, 365)},
 		{key: "retention.default_days", value: &c.Retention.DefaultDays, check: between(&c.Retention.DefaultDays, 0, 3650)},
@@ -139,6 +140,14 @@ func (c *Config) checkDisableAfter() error {
 	const least, most = time.Hour, 365 * 24 * time.Hour
 	if d := c.Delivery.DisableAfter; d != 0 && (d < least || d > most) {
 		return fmt.Errorf("must be between %v and %v, or 0 for never, not %v", least, most, d)
+	}
+	return nil
+}
+
+func (c *Config) checkProbeInterval() error {
+	const least, most = 100 * time.Millisecond, time.Hour
+	if d := c.Delivery.ProbeInterval; d < least || d > most {
+		return fmt.Errorf("must be between %v and %v, not %v", least, most, d)
 	}
 	return nil
 }

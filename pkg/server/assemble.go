@@ -26,6 +26,7 @@ import (
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
 	"lanekeeper/service/deadletter"
+	"lanekeeper/service/delivery"
 	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
 	"lanekeeper/service/stream"
@@ -62,6 +63,8 @@ type parts struct {
 	letterJanitor *deadletter.Janitor
 	auth          *auth.Service
 	streams       *stream.Service
+	deliveries    *delivery.Service
+	attemptDays   *delivery.AttemptDays
 	tickets       *stream.Tickets
 	clock         *fleet.Clock
 	fleet         *fleet.Fleet
@@ -79,7 +82,7 @@ type parts struct {
 	migrated chan struct{}
 
 	// What ends them takes the time it may wait for that.
-	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func(context.Context)
+	stopReconciler, stopFleet, stopDeliveries, stopWriter, stopStreams, stopBroker func(context.Context)
 }
 
 // assemble builds everything and starts nothing. Address is where this process
@@ -109,6 +112,7 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
 	p.endpoints = newEndpoints(c, p.store, p.clock.Now, log)
+	p.assembleDeliveries(publisher, d)
 	reports := consumerReports{p.manager, p.letterJanitor}
 	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{

@@ -34,6 +34,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopBroker = p.background(ctx, "broker", p.broker.Run)
 	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
 	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
+	p.stopDeliveries = p.background(ctx, "deliveries", p.runDeliveries)
 	p.stopFleet = p.background(ctx, "fleet", func(ctx context.Context) {
 		var clock sync.WaitGroup
 		clock.Go(func() { p.clock.Run(ctx) })
@@ -57,6 +58,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
+		wg.Go(func() { p.attemptDays.Run(ctx) })
 		wg.Go(func() { p.policies.run(ctx) })
 		wg.Go(func() { emptyRetryTiers(ctx, p.broker, p.log) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
@@ -69,6 +71,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 // follow takes a change into account that some replica made.
 func (p *parts) follow(c domain.Change) {
 	p.follower.Follow(c)
+	p.followDeliveries(c)
 	switch c.Kind {
 	case domain.UserChanged:
 		p.auth.Forget(c.ID)
@@ -152,6 +155,7 @@ func (p *parts) stop(ctx context.Context) error {
 	together(
 		func() { p.stopReconciler(drain) },
 		func() { p.deregister(drain) },
+		func() { p.stopDeliveries(drain) },
 		func() { err = p.manager.Close(drain) },
 	)
 	p.stopWriter(finish) // before others may consume what it has not stored
