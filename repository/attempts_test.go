@@ -99,7 +99,7 @@ func TestUsedDaysAreDroppedLater(t *testing.T) {
 	require.NoError(t, err)
 	d.makeDay(t, -8)
 	s := d.newEndpoints(t, 1, 1)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	tx, err := d.connect(t).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `SELECT count(*) FROM attempts`)
@@ -112,7 +112,7 @@ func TestUsedDaysAreDroppedLater(t *testing.T) {
 		}
 		kept <- dropped
 	}()
-	d.awaitWaiting(t, "lanekeeper-ddl", 1)
+	d.awaitWaiting(t, "lanekeeper-ddl")
 	for range 20 {
 		s[0].Attempts = []domain.Attempt{attempt(t, 1)}
 		require.Equal(t, domain.SettleDone, d.settle(t, s[0]))
@@ -130,7 +130,7 @@ func TestMissingDayCostsItsAttemptsOnly(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := d.newEndpoints(t, 1, 1)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	s[0].Settled, s[0].Attempts = 3, []domain.Attempt{attempt(t, 3)}
 	s[0].Open = []domain.OpenDelivery{{Seq: 1, MessageID: newID(t)}}
 	require.Equal(t, domain.SettleDone, d.settle(t, s[0]))
@@ -149,7 +149,7 @@ func TestListAttempts(t *testing.T) {
 		d.makeDay(t, ahead)
 	}
 	s := d.newEndpoints(t, 2, 2)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	one, two := &s[0], &s[1]
 	// Ten of each endpoint, over four days; every third failed, and one message is at
 	// both.

@@ -88,7 +88,7 @@ func TestStartDeliveryLocksTheCursor(t *testing.T) {
 		}
 		started <- got.Settled
 	}()
-	d.awaitWaiting(t, "lanekeeper-delivery", 1)
+	d.awaitWaiting(t, "lanekeeper-delivery")
 	require.NoError(t, tx.Commit(t.Context()))
 	require.EqualValues(t, 5, <-started)
 }

@@ -70,7 +70,7 @@ func TestRetentionWaitsForCursors(t *testing.T) {
 		expiry, _ := store.ExpireMessages(context.WithoutCancel(t.Context()), domain.Retention{TenantID: s.TenantID, Days: 1}, 100)
 		expired <- expiry
 	}()
-	d.awaitWaiting(t, "lanekeeper", 1)
+	d.awaitWaiting(t, "lanekeeper")
 	_, err = d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{s.TenantID}, 1))
 	require.NoError(t, err, "appending does not wait for it")
 	require.Len(t, d.history(t, s.TenantID), 11)
@@ -90,7 +90,7 @@ func TestErasedTenantsLeaveNothing(t *testing.T) {
 		d.makeDay(t, ahead)
 	}
 	s := d.newEndpoints(t, 2, 2)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	for i := range s {
 		for day := range 3 {
 			a := attempt(t, int64(day))

@@ -32,7 +32,8 @@ func TestPlansOfSettlements(t *testing.T) {
 			"update":   {updateOpenSQL, 13, []string{"endpoint_cursors_pkey", "deliveries_pkey"}, []string{"(tenant_id = r.tenant_id) AND (endpoint_id = r.endpoint_id) AND (seq = r.seq)"}},
 			"add":      {addOpenSQL, 13, []string{"endpoint_cursors_pkey"}, nil},
 			"keys": {
-				startNextSQL, 4, []string{"endpoint_cursors_pkey", "deliveries_ordering_key_idx"},
+				startNextSQL, 4,
+				[]string{"endpoint_cursors_pkey", "deliveries_ordering_key_idx"},
 				[]string{"(tenant_id = s.tenant_id) AND (endpoint_id = s.endpoint_id) AND (ordering_key = k.ordering_key)", "Tid Scan"},
 			},
 			"letters": {insertLettersSQL, 13, []string{"endpoint_cursors_pkey", "tenants_pkey"}, nil},

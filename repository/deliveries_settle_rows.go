@@ -257,7 +257,7 @@ func (b *settleBatch) queueDisable(settlements []domain.Settlement) {
 
 // milliseconds returns a duration as it is stored.
 func milliseconds(d time.Duration) int32 {
-	return int32(min(max(d.Milliseconds(), 0), math.MaxInt32)) //nolint:gosec // within range
+	return int32(min(max(d.Milliseconds(), 0), math.MaxInt32))
 }
 
 // bytesOrNil returns nil for nothing, which is stored as NULL.

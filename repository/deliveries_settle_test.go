@@ -19,7 +19,7 @@ func (d *database) oneEndpoint(t testing.TB) domain.Settlement {
 	t.Helper()
 	d.makeDays(t)
 	s := d.newEndpoints(t, 1, 1)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	return s[0]
 }
 
@@ -142,7 +142,7 @@ func TestSettleOutcomes(t *testing.T) {
 	d := newDatabase(t)
 	d.makeDays(t)
 	s := d.newEndpoints(t, 6, 1)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	fine, stale, lost, another, gone, erased := &s[0], &s[1], &s[2], &s[3], &s[4], &s[5]
 	conn := d.connect(t)
 	run := func(sql string, args ...any) {
@@ -217,10 +217,13 @@ func TestSettleTakesTheLastWord(t *testing.T) {
 	s.Open = []domain.OpenDelivery{{Seq: 1, MessageID: newID(t)}, {Seq: 2, MessageID: newID(t), Attempts: 1}}
 	require.Equal(t, domain.SettleDone, d.settle(t, s))
 	s.Open = []domain.OpenDelivery{
-		{Seq: 1, MessageID: newID(t), Known: true, Attempts: 1}, {Seq: 1, MessageID: newID(t), Known: true, Attempts: 2, NextIn: time.Hour},
+		{Seq: 1, MessageID: newID(t), Known: true, Attempts: 1},
+		{Seq: 1, MessageID: newID(t), Known: true, Attempts: 2, NextIn: time.Hour},
 		{Seq: 2, MessageID: newID(t), Known: true, Attempts: 2},
-		{Seq: 3, MessageID: newID(t)}, {Seq: 3, MessageID: newID(t), Known: true, Attempts: 4, NextIn: time.Hour},
-		{Seq: 4, MessageID: newID(t)}, {Seq: 4, MessageID: newID(t), Attempts: 5},
+		{Seq: 3, MessageID: newID(t)},
+		{Seq: 3, MessageID: newID(t), Known: true, Attempts: 4, NextIn: time.Hour},
+		{Seq: 4, MessageID: newID(t)},
+		{Seq: 4, MessageID: newID(t), Attempts: 5},
 		{Seq: 5, MessageID: newID(t)},
 		{Seq: 6, MessageID: newID(t)},
 	}
@@ -279,7 +282,7 @@ func TestSettleChecksWhatItIsGiven(t *testing.T) {
 
 	// One bad one spoils those beside it, and nothing of them takes effect.
 	bad := d.newEndpoints(t, 1, 1)
-	d.claimAll(t, deliverer, bad)
+	d.claimAll(t, bad)
 	_, err = d.connect(t).Exec(t.Context(), `ALTER TABLE deliveries ADD CHECK (attempts < 100)`)
 	require.NoError(t, err)
 	bad[0].Settled, bad[0].Open = 1, []domain.OpenDelivery{{Seq: 1, MessageID: newID(t), Attempts: 100}}
@@ -313,7 +316,7 @@ func TestSettlementsDoNotDeadlock(t *testing.T) {
 	d := newDatabase(t)
 	d.makeDays(t)
 	s := d.newEndpoints(t, 4, 4)
-	d.claimAll(t, deliverer, s)
+	d.claimAll(t, s)
 	url := d.withParams(t, "lock_timeout", "15s", "deadlock_timeout", "20ms")
 	stores := []*Store{d.open(t, Options{URL: url}), d.open(t, Options{URL: url})}
 	const goroutines, rounds = 20, 15
@@ -321,7 +324,7 @@ func TestSettlementsDoNotDeadlock(t *testing.T) {
 	errs := make(chan error, goroutines)
 	ctx := context.WithoutCancel(t.Context())
 	for g := range goroutines {
-		random := rand.New(rand.NewPCG(1, uint64(g))) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, uint64(g)))
 		working.Go(func() {
 			for round := range rounds {
 				some := make([]domain.Settlement, 0, len(s))

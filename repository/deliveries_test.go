@@ -40,16 +40,16 @@ func (d *database) newEndpoints(t testing.TB, tenants, n int) []domain.Settlemen
 	return all
 }
 
-// claimAll has a deliverer claim the tenants of settlements, whose epoch it sets.
-func (d *database) claimAll(t testing.TB, name string, settlements []domain.Settlement) {
+// claimAll has the deliverer claim the tenants of settlements, whose epoch it sets.
+func (d *database) claimAll(t testing.TB, settlements []domain.Settlement) {
 	t.Helper()
 	var ids []uuid.UUID
 	for _, s := range settlements {
 		ids = append(ids, s.TenantID)
 	}
-	_, err := d.store.BeatDeliverer(t.Context(), name, false, deliveryTTL)
+	_, err := d.store.BeatDeliverer(t.Context(), deliverer, false, deliveryTTL)
 	require.NoError(t, err)
-	claims, err := d.store.ClaimDeliveries(t.Context(), name, ids, deliveryTTL)
+	claims, err := d.store.ClaimDeliveries(t.Context(), deliverer, ids, deliveryTTL)
 	require.NoError(t, err)
 	for i := range settlements {
 		for _, c := range claims {
@@ -100,7 +100,7 @@ func BenchmarkSettle(b *testing.B) {
 	prepare := func(b *testing.B) (*database, []domain.Settlement) {
 		d := newDatabase(b)
 		settlements := d.newEndpoints(b, 4, endpoints/4)
-		d.claimAll(b, deliverer, settlements)
+		d.claimAll(b, settlements)
 		d.makeDays(b)
 		return d, settlements
 	}

@@ -138,7 +138,7 @@ func (d *dispatcher) handleDue(r dueResult) {
 			d.breaker.probeAt, d.breaker.oldest = now, false
 		}
 	}
-	if r.found.Due && !(d.target.Ordering == domain.OrderingFIFO && !d.breaker.open() && r.firstIsLater()) {
+	if blocked := d.target.Ordering == domain.OrderingFIFO && !d.breaker.open() && r.firstIsLater(); r.found.Due && !blocked {
 		d.due.at(now.Add(max(0, r.found.NextIn)))
 	}
 	for i := range r.found.Deliveries {
