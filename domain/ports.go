@@ -199,6 +199,20 @@ type LegacyRetries interface {
 	EmptyRetryTiers(ctx context.Context) (tiers int, messages int64, err error)
 }
 
+// ReturnedMessages takes care of messages that come from their queue once more, and
+// that an earlier version of the service had stored: it knew that their delivery to
+// the tenant's endpoint was under way while they were in a queue, or in a retry tier
+// from which they come back. Methods are safe for concurrent use.
+type ReturnedMessages interface {
+	// Returned opens a delivery, due now, for each of these messages that was stored
+	// before the upgrade and neither delivered nor given up then, if the endpoint is
+	// still there; each once, however often it comes back. It counts the attempts
+	// that were made. It returns all that were stored before the upgrade while the
+	// tenant had an endpoint. Of a tenant that had none it returns nothing, and asks
+	// nobody. Errors are ErrUnavailable; calling it again is safe.
+	Returned(ctx context.Context, tenantID uuid.UUID, ids []uuid.UUID) (earlier []uuid.UUID, err error)
+}
+
 // Subscriber subscribes consumers to tenants' queues.
 type Subscriber interface {
 	// Subscribe opens a channel of its own for the tenant with the given

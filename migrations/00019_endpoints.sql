@@ -51,8 +51,9 @@ CREATE TABLE upgraded_endpoints (
     up_to       bigint NOT NULL
 );
 
+-- A tenant that is still being made has no stream yet.
 INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version)
-SELECT e.tenant_id, e.id, s.last_seq, e.version FROM endpoints e JOIN tenant_streams s ON s.tenant_id = e.tenant_id;
+SELECT e.tenant_id, e.id, coalesce(s.last_seq, 0), e.version FROM endpoints e LEFT JOIN tenant_streams s ON s.tenant_id = e.tenant_id;
 
 INSERT INTO upgraded_endpoints (tenant_id, endpoint_id, up_to)
 SELECT tenant_id, endpoint_id, settled_seq FROM endpoint_cursors;

@@ -17,6 +17,7 @@
 //	store, close, conn_limit             pools, and what a tenant may hold of them
 //	tenant_lock                          advisory locks
 //	errors, migrate                      translation; the schema
+//	generation, upgrade                  replicas of earlier versions, and what those left
 //
 // Every pool has one purpose, so that what one is busy with keeps no other
 // waiting: requests, the writer, DDL, locks, streams, heartbeats, looking up

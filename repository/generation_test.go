@@ -18,15 +18,7 @@ const generationVersion = 21
 func earlierSchema(t *testing.T) (*database, *Migrator) {
 	t.Helper()
 	d := newDatabase(t)
-	m, err := NewMigrator(d.url)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	for version := int64(0); version != generationVersion; {
-		down, err := m.Down(t.Context())
-		require.NoError(t, err)
-		version = down[0].Version
-	}
-	return d, m
+	return d, d.downTo(t, generationVersion)
 }
 
 const earlierHeartbeatSQL = `

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -124,6 +125,9 @@ type Store struct {
 	largeReads      *shares.Shares // turns in it
 	eraseWait       time.Duration
 	sealer          *sealing.Sealer
+	// upgraded is the tenants that had an endpoint before there could be several;
+	// nil until it is asked for.
+	upgraded atomic.Pointer[map[uuid.UUID]struct{}]
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
 	// plainDetach keeps to what servers before version 14 can do.

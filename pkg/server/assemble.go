@@ -182,7 +182,7 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 		Committed:    p.streams.Committed,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
-		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer,
+		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer, Returned: p.store,
 		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue,
 		Collector: p.collector(),
 	})

@@ -41,6 +41,11 @@ type harness struct {
 	subs    []*memorySubscription
 	acked   map[string]int
 	letters []domain.DeadLetter
+	// earlier are messages that an earlier version had stored; returned counts how
+	// often each message was said to have come back, in calls that succeeded.
+	earlier      map[uuid.UUID]bool
+	returned     map[uuid.UUID]int
+	returnedFail error
 }
 
 type memorySubscription struct {
@@ -54,7 +59,7 @@ type memorySubscription struct {
 
 func newHarness(t *testing.T, n int) *harness {
 	t.Helper()
-	l := &harness{t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{}}
+	l := &harness{t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{}, returned: map[uuid.UUID]int{}}
 	for range n {
 		l.queue = append(l.queue, domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{"a":1}`)})
 	}
@@ -116,6 +121,21 @@ func (l *harness) DeadLetter(_ context.Context, letter domain.DeadLetter) error 
 	return nil
 }
 
+func (l *harness) Returned(_ context.Context, _ uuid.UUID, ids []uuid.UUID) (earlier []uuid.UUID, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.returnedFail != nil {
+		return nil, l.returnedFail
+	}
+	for _, id := range ids {
+		l.returned[id]++
+		if l.earlier[id] {
+			earlier = append(earlier, id)
+		}
+	}
+	return earlier, nil
+}
+
 func (l *harness) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
 	return domain.QueueCounts{Consumers: 1}, nil
 }
@@ -138,7 +158,7 @@ func (l *harness) start(workers int) (*TenantManager, domain.Tenant) {
 	l.t.Helper()
 	w := startWriter(l.t, l.store)
 	m := NewTenantManager(Options{
-		Subscriber: l, Publisher: l, Queues: l, Writer: w,
+		Subscriber: l, Publisher: l, Queues: l, Writer: w, Returned: l,
 		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test",
 	})
 	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })

@@ -55,8 +55,10 @@ type Options struct {
 	Publisher  domain.Publisher
 	Queues     QueueCounter
 	Writer     domain.MessageWriter
-	Metrics    Metrics
-	Log        *slog.Logger
+	// Returned is told of messages that are stored already; nil for nobody.
+	Returned domain.ReturnedMessages
+	Metrics  Metrics
+	Log      *slog.Logger
 	// Replica is part of every consumer tag.
 	Replica string
 	// QueueMissing is called for tenants whose queue does not exist; it must not
@@ -94,6 +96,9 @@ var _ domain.ConsumerManager = (*TenantManager)(nil)
 func NewTenantManager(o Options) *TenantManager {
 	if o.Collector == nil {
 		o.Collector = domain.NoDeadLetterCollector{}
+	}
+	if o.Returned == nil {
+		o.Returned = nothingReturned{}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}

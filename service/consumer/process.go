@@ -41,14 +41,16 @@ type processor struct {
 	letters domain.DeadLetterCollection
 }
 
-// process stores a chunk of deliveries and dead-letters what cannot be stored. It
-// calls finished with the tags of those that are done; those it could not finish
-// before ctx ended are left to be delivered again.
+// process stores a chunk of deliveries and dead-letters what cannot be stored. What
+// is stored already may have come back from an earlier version of the service, and is
+// taken care of then. It calls finished with the tags of those that are done; those it
+// could not finish before ctx ended are left to be delivered again.
 func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finished func([]uint64)) {
 	messages := make([]domain.Message, 0, len(chunk))
 	sources := make([]int, 0, len(chunk))
 	var letters []domain.DeadLetter
 	var letterTags []uint64
+	var back cameBack
 	giveUp := func(d *domain.Delivery, reason domain.DeadLetterReason, text string) {
 		letters = append(letters, p.newLetter(d, reason, text))
 		letterTags = append(letterTags, d.Tag)
@@ -65,7 +67,7 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 		}
 		envelope, err := domain.ReadEnvelope(d.Type, d.Headers)
 		if err != nil {
-			giveUp(d, domain.ReasonInvalidHeaders, err.Error())
+			back.unreadable = append(back.unreadable, unreadable{d, p.messageID(d), err.Error()})
 			continue
 		}
 		messages = append(messages, domain.Message{
@@ -95,12 +97,19 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 				p.observeEndToEnd(d, now)
 			}
 			counts[r.Outcome]++
+			if r.Outcome == domain.AppendDuplicate {
+				back.duplicates, back.tags = append(back.duplicates, messages[i]), append(back.tags, d.Tag)
+				continue
+			}
 			tags = append(tags, d.Tag)
 		}
 		p.count(counts)
 		if len(tags) > 0 {
 			finished(tags)
 		}
+	}
+	if !p.takeBack(ctx, &back, finished, func(u unreadable) { giveUp(u.delivery, domain.ReasonInvalidHeaders, u.why) }) {
+		return
 	}
 	for i := range letters {
 		if !p.deadLetter(ctx, &letters[i]) {

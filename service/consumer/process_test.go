@@ -15,7 +15,7 @@ import (
 func (l *harness) processor() *processor {
 	w := startWriter(l.t, l.store)
 	return &processor{shared: &shared{Options: Options{
-		Publisher: l, Writer: w, Metrics: l, Log: slog.New(slog.DiscardHandler),
+		Publisher: l, Writer: w, Returned: l, Metrics: l, Log: slog.New(slog.DiscardHandler),
 	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant)}
 }
 
@@ -89,11 +89,11 @@ func TestEnvelopesAreStored(t *testing.T) {
 	require.Equal(t, domain.Envelope{}, stored[1].Envelope())
 
 	require.Len(t, l.letters, 2)
-	require.Equal(t, domain.ReasonInvalidHeaders, l.letters[0].Reason)
-	require.Contains(t, l.letters[0].Error, `header "a"`)
-	require.Equal(t, map[string]any{"a": "\x00"}, l.letters[0].Headers)
-	require.Equal(t, "t", l.letters[0].Type)
-	require.Equal(t, domain.ReasonIDConflict, l.letters[1].Reason)
-	require.Equal(t, "another type", l.letters[1].Type)
-	require.Equal(t, headers, l.letters[1].Headers)
+	require.Equal(t, domain.ReasonInvalidHeaders, l.letters[1].Reason)
+	require.Contains(t, l.letters[1].Error, `header "a"`)
+	require.Equal(t, map[string]any{"a": "\x00"}, l.letters[1].Headers)
+	require.Equal(t, "t", l.letters[1].Type)
+	require.Equal(t, domain.ReasonIDConflict, l.letters[0].Reason)
+	require.Equal(t, "another type", l.letters[0].Type)
+	require.Equal(t, headers, l.letters[0].Headers)
 }
