@@ -1,8 +1,10 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -103,20 +105,24 @@ func (s *Store) claimDeliveries(ctx context.Context, name string, tenantIDs []uu
 	return claims, nil
 }
 
+// releaseClaimsSQL locks the claims in the order in which they are given, which is
+// that of their ids: claims are locked in the same.
 const releaseClaimsSQL = `
 WITH given AS MATERIALIZED (
-    SELECT c.tenant_id FROM unnest($2::uuid[], $3::bigint[]) AS r (tenant_id, epoch)
-    JOIN delivery_claims c ON c.tenant_id = r.tenant_id
-    WHERE c.owner = $1 AND c.epoch = r.epoch
-    ORDER BY c.tenant_id
-    FOR UPDATE OF c
+    SELECT r.tenant_id
+    FROM unnest($2::uuid[], $3::bigint[]) AS r (tenant_id, epoch)
+    CROSS JOIN LATERAL (
+        SELECT FROM delivery_claims c WHERE c.tenant_id = r.tenant_id AND c.owner = $1 AND c.epoch = r.epoch FOR UPDATE
+    ) AS locked
 ), released AS (
-    UPDATE delivery_claims c SET owner = '' FROM given WHERE c.tenant_id = given.tenant_id RETURNING c.tenant_id
+    UPDATE delivery_claims SET owner = '' WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM given)) RETURNING tenant_id
 )
 SELECT count(pg_notify('lanekeeper_changes', 'deliveries:' || tenant_id)::text) FROM released`
 
 // ReleaseDeliveries implements domain.DeliveryRepository.
 func (s *Store) ReleaseDeliveries(ctx context.Context, name string, claims []domain.DeliveryClaim) error {
+	claims = slices.Clone(claims)
+	slices.SortFunc(claims, func(a, b domain.DeliveryClaim) int { return bytes.Compare(a.TenantID[:], b.TenantID[:]) })
 	ids, epochs := make([]uuid.UUID, len(claims)), make([]int64, len(claims))
 	for i, c := range claims {
 		ids[i], epochs[i] = c.TenantID, c.Epoch

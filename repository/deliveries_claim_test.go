@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -342,6 +343,32 @@ func TestClaimsAreExclusive(t *testing.T) {
 		_, err := d.connect(t).Exec(t.Context(), `UPDATE delivery_claims SET owner = '' WHERE tenant_id = ANY($1::uuid[])`, postgres.UUIDs(ids))
 		require.NoError(t, err)
 	}
+}
+
+// As many as there are in a large fleet are claimed and released in moments.
+func TestClaimsOfManyTenants(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(t, `INSERT INTO tenants (id, name, status, workers) SELECT gen_random_uuid(), 't', 'active', 3 FROM generate_series(1, 3000)`)
+	d.exec(t, `INSERT INTO endpoints (tenant_id, url, timeout_ms, secret, version) SELECT id, '', 5000, 's', 1 FROM tenants, generate_series(1, 3)`)
+	d.exec(t, `INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version) SELECT tenant_id, id, 0, 1 FROM endpoints`)
+	d.beat(t, "a", "b")
+	ids, err := d.store.DeliveryTenants(t.Context())
+	require.NoError(t, err)
+	require.Len(t, ids, 3000)
+	claims, err := d.store.ClaimDeliveries(t.Context(), "a", ids, deliveryTTL)
+	require.NoError(t, err)
+	require.Len(t, claims, 3000)
+	targets, err := d.store.DeliveryTargets(t.Context(), ids)
+	require.NoError(t, err)
+	require.Len(t, targets, 9000)
+	slices.Reverse(claims)
+	released := slices.Clone(claims)
+	require.NoError(t, d.store.ReleaseDeliveries(t.Context(), "a", claims))
+	require.Equal(t, released, claims, "what the caller has is left alone")
+	require.Len(t, d.claim(t, "b", ids...), 3000)
+	plan := d.explain(t, releaseClaimsSQL, "a", postgres.UUIDs(ids), make([]int64, len(ids)))
+	require.Contains(t, plan, "Index Cond: (tenant_id = r.tenant_id)", plan)
 }
 
 // Who waits for a tenant hears that it was released.
