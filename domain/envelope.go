@@ -203,6 +203,34 @@ func quoted(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
+// HeaderBytes returns how much text there is in headers of AMQP, in bytes, as far
+// as it is in tables and arrays of the kinds that Delivery and DeadLetter name.
+func HeaderBytes(headers map[string]any) int {
+	size := 0
+	for name, value := range headers {
+		size += len(name) + valueBytes(value)
+	}
+	return size
+}
+
+func valueBytes(value any) int {
+	switch v := value.(type) {
+	case string:
+		return len(v)
+	case []byte:
+		return len(v)
+	case map[string]any:
+		return HeaderBytes(v)
+	case []any:
+		size := 0
+		for i := range v {
+			size += valueBytes(v[i])
+		}
+		return size
+	}
+	return 0
+}
+
 // headerText returns a header as text, and false for what is none. It is the
 // same for what came by AMQP and for what jsonb made of that: numbers are
 // written without exponents.

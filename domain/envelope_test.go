@@ -197,6 +197,14 @@ func TestSizesOfMessages(t *testing.T) {
 	require.True(t, e.Equal(&Envelope{"type", "key", map[string]string{"de": "f", "a": "bc"}}))
 }
 
+func TestHeaderBytes(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, HeaderBytes(nil))
+	require.Equal(t, 26, HeaderBytes(map[string]any{
+		"ab": "cde", "f": []byte("gh"), "i": int64(7), "jk": []any{"lmn", map[string]any{"o": "pq", "r": nil}, []any{"s"}}, "t": map[string]any{"uvw": "xyz"},
+	}))
+}
+
 // ReservedHeader is about what AMQP adds, so every header of ours is reserved.
 func TestReservedHeaders(t *testing.T) {
 	t.Parallel()

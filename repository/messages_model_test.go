@@ -76,7 +76,8 @@ func TestAppendAgainstModel(t *testing.T) {
 				k := lists[i][at]
 				require.EqualValues(rt, at+1, m.Seq)
 				require.Equal(rt, ids[k.id], m.ID)
-				require.Equal(rt, contents[k], content{int(m.Payload[0] - '0'), m.Type, m.OrderingKey, m.Headers["header"]})
+				got := content{int(m.Payload[0] - '0'), m.Type, m.OrderingKey, m.Headers["header"]}
+				require.Equal(rt, contents[k], got)
 			}
 		}
 	})

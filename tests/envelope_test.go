@@ -77,10 +77,14 @@ func TestForeignEnvelopes(t *testing.T) {
 	}{
 		{amqp.Publishing{Type: `order created, "now" *`}, envelope{Type: `order created, "now" *`}},
 		{amqp.Publishing{Type: strings.Repeat("ü", 127)}, envelope{Type: strings.Repeat("ü", 127)}},
-		{amqp.Publishing{Headers: amqp.Table{"a b/ü": "line\r\nbreak\ttab", "n": int64(-5), "f": 2.5, "yes": true, "price": amqp.Decimal{Scale: 2, Value: 1999}}},
-			envelope{Headers: map[string]string{"a b/ü": "line\r\nbreak\ttab", "n": "-5", "f": "2.5", "yes": "true", "price": "1999e-2"}}},
-		{amqp.Publishing{Headers: amqp.Table{"x-ordering-key": int32(7), "x-anything": "x", "X-Request-Id": "x", "timestamp_in_ms": int64(1), "table": amqp.Table{"a": "b"}, "list": []any{"a"}, "nil": nil}},
-			envelope{OrderingKey: "7"}},
+		{
+			amqp.Publishing{Headers: amqp.Table{"a b/ü": "line\r\nbreak\ttab", "n": int64(-5), "f": 2.5, "yes": true, "price": amqp.Decimal{Scale: 2, Value: 1999}}},
+			envelope{Headers: map[string]string{"a b/ü": "line\r\nbreak\ttab", "n": "-5", "f": "2.5", "yes": "true", "price": "1999e-2"}},
+		},
+		{
+			amqp.Publishing{Headers: amqp.Table{"x-ordering-key": int32(7), "x-anything": "x", "X-Request-Id": "x", "timestamp_in_ms": int64(1), "table": amqp.Table{"a": "b"}, "list": []any{"a"}, "nil": nil}},
+			envelope{OrderingKey: "7"},
+		},
 		{amqp.Publishing{Headers: amqp.Table{"CC": []any{apptest.QueueName(other)}, "BCC": []any{"nowhere"}, "a": ""}}, envelope{Headers: map[string]string{"a": ""}}},
 	}
 	for i, g := range good {
@@ -215,4 +219,27 @@ func TestReplaysKeepEnvelopes(t *testing.T) {
 	}
 	app.Settled(apptest.QueueName(tenant))
 	deadLetters(t, app, tenant, "", 2)
+}
+
+// Pages and streams are bounded by all that messages carry, and skip none.
+func TestPagesOfLargeEnvelopes(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	tenant := app.CreateTenant("tenant", 2).ID
+	var members []string
+	for i := range 20 {
+		members = append(members, fmt.Sprintf(`"name-%d":"%s"`, i, strings.Repeat("v", 1000)))
+	}
+	message := `{"payload":1,"headers":{` + strings.Join(members, ",") + `}}`
+	const n = 500
+	app.Want(http.StatusAccepted, nil, "POST", "/api/messages/batch?envelope=true", strings.Repeat(message+"\n", n), apptest.ForTenant(tenant), ndjson())
+	stored := app.Stored(tenant, n) // follows the cursors
+	require.Len(t, stored[n-1].Headers, 20)
+	page := app.Call("GET", "/api/messages?limit=1000", nil, apptest.ForTenant(tenant))
+	require.Less(t, len(page.Body), 9<<20)
+	require.Greater(t, len(page.Body), 7<<20)
+	stream := app.Stream(tenant, "cursor=0")
+	events, err := stream.Take(0, n)
+	require.NoError(t, err)
+	require.Equal(t, stored[n-1], events[n-1].Message)
 }

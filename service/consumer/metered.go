@@ -117,7 +117,7 @@ func (m *meteredSubscription) pump() {
 		if m.open() {
 			unpack(&d)
 		}
-		if m.admit(int64(cap(d.Body)+headerBytes(d.Headers)) + overhead) {
+		if m.admit(int64(cap(d.Body)+domain.HeaderBytes(d.Headers)) + overhead) {
 			select {
 			case m.out <- d:
 			case <-m.closing:
@@ -125,21 +125,6 @@ func (m *meteredSubscription) pump() {
 		}
 	}
 	<-m.Subscription.Done()
-}
-
-// headerBytes returns how much text there is in headers; there is little else.
-func headerBytes(headers map[string]any) int {
-	size := 0
-	for name, value := range headers {
-		size += len(name)
-		switch v := value.(type) {
-		case string:
-			size += len(v)
-		case []byte:
-			size += len(v)
-		}
-	}
-	return size
 }
 
 // admit accounts for one more delivery and reports whether it is handed on.

@@ -58,6 +58,22 @@ func TestMeteredSubscriptionIsFullBeyondAConsumersShare(t *testing.T) {
 	require.Zero(t, b.held.Load(), "what was held is given back")
 }
 
+// Headers count: there may be more of them than of a body.
+func TestMeteredSubscriptionAccountsForHeaders(t *testing.T) {
+	t.Parallel()
+	b := newBudget(800*kib, few(1))
+	l := newHarness(t, 0)
+	l.queue = sized(1, 4*kib)
+	l.queue[0].Headers = map[string]any{"name": strings.Repeat("v", 20*kib-4), "n": int64(1)}
+	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 1)
+	require.NoError(t, err)
+	in := newMeteredSubscription(sub, b)
+	<-in.Deliveries()
+	require.EqualValues(t, 24*kib+1, b.held.Load())
+	require.NoError(t, in.Close())
+	require.Zero(t, b.held.Load())
+}
+
 func TestMeteredSubscriptionAccountsForWhatIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := newBudget(800*kib, few(1))

@@ -54,7 +54,7 @@ func (s *Service) pages(q domain.DeadLetterQuery, verb string) pager.Options[dom
 func describe(p *domain.DeadLetterPage) pager.Part {
 	part := pager.Part{Rows: len(p.Letters), More: p.More, NextBytes: p.NextBytes}
 	for i := range p.Letters {
-		part.Bytes += len(p.Letters[i].Body) + domain.RowOverhead
+		part.Bytes += len(p.Letters[i].Body) + domain.HeaderBytes(p.Letters[i].Headers) + domain.RowOverhead
 	}
 	return part
 }

@@ -64,7 +64,8 @@ func TestReplayKeepsEnvelopes(t *testing.T) {
 		{Type: "order.created", OrderingKey: "k", Headers: map[string]string{"a": "1", "n": "2"}}, {Headers: map[string]string{"c": "3"}}, {},
 	}
 	for i, m := range w.published {
-		require.Equal(t, want[i], domain.Outgoing{Type: m.Type, OrderingKey: m.OrderingKey, Headers: m.Headers})
+		got := domain.Outgoing{Type: m.Type, OrderingKey: m.OrderingKey, Headers: m.Headers}
+		require.Equal(t, want[i], got)
 	}
 }
 

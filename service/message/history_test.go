@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -104,6 +105,44 @@ func TestPagesComeInParts(t *testing.T) {
 		require.Len(t, h.queries, tt.reads, name)
 		require.Zero(t, h.open, "%s: everything is given back", name)
 	}
+}
+
+// Headers count towards a page as payloads do.
+func TestPagesCountEnvelopes(t *testing.T) {
+	t.Parallel()
+	heavy := &heavyHistory{headers: make(map[string]string)}
+	for i := range domain.MaxHeaders {
+		heavy.headers[string(rune('a'+i))] = strings.Repeat("v", domain.MaxHeaderValueLength)
+	}
+	f := newFixture(func(o *message.Options) { o.Messages = heavy })
+	size, last := 0, domain.HistoryPage{}
+	err := f.History(t.Context(), domain.HistoryQuery{TenantID: f.tenant.ID, Limit: 1000}, func(part domain.HistoryPage, _ bool) error {
+		for i := range part.Messages {
+			size += part.Messages[i].Size()
+		}
+		last = part
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, last.More)
+	require.Less(t, size, domain.MaxAnswer*11/10)
+	require.Greater(t, size, domain.MaxAnswer*9/10)
+}
+
+// heavyHistory has messages without end that have small payloads and large headers,
+// and gives some at a time.
+type heavyHistory struct {
+	domain.MessageRepository
+
+	headers map[string]string
+}
+
+func (h *heavyHistory) History(_ context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
+	page := domain.HistoryPage{More: true}
+	for i := range min(q.Limit, 10) {
+		page.Messages = append(page.Messages, domain.Message{Seq: q.Cursor + int64(i) + 1, Payload: []byte(`1`), Headers: h.headers})
+	}
+	return page, nil
 }
 
 func TestReading(t *testing.T) {
