@@ -81,6 +81,19 @@ func (e *Envelope) Equal(other *Envelope) bool {
 	return e.Type == other.Type && e.OrderingKey == other.OrderingKey && maps.Equal(e.Headers, other.Headers)
 }
 
+// AMQPHeaders returns the headers in which the envelope travels by AMQP, and in
+// which dead letters keep it: all of it but the type.
+func (e *Envelope) AMQPHeaders() map[string]any {
+	headers := make(map[string]any, len(e.Headers)+1)
+	for name, value := range e.Headers {
+		headers[name] = value
+	}
+	if e.OrderingKey != "" {
+		headers[HeaderOrderingKey] = e.OrderingKey
+	}
+	return headers
+}
+
 // Check returns an ErrInvalid that names what is wrong with the envelope of a
 // message that comes by the API, or nil. It is stricter than ReadEnvelope.
 func (e *Envelope) Check() error {

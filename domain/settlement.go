@@ -188,7 +188,7 @@ type DeliveryRepository interface {
 	// not to be waited for any more because the ordering has changed, become due.
 	StartDelivery(ctx context.Context, tenantID, endpointID uuid.UUID) (DeliveryStart, error)
 	// ReadDeliveries returns, oldest first, at most limit messages after the
-	// cursor, fewer when they would exceed maxBytes, with RowOverhead for each, but
+	// cursor, fewer when they would exceed maxBytes, as Message.Size counts, but
 	// none only when there are none. Those that are not kept any longer are left out.
 	ReadDeliveries(ctx context.Context, tenantID uuid.UUID, cursor int64, limit, maxBytes int) ([]Message, error)
 	// DueDeliveries returns rows that are due, by the time at which they are.

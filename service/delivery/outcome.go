@@ -63,16 +63,14 @@ var letterNamespace = uuid.MustParse("9f1c6a0e-5d0b-5d6e-8a53-6d7f2f1f3c55") //n
 // same message, however often it is settled.
 func letterOf(target *domain.DeliveryTarget, e *entry, attempts, status int, reason string) domain.DeadLetter {
 	name := fmt.Sprintf("%s/%s/%s/%d", target.TenantID, target.ID, e.message.ID, e.round)
-	headers := make(map[string]any, len(e.message.Headers)+1)
-	for k, v := range e.message.Headers {
-		headers[k] = v
-	}
+	envelope := e.message.Envelope()
+	headers := envelope.AMQPHeaders()
 	if status != 0 {
 		headers["x-status"] = strconv.Itoa(status)
 	}
 	return domain.DeadLetter{
 		ID: uuid.NewSHA1(letterNamespace, []byte(name)), TenantID: target.TenantID, MessageID: e.message.ID.String(),
-		Body: e.message.Payload, Headers: headers, Reason: domain.ReasonDeliveryFailed, Error: reason, Attempts: attempts,
+		Type: e.message.Type, Body: e.message.Payload, Headers: headers, Reason: domain.ReasonDeliveryFailed, Error: reason, Attempts: attempts,
 	}
 }
 

@@ -38,7 +38,7 @@ func headers(target *domain.DeliveryTarget, m *domain.Message, attempt int, repl
 			h[lower] = visible(value)
 			continue
 		}
-		h[headerPrefix+name] = visible(value)
+		h[headerPrefix+headerName(name)] = visible(value)
 	}
 	h[headerSeq] = strconv.FormatInt(m.Seq, 10)
 	h[headerAttempt] = strconv.Itoa(attempt)
@@ -52,6 +52,14 @@ func headers(target *domain.DeliveryTarget, m *domain.Message, attempt int, repl
 		h[headerReplay] = replay.String()
 	}
 	return h
+}
+
+// headerName returns the name of a message's header as HTTP can have it: what came
+// by AMQP may be named anything, and one name that is not a token would keep the
+// whole delivery from being sent. All but letters, digits, '-', '_', '.' and '~' is
+// percent-encoded.
+func headerName(name string) string {
+	return strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
 }
 
 // visible returns text as a header can have it: as it is when it is visible ASCII

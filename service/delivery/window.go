@@ -49,7 +49,7 @@ type entry struct {
 	answers int64
 }
 
-func (e *entry) size() int { return len(e.message.Payload) + domain.RowOverhead }
+func (e *entry) size() int { return e.message.Size() }
 
 // window has the messages that a dispatcher has read and its cursor has not
 // passed, in the order of seq. It belongs to the goroutine of the dispatcher.
