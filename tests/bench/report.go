@@ -28,6 +28,9 @@ func (r report) tables() string {
 	if len(r.results.streams) > 0 {
 		b.WriteString("\n" + r.streams())
 	}
+	if len(r.results.deliveries) > 0 {
+		b.WriteString("\n" + r.deliveries())
+	}
 	fmt.Fprintf(&b, "\n%s rows checked: none missing, none twice, `seq` without holes.\n", grouped(float64(r.results.stored)))
 	return b.String()
 }
