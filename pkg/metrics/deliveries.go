@@ -92,25 +92,3 @@ func (d *deliveries) forget(label string) {
 	d.attempts.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
 	d.expired.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
 }
-
-// AddDeliveries counts n attempts of a tenant by their outcome, which must come from
-// a fixed set.
-func (m *Metrics) AddDeliveries(tenant uuid.UUID, outcome string, n int) {
-	key := tenantOutcome{m.tenants.label(tenant), outcome}
-	m.deliveries.byTenant.get(key, func() prometheus.Counter {
-		return m.deliveries.attempts.WithLabelValues(key.tenant, key.outcome)
-	}).Add(float64(n))
-}
-
-// ObserveDelivery records how long one attempt took.
-func (m *Metrics) ObserveDelivery(seconds float64) { m.deliveries.seconds.Observe(seconds) }
-
-// AddDeliveriesExpired counts messages of a tenant that became too old before an
-// endpoint had got them.
-func (m *Metrics) AddDeliveriesExpired(tenant uuid.UUID, n int64) {
-	m.deliveries.expired.WithLabelValues(m.tenants.label(tenant)).Add(float64(n))
-}
-
-// RegisterEndpoints sets the function that returns how the endpoints are doing. It
-// is called at every scrape and must return soon.
-func (m *Metrics) RegisterEndpoints(stats func() []EndpointStats) { m.deliveries.stats.Store(&stats) }

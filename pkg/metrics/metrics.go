@@ -26,7 +26,7 @@ type Options struct {
 
 // Metrics are the service's metrics.
 type Metrics struct {
-	registry  *prometheus.Registry
+	registry   *prometheus.Registry
 	tenants    *tenants
 	consumers  *consumers
 	deliveries *deliveries
@@ -132,6 +132,8 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // RegisterConsumers sets the function that returns how the consumers are doing.
 // It is called at every scrape and must return soon.
 func (m *Metrics) RegisterConsumers(stats func() []ConsumerStats) { m.consumers.set(stats) }
+
+// RegisterEndpoints sets the function that returns how the endpoints are doing. It
 
 // RegisterStreams sets the function that returns how many streams are open. Call
 // it once, like the others.

@@ -26,7 +26,6 @@ import (
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
 	"lanekeeper/service/deadletter"
-	"lanekeeper/service/delivery"
 	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
 	"lanekeeper/service/stream"
@@ -63,8 +62,7 @@ type parts struct {
 	letterJanitor *deadletter.Janitor
 	auth          *auth.Service
 	streams       *stream.Service
-	deliveries    *delivery.Service
-	attemptDays   *delivery.AttemptDays
+	deliveries    *deliveries
 	tickets       *stream.Tickets
 	clock         *fleet.Clock
 	fleet         *fleet.Fleet
@@ -112,7 +110,7 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
 	p.endpoints = newEndpoints(c, p.store, p.clock.Now, log)
-	p.assembleDeliveries(publisher, d)
+	p.deliveries = newDeliveries(p, publisher, d)
 	reports := consumerReports{p.manager, p.letterJanitor}
 	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{

@@ -11,9 +11,14 @@ import (
 	"lanekeeper/service/delivery"
 )
 
-// assembleDeliveries builds what delivers the histories of tenants to their
-// endpoints.
-func (p *parts) assembleDeliveries(publisher domain.Publisher, d Decorators) {
+// deliveries delivers the histories of tenants to their endpoints.
+type deliveries struct {
+	service *delivery.Service
+	days    *delivery.AttemptDays
+}
+
+// newDeliveries returns deliveries for the parts that are there already.
+func newDeliveries(p *parts, publisher domain.Publisher, d Decorators) *deliveries {
 	o := delivery.Options{
 		Replica: p.replica, Deliveries: decorated[domain.DeliveryRepository](p.store, d.Deliveries), Tails: databaseTails{}, Sender: p.endpoints.client,
 		Metrics: p.metrics, Keep: keepAttempts(p.config.Attempts.Keep), DisableAfter: p.config.Delivery.DisableAfter,
@@ -22,16 +27,9 @@ func (p *parts) assembleDeliveries(publisher domain.Publisher, d Decorators) {
 	if !p.config.DeadLetters.Collect {
 		o.Letters = publisher
 	}
-	p.deliveries = delivery.New(o)
-	p.metrics.RegisterEndpoints(func() []metrics.EndpointStats {
-		all := p.deliveries.Stats()
-		stats := make([]metrics.EndpointStats, len(all))
-		for i, s := range all {
-			stats[i] = metrics.EndpointStats(s)
-		}
-		return stats
-	})
-	p.attemptDays = delivery.NewAttemptDays(p.store, p.config.Attempts.KeepDays, p.log)
+	ds := &deliveries{delivery.New(o), delivery.NewAttemptDays(p.store, p.config.Attempts.KeepDays, p.log)}
+	p.metrics.RegisterEndpoints(ds.stats)
+	return ds
 }
 
 // keepAttempts returns which attempts are recorded.
@@ -41,29 +39,39 @@ func keepAttempts(which string) func(*domain.Attempt) bool {
 	}
 }
 
-// runDeliveries delivers until ctx ends, and gives the tenants up then. The days of
-// attempts come first: what is recorded needs them.
-func (p *parts) runDeliveries(ctx context.Context) {
+// run delivers once migrated is closed, until ctx ends, and gives the tenants up
+// then. The days of attempts come first: what is recorded needs them.
+func (d *deliveries) run(ctx context.Context, migrated <-chan struct{}) {
 	select {
-	case <-p.migrated:
+	case <-migrated:
 	case <-ctx.Done():
 		return
 	}
-	p.attemptDays.Once(ctx)
-	p.deliveries.Run(ctx)
+	d.days.Once(ctx)
+	d.service.Run(ctx)
 }
 
-// followDeliveries takes a change into account that some replica made.
-func (p *parts) followDeliveries(c domain.Change) {
+// follow takes a change into account that some replica made.
+func (d *deliveries) follow(c domain.Change) {
 	switch c.Kind {
 	case domain.TenantChanged:
-		p.deliveries.Follow(c.ID)
+		d.service.Follow(c.ID)
 	case domain.TenantsChanged, domain.AnythingChanged:
-		p.deliveries.FollowAll()
+		d.service.FollowAll()
 	case domain.DeliveriesChanged:
-		p.deliveries.Wake(c.ID)
+		d.service.Wake(c.ID)
 	case domain.UserChanged, domain.ReplicasChanged:
 	}
+}
+
+// stats returns what the metrics show of endpoints.
+func (d *deliveries) stats() []metrics.EndpointStats {
+	all := d.service.Stats()
+	stats := make([]metrics.EndpointStats, len(all))
+	for i, s := range all {
+		stats[i] = metrics.EndpointStats(s)
+	}
+	return stats
 }
 
 // databaseTails has readers read the database for everything.

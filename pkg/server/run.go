@@ -34,7 +34,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopBroker = p.background(ctx, "broker", p.broker.Run)
 	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
 	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
-	p.stopDeliveries = p.background(ctx, "deliveries", p.runDeliveries)
+	p.stopDeliveries = p.background(ctx, "deliveries", func(ctx context.Context) { p.deliveries.run(ctx, p.migrated) })
 	p.stopFleet = p.background(ctx, "fleet", func(ctx context.Context) {
 		var clock sync.WaitGroup
 		clock.Go(func() { p.clock.Run(ctx) })
@@ -58,7 +58,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
-		wg.Go(func() { p.attemptDays.Run(ctx) })
+		wg.Go(func() { p.deliveries.days.Run(ctx) })
 		wg.Go(func() { p.policies.run(ctx) })
 		wg.Go(func() { emptyRetryTiers(ctx, p.broker, p.log) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
@@ -71,7 +71,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 // follow takes a change into account that some replica made.
 func (p *parts) follow(c domain.Change) {
 	p.follower.Follow(c)
-	p.followDeliveries(c)
+	p.deliveries.follow(c)
 	switch c.Kind {
 	case domain.UserChanged:
 		p.auth.Forget(c.ID)

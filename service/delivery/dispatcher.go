@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -380,5 +381,14 @@ func (d *dispatcher) handleSettled(ctx context.Context, s settled) {
 	}
 	if d.outbox.seen() {
 		d.service.settler.add(d.outbox, true, 0, false)
+	}
+}
+
+// healthChanged has the health remembered.
+func (d *dispatcher) healthChanged(ctx context.Context) {
+	h := d.breaker.health
+	d.delta.Health = &h
+	if d.stats.breaker.Swap(d.breaker.open()) != d.breaker.open() {
+		d.service.o.Log.InfoContext(ctx, "breaker of an endpoint", slog.Bool("open", d.breaker.open()), slog.String("endpoint_id", d.target.ID.String()))
 	}
 }

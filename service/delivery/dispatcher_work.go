@@ -147,7 +147,7 @@ func (d *dispatcher) handleDue(r dueResult) {
 			d.due.at(now.Add(row.NextIn))
 			continue
 		}
-		if expired := d.takeRow(row, now); expired {
+		if d.takeRow(row, now) {
 			d.count("expired")
 		}
 	}
@@ -355,11 +355,10 @@ func (d *dispatcher) letDie(ctx context.Context, e *entry, letter domain.DeadLet
 // again has a message wait that was not delivered.
 func (d *dispatcher) again(e *entry) {
 	e.probe = false
-	switch {
-	case d.held[e.seq] == e:
+	if d.held[e.seq] == e {
 		e.state = entryWaiting
 		d.due.list = append(d.due.list, e)
-	case e.in != nil:
+	} else if e.in != nil {
 		e.in.again(e)
 	}
 }
@@ -369,17 +368,8 @@ func (d *dispatcher) disable(ctx context.Context, reason string) {
 	if d.disabled {
 		return
 	}
-	d.disabled = true
-	d.delta.Disable = reason
+	d.disabled, d.delta.Disable = true, reason
 	d.service.o.Log.WarnContext(ctx, "endpoint disabled", slog.String("endpoint_id", d.target.ID.String()), slog.String("reason", reason))
-}
-
-func (d *dispatcher) healthChanged(ctx context.Context) {
-	h := d.breaker.health
-	d.delta.Health = &h
-	if d.stats.breaker.Swap(d.breaker.open()) != d.breaker.open() {
-		d.service.o.Log.InfoContext(ctx, "breaker of an endpoint", slog.Bool("open", d.breaker.open()), slog.String("endpoint_id", d.target.ID.String()))
-	}
 }
 
 func (d *dispatcher) count(outcome string) {
