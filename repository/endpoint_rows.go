@@ -91,28 +91,37 @@ func sealContext(e *domain.Endpoint, column string) []byte {
 	return append(context, column...)
 }
 
+// sealedValues is what is encrypted of an endpoint.
+type sealedValues struct{ headers, secret, oldSecret []byte }
+
+// sealEndpoint encrypts what has to be, with the key that it returns.
+func (s *Store) sealEndpoint(e *domain.Endpoint) (sealed sealedValues, keyID string, err error) {
+	var headers []byte
+	if len(e.Headers) > 0 {
+		if headers, err = json.Marshal(e.Headers); err != nil {
+			return sealed, "", fmt.Errorf("encode headers: %w", err)
+		}
+	}
+	for _, value := range []struct {
+		plain  []byte
+		sealed *[]byte
+		column string
+	}{{headers, &sealed.headers, "headers"}, {e.Secret, &sealed.secret, "secret"}, {e.OldSecret, &sealed.oldSecret, "old_secret"}} {
+		if keyID, *value.sealed, err = s.sealer.Seal(value.plain, sealContext(e, value.column)); err != nil {
+			return sealed, "", fmt.Errorf("seal %s: %w", value.column, err)
+		}
+	}
+	return sealed, keyID, nil
+}
+
 // endpointValues returns the values of the columns that callers can change, after
 // those of the key: tenant_id, id, external_id, url, description, types, timeout_ms,
 // concurrency, rate, ordering, on_failure, retry_schedule_ms, retry_final, headers,
 // secret, old_secret, old_secret_until, sealed_with, status.
 func (s *Store) endpointValues(e *domain.Endpoint) ([]any, error) {
-	var plainHeaders []byte
-	if len(e.Headers) > 0 {
-		var err error
-		if plainHeaders, err = json.Marshal(e.Headers); err != nil {
-			return nil, fmt.Errorf("encode headers: %w", err)
-		}
-	}
-	sealed := make([][]byte, 3)
-	keyID := ""
-	for i, value := range []struct {
-		plain  []byte
-		column string
-	}{{plainHeaders, "headers"}, {e.Secret, "secret"}, {e.OldSecret, "old_secret"}} {
-		var err error
-		if keyID, sealed[i], err = s.sealer.Seal(value.plain, sealContext(e, value.column)); err != nil {
-			return nil, fmt.Errorf("seal %s: %w", value.column, err)
-		}
+	sealed, keyID, err := s.sealEndpoint(e)
+	if err != nil {
+		return nil, err
 	}
 	types, schedule, final := []string{}, []int64{}, []int32{}
 	for _, pattern := range e.Types {
@@ -126,7 +135,8 @@ func (s *Store) endpointValues(e *domain.Endpoint) ([]any, error) {
 	}
 	return []any{
 		e.TenantID, e.ID, nullText(e.ExternalID), e.URL, e.Description, types, e.Timeout.Milliseconds(), e.Concurrency, e.Rate,
-		string(e.Ordering), string(e.OnFailure), schedule, final, sealed[0], sealed[1], sealed[2], nullTime(e.OldSecretUntil), keyID, string(e.Status),
+		string(e.Ordering), string(e.OnFailure), schedule, final, sealed.headers, sealed.secret, sealed.oldSecret,
+		nullTime(e.OldSecretUntil), keyID, string(e.Status),
 	}, nil
 }
 

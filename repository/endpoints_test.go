@@ -376,3 +376,44 @@ func TestSecretsAreEncrypted(t *testing.T) {
 	require.True(t, new(read(turned, &sealed)).Unreadable)
 	require.False(t, new(read(turned, &changed)).Unreadable)
 }
+
+func TestResealEndpoints(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	tenants := d.newTenants(t, 3)
+	with := func(keys ...byte) *Store {
+		var all [][]byte
+		for _, b := range keys {
+			all = append(all, bytes.Repeat([]byte{b}, sealing.KeySize))
+		}
+		sealer, err := sealing.New(all...)
+		require.NoError(t, err)
+		return d.open(t, Options{Sealer: sealer})
+	}
+	old, turned, only := with(1), with(2, 1), with(2)
+	insert := func(s *Store, tenant uuid.UUID) domain.Endpoint {
+		e, err := s.InsertEndpoint(t.Context(), endpointOf(t, tenant), domain.NewCursor{})
+		require.NoError(t, err)
+		return e
+	}
+	var all []domain.Endpoint
+	for i := range tenants { // more than are read at a time
+		for range 40 {
+			all = append(all, insert(d.store, tenants[i]))
+		}
+	}
+	all = append(all, insert(old, tenants[0]), insert(turned, tenants[1]))
+	lost := insert(with(3), tenants[2])
+	resealed, unreadable, err := turned.ResealEndpoints(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{121, 1}, []int{resealed, unreadable})
+	for i := range all {
+		found, err := only.FindEndpoint(t.Context(), all[i].TenantID, all[i].ID)
+		require.NoError(t, err)
+		require.Equal(t, all[i], found, "of the same version, because it is what it was")
+	}
+	require.True(t, new(func() domain.Endpoint { e, _ := turned.FindEndpoint(t.Context(), lost.TenantID, lost.ID); return e }()).Unreadable)
+	resealed, unreadable, err = turned.ResealEndpoints(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1}, []int{resealed, unreadable})
+}

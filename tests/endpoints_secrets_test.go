@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
+	"lanekeeper/pkg/server"
 	"lanekeeper/tests/apptest"
 )
 
@@ -97,6 +99,29 @@ func TestEndpointSecretsAtRest(t *testing.T) {
 	test(&third)
 	with(keyText(3), keyText(2))
 	test(&sealed)
+
+	// All of it with one key.
+	encrypt := func() (string, error) {
+		var out strings.Builder
+		err := server.Command(t.Context(), app.Config, slog.New(slog.DiscardHandler), []string{"encrypt"}, &out)
+		return out.String(), err
+	}
+	said, err := encrypt()
+	require.NoError(t, err)
+	require.Equal(t, "2 endpoints encrypted\n", said)
+	said, err = encrypt()
+	require.NoError(t, err)
+	require.Equal(t, "0 endpoints encrypted\n", said)
+	with(keyText(3))
+	for _, e := range []apptest.Endpoint{before, sealed, third, fourth} {
+		test(&e)
+	}
+	app.Config.EncryptionKeys = []string{keyText(4)}
+	_, err = encrypt()
+	require.ErrorContains(t, err, "4 endpoints are encrypted with a key that is not among encryption_keys")
+	app.Config.EncryptionKeys = nil
+	_, err = encrypt()
+	require.ErrorContains(t, err, "ENCRYPTION_KEYS")
 }
 
 // The secret before signs along until its grace is over.

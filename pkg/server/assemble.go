@@ -20,6 +20,7 @@ import (
 	"lanekeeper/model"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/shares"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
@@ -87,8 +88,11 @@ type parts struct {
 // listens.
 func assemble(ctx context.Context, c config.Config, address string, log *slog.Logger, d Decorators) (*parts, error) {
 	p := &parts{config: c, log: log, replica: replicaName(), migrated: make(chan struct{})}
-	var err error
-	if p.store, err = openStore(ctx, c); err != nil {
+	sealer, err := newSealer(c)
+	if err != nil {
+		return nil, err
+	}
+	if p.store, err = openStore(ctx, c, sealer); err != nil {
 		return nil, err
 	}
 	p.clock = fleet.NewClock(p.store, log)
@@ -270,11 +274,9 @@ func (p *parts) assembleAPI() error {
 	return nil
 }
 
-func openStore(ctx context.Context, c config.Config) (*repository.Store, error) {
-	sealer, err := newSealer(c)
-	if err != nil {
-		return nil, err
-	}
+// openStore opens the database. Commands that have nothing to do with endpoints need no
+// sealer.
+func openStore(ctx context.Context, c config.Config, sealer *sealing.Sealer) (*repository.Store, error) {
 	store, err := repository.Open(ctx, repository.Options{
 		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections, Sealer: sealer,
 	})

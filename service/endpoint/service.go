@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,7 +87,9 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, tenantID uuid.
 	if err := domain.CheckIdempotencyKey(key.Key, "Idempotency-Key"); err != nil {
 		return r, false, err
 	}
-	grants, err := s.o.Keys.ClaimKeys(ctx, []domain.IdempotencyClaim{{Scope: tenantID, Key: key.Key, Hash: key.Hash, ID: wanted.ID}})
+	// A message that the tenant published with this key and the same body is not it.
+	hash := sha256.Sum256(append([]byte("endpoint:"), key.Hash[:]...))
+	grants, err := s.o.Keys.ClaimKeys(ctx, []domain.IdempotencyClaim{{Scope: tenantID, Key: key.Key, Hash: hash, ID: wanted.ID}})
 	switch {
 	case err != nil:
 		return r, false, fmt.Errorf("claim idempotency key: %w", err)

@@ -89,6 +89,7 @@ func TestCreateWithAKey(t *testing.T) {
 	key.Hash = [32]byte{2}
 	_, _, err = s.Create(t.Context(), owner, tenant.ID, to(hook), key)
 	require.Equal(t, "idempotency_key_reused", domain.CodeOf(err))
+	require.NotEqual(t, [32]byte{1}, w.hashes["k"], "a message of the same body is something else")
 	w.endpoints, key.Hash = nil, [32]byte{1}
 	_, _, err = s.Create(t.Context(), owner, tenant.ID, to(hook), key)
 	require.Equal(t, "endpoint_deleted", domain.CodeOf(err))
