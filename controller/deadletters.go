@@ -39,6 +39,10 @@ type deadLetterController struct {
 //	@Param			cursor					query		string	false	"`next_cursor` or `last_cursor` of the page before; 0 begins at the start"
 //	@Param			limit					query		int		false	"How many at most"					minimum(1)	maximum(1000)	default(50)
 //	@Param			replayed				query		bool	false	"Whether to list replayed ones too"	default(false)
+//	@Param			reason					query		string	false	"Only letters with this reason"		Enums(invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown)
+//	@Param			endpoint_id				query		string	false	"Only letters of deliveries to this endpoint"	format(uuid)
+//	@Param			from					query		string	false	"Only letters recorded at this time or later"	format(date-time)
+//	@Param			to						query		string	false	"Only letters recorded before this time"		format(date-time)
 //	@Success		200						{object}	model.DeadLetterPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters [get]
@@ -55,7 +59,11 @@ func (d *deadLetterController) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	q := domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed}
+	filter, err := queryLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	q := domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed, Filter: filter}
 	page := newPageWriter(c)
 	var at int64
 	return page.end(d.letters.List(c.Request.Context(), q, func(part domain.DeadLetterPage, last bool) error {
@@ -70,6 +78,26 @@ func (d *deadLetterController) list(c *gin.Context) error {
 		}
 		return page.finish(model.DeadLetterCursors(&q, at, &part))
 	}))
+}
+
+// queryLetterFilter returns what ?reason=, ?endpoint_id=, ?from= and ?to= restrict
+// dead letters to.
+func queryLetterFilter(c *gin.Context) (domain.DeadLetterFilter, error) {
+	var said [4]*string
+	for i, name := range []string{"reason", "endpoint_id", "from", "to"} {
+		value, ok, err := middleware.Query(c, name)
+		if err != nil {
+			return domain.DeadLetterFilter{}, err
+		}
+		if ok {
+			said[i] = &value
+		}
+	}
+	f, wrong := domain.ParseDeadLetterFilter(said[0], said[1], said[2], said[3])
+	if len(wrong) > 0 {
+		return f, middleware.InvalidQuery(wrong[0].Pointer, wrong[0].Message)
+	}
+	return f, nil
 }
 
 // get returns one dead letter.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -31,17 +32,29 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, After: 15, Limit: 2, Replayed: true}, a.fakes.letterQuery)
 	common := `"tenant_id":"` + tenantID.String() + `","message_id":"order-1","reason":"invalid_payload","error":"it is <not> JSON","attempts":1,"created_at":"2026-11-21T10:00:00Z"`
-	first := `{"id":16,"body":{"text":"<hello>","n":1.0},"headers":{},"replayed_at":null,` + common + `}`
-	second := `{"id":17,"body_base64":"bm90IGpzb24g/w==","headers":{"x":["y",{"base64":"/w=="}],"n":1},"replayed_at":"2026-11-21T10:00:00Z",` + common + `}`
+	nothing := `"endpoint_id":null,"seq":null,`
+	first := `{` + nothing + `"id":16,"body":{"text":"<hello>","n":1.0},"headers":{},"replayed_at":null,` + common + `}`
+	second := `{` + nothing + `"id":17,"body_base64":"bm90IGpzb24g/w==","headers":{"x":["y",{"base64":"/w=="}],"n":1},"replayed_at":"2026-11-21T10:00:00Z",` + common + `}`
 	require.JSONEq(t, `{"data":[`+first+`,`+second+`],"next_cursor":"17","last_cursor":"17"}`, got.body)
 	require.Contains(t, got.body, `1.0`, "numbers stay as they are")
 
 	require.JSONEq(t, second, a.do("GET", "/api/dead-letters/17", "").body)
+	a.fakes.letters[0].EndpointID, a.fakes.letters[0].MessageSeq = otherID, 1842
+	require.Contains(t, a.do("GET", "/api/dead-letters/16", "").body, `"endpoint_id":"`+otherID.String()+`","seq":1842`)
 	a.problem(a.do("GET", "/api/dead-letters/18", ""), http.StatusNotFound, "dead_letter_not_found")
 	for _, id := range []string{"x", "-1", "1.0", tenantID.String(), "99999999999999999999"} {
 		a.problem(a.do("GET", "/api/dead-letters/"+id, ""), http.StatusBadRequest, "invalid_id")
 	}
-	for _, query := range []string{"cursor=", "cursor=x", "cursor=-1", "limit=0", "limit=1001", "replayed=", "replayed=1", "replayed=true&replayed=true"} {
+	got = a.do("GET", "/dead-letters?reason=delivery_failed&endpoint_id="+otherID.String()+"&from=2026-11-21T10:00:00Z&to=2026-11-22T10:00:00%2B01:00", "")
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, Limit: 50, Filter: domain.DeadLetterFilter{
+		Reason: domain.ReasonDeliveryFailed, EndpointID: otherID, From: someTime, To: someTime.Add(23 * time.Hour),
+	}}, a.fakes.letterQuery)
+	for _, query := range []string{
+		"cursor=", "cursor=x", "cursor=-1", "limit=0", "limit=1001", "replayed=", "replayed=1", "replayed=true&replayed=true",
+		"reason=", "reason=x", "reason=unknown&reason=unknown", "endpoint_id=", "endpoint_id=1", "endpoint_id=00000000-0000-0000-0000-000000000000",
+		"from=", "from=yesterday", "from=2026-11-21", "to=0001-01-01T00:00:00Z", "from=2026-11-21T10:00:00Z&to=2026-11-21T10:00:00Z",
+	} {
 		a.problem(a.do("GET", "/api/dead-letters?"+query, ""), http.StatusBadRequest, "invalid_query")
 	}
 }

@@ -69,6 +69,13 @@ type DeadLetter struct {
 	// again, zero for never.
 	CreatedAt  time.Time
 	ReplayedAt time.Time
+	// EndpointID, MessageSeq and Round are of the delivery that was given up: to
+	// which endpoint, the place of its message in the history, and how often the
+	// message was given up before. Zero for letters with other reasons, and of
+	// earlier versions.
+	EndpointID uuid.UUID
+	MessageSeq int64
+	Round      int
 }
 
 // HeaderContentEncoding is where a letter keeps the content encoding of a body
@@ -119,6 +126,10 @@ type DeadLetterQuery struct {
 	UpTo int64
 	// Replayed includes those that were replayed.
 	Replayed bool
+	// Seqs are the only ones that are meant; nil for all that Filter lets through,
+	// which does not count else.
+	Seqs   []int64
+	Filter DeadLetterFilter
 	// MaxBytes is how much the letters may take together; 0 for some MiB, or a
 	// single letter of any size.
 	MaxBytes int

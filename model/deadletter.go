@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"lanekeeper/domain"
 )
 
@@ -26,6 +28,11 @@ type DeadLetter struct {
 	// Error says what went wrong.
 	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
 	Attempts int    `json:"attempts" validate:"required" example:"1"`
+	// EndpointID and Seq are the endpoint that did not take the message, and the
+	// message's place in the history; null for letters with other reasons than
+	// delivery_failed.
+	EndpointID *string `json:"endpoint_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a4-7d2c-7c3e-8f7e-0242ac120004"`
+	Seq        *int64  `json:"seq" validate:"required" format:"int64" extensions:"x-nullable" example:"1842"`
 	// Type is the type that it came with, and left out where it had none.
 	Type string `json:"type,omitempty" example:"order.created"`
 	// OrderingKey is left out where there is none that a message can have.
@@ -46,14 +53,16 @@ type DeadLetter struct {
 // deadLetterHead and deadLetterTail are what a DeadLetter has before its body,
 // and after it.
 type deadLetterHead struct {
-	ID          int64  `json:"id"`
-	TenantID    string `json:"tenant_id"`
-	MessageID   string `json:"message_id"`
-	Reason      string `json:"reason"`
-	Error       string `json:"error"`
-	Attempts    int    `json:"attempts"`
-	Type        string `json:"type,omitempty"`
-	OrderingKey string `json:"ordering_key,omitempty"`
+	ID          int64   `json:"id"`
+	TenantID    string  `json:"tenant_id"`
+	MessageID   string  `json:"message_id"`
+	Reason      string  `json:"reason"`
+	Error       string  `json:"error"`
+	Attempts    int     `json:"attempts"`
+	EndpointID  *string `json:"endpoint_id"`
+	Seq         *int64  `json:"seq"`
+	Type        string  `json:"type,omitempty"`
+	OrderingKey string  `json:"ordering_key,omitempty"`
 }
 
 type deadLetterTail struct {
@@ -66,12 +75,16 @@ type deadLetterTail struct {
 // the middle one is its body, in the memory of l or encoded, so that a large one
 // is not held twice. The body of l must not be used afterwards.
 func EncodeDeadLetter(l *domain.DeadLetter) (head, body, tail []byte, err error) {
-	head, err = encode(deadLetterHead{
+	begin := deadLetterHead{
 		ID: l.Seq, TenantID: l.TenantID.String(), MessageID: l.MessageID,
 		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
 		Type: l.Type, OrderingKey: l.Envelope().OrderingKey,
-	})
-	if err != nil {
+	}
+	if l.EndpointID != uuid.Nil {
+		id := l.EndpointID.String()
+		begin.EndpointID, begin.Seq = &id, &l.MessageSeq
+	}
+	if head, err = encode(begin); err != nil {
 		return nil, nil, nil, err
 	}
 	end := deadLetterTail{Headers: l.Headers, CreatedAt: l.CreatedAt.UTC()}
