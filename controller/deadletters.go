@@ -129,7 +129,7 @@ func (d *deadLetterController) get(c *gin.Context) error {
 // replay sends dead letters again.
 //
 //	@Summary		Replay dead letters
-//	@Description	Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. Replays are part of the rate at which the tenant may publish: beyond it the answer is 429 `rate_exceeded`. 503 means that none was replayed.
+//	@Description	Messages that an endpoint did not take (`delivery_failed`, and `transmit_failed` and `endpoint_paused` of earlier versions) are delivered to that endpoint again, at once and with all of its attempts, out of its order; what becomes of it is another letter if need be. The others are published to the tenant's queue again, each under the id it had: replaying twice does not store twice; these are part of the rate at which the tenant may publish, beyond it the answer is 429 `rate_exceeded`. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, have nowhere to go (their message or their endpoint is gone, or the message is on its way to the endpoint already), or were not through in time; they stay as they were, so that the call can be repeated. 503 means that none was replayed.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json

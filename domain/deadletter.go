@@ -162,11 +162,12 @@ type DeadLetterSelection struct {
 
 // ReplayResult is what became of a call to replay dead letters.
 type ReplayResult struct {
-	// Replayed counts the letters the broker confirmed.
+	// Replayed counts the letters that the broker confirmed, and the deliveries that
+	// begin anew.
 	Replayed int
 	// Skipped counts the others that were asked for: those that the tenant
-	// does not have, that were replayed before, or that were not through in
-	// time and stay as they are.
+	// does not have, that were replayed before, that have nowhere to go, or that were
+	// not through in time. They stay as they are.
 	Skipped int
 }
 
@@ -193,6 +194,16 @@ type DeadLetterRepository interface {
 	// not replayed yet, in the order of Seq; fewer when they are large: ask
 	// again for those after the last.
 	PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]DeadLetter, error)
+	// ListDeadLetterRefs returns the first q.Limit letters of q, in the order of
+	// Seq, and reads nothing of what they carry.
+	ListDeadLetterRefs(ctx context.Context, q DeadLetterQuery) ([]DeadLetterRef, error)
+	// ReopenDeliveries has the deliveries of these letters of one tenant begin anew
+	// at their endpoints, due now and with all of their attempts, and marks the
+	// letters as replayed, in one transaction; it announces it, and returns how many
+	// it were. The others stay as they are: their message or endpoint is gone, the
+	// endpoint's cursor has not passed the message, the message is on its way to the
+	// endpoint already, or the letter was replayed before, or is of no delivery.
+	ReopenDeliveries(ctx context.Context, tenantID uuid.UUID, letters []DeadLetterRef) (int, error)
 	// MarkReplayed notes the time for those letters.
 	MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error
 	// DeleteDeadLetters deletes these letters, or with nil all of the

@@ -174,10 +174,12 @@ func (r *SelectDeadLetters) Domain() (domain.DeadLetterSelection, error) {
 
 // Replayed is the answer to POST /dead-letters/replay.
 type Replayed struct {
-	// Replayed is how many letters the broker has confirmed.
+	// Replayed is how many letters the broker has confirmed, or are on their way to
+	// their endpoint.
 	Replayed int `json:"replayed" validate:"required" example:"2"`
-	// Skipped is how many others were asked for: unknown, replayed before, or
-	// not through in time and left as they were.
+	// Skipped is how many others were asked for: unknown, replayed before, without
+	// an endpoint or a message to be replayed, or not through in time. They are left
+	// as they were.
 	Skipped int `json:"skipped" validate:"required" example:"0"`
 } //@name Replayed
 

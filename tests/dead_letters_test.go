@@ -26,6 +26,8 @@ type deadLetter struct {
 
 	Type        *string `json:"type"`
 	OrderingKey *string `json:"ordering_key"`
+	EndpointID  *string `json:"endpoint_id"`
+	Seq         *int64  `json:"seq"`
 }
 
 type deadLetterPage struct {

@@ -131,18 +131,13 @@ func (p *processor) observeEndToEnd(d *domain.Delivery, now time.Time) {
 	p.shared.Metrics.ObserveEndToEnd(min(max(0, now.Sub(at)), longestDelay).Seconds())
 }
 
-// messageID returns the id under which a delivery is stored. A message id
-// that is no UUID becomes a UUIDv5 within the tenant, so that it stays the
-// same when the message is delivered again; without one an id is made up, and
-// the message is stored at least once.
+// messageID returns the id under which a delivery is stored. Without one an id is
+// made up, and the message is stored at least once.
 func (p *processor) messageID(d *domain.Delivery) uuid.UUID {
 	if d.MessageID == "" {
 		return uuid.Must(uuid.NewV7())
 	}
-	if id, err := domain.ParseID(d.MessageID); err == nil {
-		return id
-	}
-	return uuid.NewSHA1(p.tenant, []byte(d.MessageID))
+	return domain.StoredMessageID(p.tenant, d.MessageID)
 }
 
 // letterID returns the id of the dead letter that a delivery becomes. It is the

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -87,6 +88,41 @@ func TestReplayByID(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.ReplayResult{Skipped: 2}, result)
 	require.Len(t, w.bodies(), 6)
+}
+
+// Letters of deliveries never go through the queue, whatever is chosen with them.
+func TestReplayDeliveries(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	queue := w.die(tenant.ID, 4)
+	deliveries := w.dieAt(tenant.ID, uuid.New(), 300)
+	nowhere := w.dieAt(tenant.ID, uuid.Nil, 2)
+	queue = append(queue, w.die(tenant.ID, 1)...)
+	s := w.service()
+	result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: []int64{queue[1], nowhere[0], deliveries[7], queue[0], deliveries[3], 999}})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 4, Skipped: 2}, result)
+	require.Equal(t, []int64{deliveries[3], deliveries[7]}, w.reopened)
+	require.Equal(t, []string{"1", "2"}, w.bodies())
+
+	w.publish = func(context.Context, domain.Outgoing) error { return away() }
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 298, Skipped: 5}, result, "the broker is not needed")
+	require.Len(t, w.reopened, 300)
+	_, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.Equal(t, "broker_unavailable", domain.CodeOf(err))
+	w.publish = func(context.Context, domain.Outgoing) error { return nil }
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 3, Skipped: 2}, result)
+	require.Equal(t, []string{"1", "2", "3", "4", fmt.Sprint(queue[4])}, w.bodies())
+	require.Equal(t, nowhere, w.waiting(tenant.ID), "stays as it is")
+
+	w.dieAt(tenant.ID, uuid.New(), 1)
+	w.mark = away
+	_, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.ErrorIs(t, err, domain.ErrUnavailable)
 }
 
 // More ids than one batch has, most of which name nothing.

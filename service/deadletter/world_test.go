@@ -24,6 +24,7 @@ type world struct {
 	next      int64
 	published []domain.Outgoing
 	tenants   []uuid.UUID // that these were published to
+	reopened  []int64     // letters of deliveries
 	// publish is asked for every message, read before every page, and mark
 	// before letters are marked.
 	publish  func(ctx context.Context, m domain.Outgoing) error
@@ -57,6 +58,32 @@ func (w *world) die(tenant uuid.UUID, n int) []int64 {
 		w.letters[tenant] = append(w.letters[tenant], domain.DeadLetter{
 			Seq: w.next, ID: uuid.New(), TenantID: tenant, MessageID: fmt.Sprint("order ", w.next), Body: fmt.Append(nil, w.next),
 		})
+	}
+	return seqs
+}
+
+// dieAt adds n letters of deliveries to an endpoint; without one they have nowhere
+// to go.
+func (w *world) dieAt(tenant, endpoint uuid.UUID, n int) []int64 {
+	seqs := w.die(tenant, n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.letters[tenant] {
+		if l := &w.letters[tenant][i]; slices.Contains(seqs, l.Seq) {
+			l.Reason, l.EndpointID = domain.ReasonDeliveryFailed, endpoint
+		}
+	}
+	return seqs
+}
+
+// waiting returns the letters that were not replayed, and replayed the others.
+func (w *world) waiting(tenant uuid.UUID) (seqs []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.letters[tenant] {
+		if !l.Replayed() {
+			seqs = append(seqs, l.Seq)
+		}
 	}
 	return seqs
 }
@@ -160,6 +187,38 @@ func (w *world) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []
 		}
 	}
 	return picked, nil
+}
+
+func (w *world) ListDeadLetterRefs(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetterRef, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var refs []domain.DeadLetterRef
+	for _, l := range w.letters[q.TenantID] {
+		if l.Seq > q.After && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Seqs == nil || slices.Contains(q.Seqs, l.Seq)) && (q.Replayed || !l.Replayed()) && len(refs) < q.Limit {
+			refs = append(refs, domain.DeadLetterRef{Seq: l.Seq, TenantID: l.TenantID, MessageID: l.MessageID, Reason: l.Reason, EndpointID: l.EndpointID})
+		}
+	}
+	return refs, nil
+}
+
+// ReopenDeliveries skips letters without an endpoint.
+func (w *world) ReopenDeliveries(ctx context.Context, tenantID uuid.UUID, letters []domain.DeadLetterRef) (int, error) {
+	var seqs []int64
+	for i := range letters {
+		if letters[i].EndpointID != uuid.Nil {
+			seqs = append(seqs, letters[i].Seq)
+		}
+	}
+	if err := w.MarkReplayed(ctx, tenantID, seqs); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reopened = append(w.reopened, seqs...)
+	return len(seqs), nil
 }
 
 func (w *world) MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error {
