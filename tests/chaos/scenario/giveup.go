@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,19 +10,28 @@ import (
 
 	"lanekeeper/tests/chaos/fault"
 	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/receiver"
 	"lanekeeper/tests/chaos/verify"
 )
 
-// stormers is how many tenants stop and start all the time.
+// stormers is how many tenants change, stop and start all the time.
 const stormers = 4
 
-// giveUpStorm has clients stop and start a tenant of their own as fast as they can, so that calls to the broker are given up all the time. No
-// connection may be lost over it: others share them.
-func giveUpStorm(ctx context.Context, t *trial) error {
+// giveUpStorm has clients change the endpoint of a tenant of their own, which hangs,
+// and stop and start its consumer as fast as they can, so that calls to the broker
+// and deliveries are given up all the time. No connection may be lost over it:
+// others share them.
+func giveUpStorm(ctx context.Context, t *trial) (err error) {
 	noisy, p, err := t.quietAndOthers(ctx, stormers)
 	if err != nil {
 		return err
 	}
+	d, err := newDeliveries(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	hanging := d.receiver.Add(receiver.Hangs()).URL
 	var rounds atomic.Int64
 	idle := make(chan string, stormers)
 	for _, tenant := range noisy {
@@ -30,7 +40,7 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	err = t.undisturbed(ctx, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
 		err := fault.While(ctx, stormers, meanwhile, func(ctx context.Context) {
 			tenant := <-idle
-			giveUp(ctx, t, tenant)
+			giveUp(ctx, t, tenant, hanging)
 			idle <- tenant
 			rounds.Add(1)
 		})
@@ -40,11 +50,19 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	return errors.Join(err, verify.NoConnectionLost(t.Env, t.Result), t.check(ctx))
 }
 
-// giveUp stops and starts a tenant's consumer. What is refused is noted by the
-// client.
-func giveUp(ctx context.Context, t *trial, tenant string) {
+// giveUp makes an endpoint of a tenant, changes it, and deletes it, and stops and
+// starts the tenant's consumer meanwhile. What is refused is noted by the client.
+func giveUp(ctx context.Context, t *trial, tenant, endpoint string) {
+	path := endpointsPath(tenant)
+	var made struct{ ID string }
+	r := t.client.Call(ctx, http.MethodPost, path, "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint))
+	if r.Status == http.StatusCreated {
+		_ = json.Unmarshal(r.Body, &made) // without an id the next calls are refused
+	}
+	t.client.Call(ctx, http.MethodPatch, path+"/"+made.ID, "", "", []byte(`{"types":["order.*"]}`))
 	t.client.Call(ctx, http.MethodDelete, "/api/consumers/"+tenant, "", "", nil)
 	t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil)
+	t.client.Call(ctx, http.MethodDelete, path+"/"+made.ID, "", "", nil)
 }
 
 // restartAll leaves the tenants consumed.
