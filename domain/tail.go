@@ -1,13 +1,17 @@
 package domain
 
-import "github.com/google/uuid"
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
 
 // Tails hands out readers of what was stored last. Methods are safe for
 // concurrent use.
 type Tails interface {
 	// Open returns a tail of the tenant's history. The tenant's window in memory
 	// exists as long as it has tails: Close it afterwards. It does not fail, for
-	// unknown tenants neither: their tails are always behind.
+	// unknown tenants neither: readers of their tails are behind.
 	Open(tenantID uuid.UUID) Tail
 }
 
@@ -25,8 +29,11 @@ type Tail interface {
 }
 
 // TailView is what a reader finds after its cursor: messages; or that it has to
-// read the database, once, and to look again after the last message it found
-// there; or else a channel to wait for.
+// read the database, once; or else a channel to wait for.
+//
+// A reader that is behind goes on after the last message that it found in the
+// database. Where that has none after its cursor, and no error either, those up to
+// Last were deleted by hand, and the reader goes on after Last, if that is ahead.
 type TailView struct {
 	// Messages are as the history gives them, to the byte. They are shared by
 	// all readers, and never changed.
@@ -39,4 +46,11 @@ type TailView struct {
 	// Changed is closed when it is worth looking again. It is set when Messages
 	// is empty and Behind is false.
 	Changed <-chan struct{}
+}
+
+// TailRepository says where histories end. Methods are safe for concurrent use.
+type TailRepository interface {
+	// LastSeqs returns the highest seq that was ever given, for each of these
+	// tenants that has a history.
+	LastSeqs(ctx context.Context, tenantIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 }

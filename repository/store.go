@@ -32,8 +32,9 @@ const (
 	// settleConns is how many connections settle deliveries: one at a time does,
 	// and another one what is tried apart.
 	settleConns = 2
-	// callerConns is how many connections look up callers. Each look-up finds a
-	// row by its key, so a few serve thousands in a second.
+	// callerConns is how many connections look up callers and, one at a time, where
+	// histories end. Each look-up finds rows by their keys, so a few serve thousands
+	// in a second.
 	callerConns = 3
 
 	queryTimeout  = 10 * time.Second
@@ -116,7 +117,7 @@ type Store struct {
 	locks   *pgxpool.Pool
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
-	callers *pgxpool.Pool // for callers and their tenants, which must not wait for reads
+	callers *pgxpool.Pool // for callers, their tenants and the ends of histories, which must not wait for reads
 	// deliveries reads for deliveries and claims them, settlers settles them.
 	deliveries *pgxpool.Pool
 	settlers   *pgxpool.Pool
@@ -151,6 +152,7 @@ var (
 	_ domain.DatabaseClock         = (*Store)(nil)
 	_ domain.ChangeWatcher         = (*Store)(nil)
 	_ domain.StreamRepository      = (*Store)(nil)
+	_ domain.TailRepository        = (*Store)(nil)
 
 	_ domain.MessageDeliveryRepository = (*Store)(nil)
 	_ domain.DeliveryRepository        = (*Store)(nil)
@@ -248,6 +250,9 @@ const (
 	deliveryAccess
 	// settleAccess is like appendAccess, on a connection that settles deliveries.
 	settleAccess
+	// lookupAccess is a single statement that finds rows by their keys, on a
+	// connection of the callers' pool.
+	lookupAccess
 )
 
 // WithTenant runs fn with a session for the data of the named tenants. Every
@@ -266,6 +271,8 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	case settleAccess:
 		pool = s.settlers
 	case streamAccess:
+	case lookupAccess:
+		pool = s.callers
 	case queryAccess:
 		if len(tenantIDs) > 1 {
 			return s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error { return fn(conn) })
