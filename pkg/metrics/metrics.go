@@ -141,6 +141,16 @@ func (m *Metrics) RegisterStreams(clients func() int) {
 	m.registerGauge("stream_clients", "Realtime streams that are open.", func() float64 { return float64(clients()) })
 }
 
+// RegisterTails sets the functions that return how many bytes of what was stored
+// last are in memory, and how often who reads that had to read the database.
+func (m *Metrics) RegisterTails(bytes func() int64, misses func() uint64) {
+	m.registerGauge("tail_memory_bytes", "Memory that holds what was stored last for its readers.", func() float64 { return float64(bytes()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: namespace, Name: "tail_misses_total",
+		Help: "How often who reads what was stored last did not find it in memory, and read the database.",
+	}, func() float64 { return float64(misses()) }))
+}
+
 // RegisterConnections sets the function that returns how many connections are
 // open.
 func (m *Metrics) RegisterConnections(open func() int) {

@@ -30,6 +30,7 @@ import (
 	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
 	"lanekeeper/service/stream"
+	"lanekeeper/service/tail"
 	"lanekeeper/service/tenant"
 	"lanekeeper/service/writer"
 )
@@ -62,6 +63,7 @@ type parts struct {
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
 	auth          *auth.Service
+	tails         *tail.Service
 	streams       *stream.Service
 	deliveries    *deliveries
 	tickets       *stream.Tickets
@@ -81,7 +83,7 @@ type parts struct {
 	migrated chan struct{}
 
 	// What ends them takes the time it may wait for that.
-	stopReconciler, stopFleet, stopDeliveries, stopWriter, stopStreams, stopBroker func(context.Context)
+	stopReconciler, stopFleet, stopDeliveries, stopWriter, stopTails, stopStreams, stopBroker func(context.Context)
 }
 
 // assemble builds everything and starts nothing. Address is where this process
@@ -157,8 +159,10 @@ func (p *parts) enqueue(id uuid.UUID) { p.reconciler.Enqueue(id) }
 
 // assembleStreams builds what sends clients messages as they are stored.
 func (p *parts) assembleStreams(redis *redis.Options) {
+	p.tails = tail.NewService(tail.Options{Histories: p.store, Log: p.log})
+	p.metrics.RegisterTails(p.tails.Bytes, p.tails.Misses)
 	p.streams = stream.NewService(stream.Options{
-		Streams: p.store, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
+		Streams: p.store, Tails: p.tails, Stored: p.tails.Doubt, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
 	})
 	p.metrics.RegisterStreams(p.streams.Clients)
 	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Now: p.clock.Now, Log: p.log})
@@ -181,7 +185,11 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.writer = writer.New(writer.Options{
 		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.enqueue,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
-		Committed:    p.streams.Committed,
+		Committed: func(c writer.Commit) {
+			p.tails.Committed(c.Messages, c.Appended)
+			p.streams.Committed(c.Tenants)
+		},
+		Uncertain: p.tails.Doubt,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
 		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer, Returned: p.store,

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 
-	"github.com/google/uuid"
-
 	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/metrics"
@@ -20,7 +18,7 @@ type deliveries struct {
 // newDeliveries returns deliveries for the parts that are there already.
 func newDeliveries(p *parts, publisher domain.Publisher, d Decorators) *deliveries {
 	o := delivery.Options{
-		Replica: p.replica, Deliveries: decorated[domain.DeliveryRepository](p.store, d.Deliveries), Tails: databaseTails{}, Sender: p.endpoints.client,
+		Replica: p.replica, Deliveries: decorated[domain.DeliveryRepository](p.store, d.Deliveries), Tails: p.tails, Sender: p.endpoints.client,
 		Metrics: p.metrics, Keep: keepAttempts(p.config.Attempts.Keep), DisableAfter: p.config.Delivery.DisableAfter,
 		ProbeEvery: p.config.Delivery.ProbeInterval, Now: p.clock.Now, Log: p.log,
 	}
@@ -73,14 +71,3 @@ func (d *deliveries) stats() []metrics.EndpointStats {
 	}
 	return stats
 }
-
-// databaseTails has readers read the database for everything.
-type databaseTails struct{}
-
-func (databaseTails) Open(uuid.UUID) domain.Tail { return databaseTails{} }
-
-func (databaseTails) After(cursor int64, _, _ int) domain.TailView {
-	return domain.TailView{Behind: true, Last: cursor}
-}
-
-func (databaseTails) Close() {}

@@ -32,6 +32,7 @@ const (
 // ends before stop is called.
 func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopBroker = p.background(ctx, "broker", p.broker.Run)
+	p.stopTails = p.background(ctx, "tails", p.tails.Run)
 	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
 	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
 	p.stopDeliveries = p.background(ctx, "deliveries", func(ctx context.Context) { p.deliveries.run(ctx, p.migrated) })
@@ -163,6 +164,7 @@ func (p *parts) stop(ctx context.Context) error {
 		func() { p.stopStreams(finish) },
 		func() { p.stopBroker(finish) },
 	)
+	p.stopTails(finish) // which those read that ended before
 	p.endpoints.client.Close()
 	p.store.Shutdown(hangUp)
 	return errors.Join(err, p.closeRedis())

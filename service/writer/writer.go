@@ -32,10 +32,13 @@ type Options struct {
 	PartitionMissing func(tenantID uuid.UUID)
 	// ObserveBatch is called for every committed transaction; it may be nil.
 	ObserveBatch func(rows int, elapsed time.Duration)
-	// Committed is called after every commit with the tenants of which messages
-	// are stored, each once. It must neither block nor keep the slice, and may
-	// be called by several goroutines at a time. It may be nil.
-	Committed func(tenants []uuid.UUID)
+	// Committed is called after every commit by which messages are stored. It must
+	// neither block nor keep the slices, and may be called by several goroutines
+	// at a time. It may be nil.
+	Committed func(c Commit)
+	// Uncertain is called, under the same terms, with the tenants of a transaction
+	// that failed: it may have been committed all the same.
+	Uncertain func(tenants []uuid.UUID)
 }
 
 // Writer stores messages of all tenants by group commit; see the package. The
@@ -65,7 +68,7 @@ func New(o Options) *Writer {
 	w := &Writer{
 		options:      o,
 		jobs:         make(chan *job, maxJobs),
-		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed},
+		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed, uncertain: o.Uncertain},
 		backlog:      newBacklog(),
 		touched:      make([]uuid.UUID, 0, maxBatchRows),
 		suspects:     make(map[uuid.UUID]struct{}),
