@@ -38,7 +38,7 @@ func localEndpoints(more ...string) []string { return append(more, "DELIVERY_ALL
 
 // planting returns the variables of localEndpoints for a fleet, whose replicas have
 // the bug of the scenario, if it has one.
-func (t *trial) planting() []string {
+func planting(t *trial) []string {
 	if t.scenario.bug != "" {
 		return localEndpoints("CHAOS_BUG=" + t.scenario.bug)
 	}

@@ -34,7 +34,7 @@ func deliveriesFleet(ctx context.Context, t *trial) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	f, err := bootFleet(ctx, t, t.deliveryTenants, t.planting()...)
+	f, err := bootFleet(ctx, t, t.deliveryTenants, planting(t)...)
 	if err != nil {
 		return err
 	}

@@ -40,17 +40,18 @@ type killing struct {
 // deliveriesKilled kills the service and the database while deliveries are under
 // way, and freezes a replica.
 func deliveriesKilled(ctx context.Context, t *trial) error {
-	return t.killDeliveries(ctx, t.deliveryKills, t.deliveryDatabaseKills, t.deliveryFreezes, 1)
+	return killDeliveries(ctx, t, t.deliveryKills, t.deliveryDatabaseKills, t.deliveryFreezes, 1)
 }
 
 // plantedDeliveries is deliveriesKilled with figures that suffice to see a bug:
 // endpoints are so slow that something waits for them when the replica ends.
 func plantedDeliveries(ctx context.Context, t *trial) error {
 	const slower = 30
-	return t.killDeliveries(ctx, 1, 0, 0, slower)
+	return killDeliveries(ctx, t, 1, 0, 0, slower)
 }
 
-func (t *trial) killDeliveries(ctx context.Context, kills, databaseKills, freezes int, slower time.Duration) (err error) {
+// killDeliveries does so as often as is said, to endpoints that are slower by a factor.
+func killDeliveries(ctx context.Context, t *trial, kills, databaseKills, freezes int, slower time.Duration) (err error) {
 	d, err := newDeliveries(ctx, t)
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (t *trial) killDeliveries(ctx context.Context, kills, databaseKills, freeze
 func (k *killing) boot(ctx context.Context, slower time.Duration) error {
 	t := k.t
 	for i := range deliverKeepers {
-		if err := k.fleet.add(i, t.DatabaseURL, t.BrokerURL, t.planting()...); err != nil {
+		if err := k.fleet.add(i, t.DatabaseURL, t.BrokerURL, planting(t)...); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func noisyEndpoint(ctx context.Context, t *trial) (err error) {
 		}
 		return err
 	})
-	attempts, taken := d.arrived()
+	attempts, taken := arrivedAt(d)
 	t.Show("to the bad endpoints", "%d attempts, %d of them taken, %d at a time to one at most", attempts, taken, most)
 	if attempts == taken || most == 0 {
 		t.Fail("the bad endpoints were not delivered to: %d attempts, %d of them taken", attempts, taken)
@@ -64,8 +64,8 @@ func noisyEndpoint(ctx context.Context, t *trial) (err error) {
 	return errors.Join(err, d.check(ctx))
 }
 
-// arrived returns how many requests there were in all.
-func (d *deliveries) arrived() (attempts, taken int) {
+// arrivedAt returns how many requests there were in all.
+func arrivedAt(d *deliveries) (attempts, taken int) {
 	for _, s := range d.subscriptions {
 		n, _ := s.Taken()
 		attempts, taken = attempts+len(s.Arrivals()), taken+n

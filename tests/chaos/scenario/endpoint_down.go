@@ -39,14 +39,14 @@ func endpointDown(ctx context.Context, t *trial) (err error) {
 		return err
 	}
 	begun := time.Now()
-	if err := d.fillAtOnce(ctx, t.downBacklog); err != nil {
+	if err := fillAtOnce(ctx, t, t.downBacklog); err != nil {
 		return err
 	}
 	if err := verify.AwaitStored(ctx, t.Env, tenant, int64(t.downBacklog), deliverResume); err != nil {
 		return err
 	}
 	t.Show("stored while it was down", "%d messages in %.1f s", t.downBacklog, time.Since(begun).Seconds())
-	if err := d.whileDown(ctx, s); err != nil {
+	if err := whileDown(ctx, d, s); err != nil {
 		return err
 	}
 	if err := t.ForgetPeaks(); err != nil {
@@ -71,16 +71,16 @@ func endpointDown(ctx context.Context, t *trial) (err error) {
 }
 
 // fillAtOnce publishes so many messages to the only tenant, by several clients.
-func (d *deliveries) fillAtOnce(ctx context.Context, n int) error {
+func fillAtOnce(ctx context.Context, t *trial, n int) error {
 	const size, clients = 500, 4
 	batches := make(chan int)
-	l := d.t.newLoad()
+	l := t.newLoad()
 	l.Envelope = envelope
 	var work sync.WaitGroup
 	for range clients {
 		work.Go(func() {
 			for size := range batches {
-				l.Send(ctx, d.t.tenants[0], size, true)
+				l.Send(ctx, t.tenants[0], size, true)
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func (d *deliveries) fillAtOnce(ctx context.Context, n int) error {
 
 // whileDown waits until the breaker is open, and looks whether it stays so while
 // nothing is given up and only probes come.
-func (d *deliveries) whileDown(ctx context.Context, s *verify.Subscription) error {
+func whileDown(ctx context.Context, d *deliveries, s *verify.Subscription) error {
 	t := d.t
 	err := wait.Until(ctx, deliverResume, "the breaker is open", func() error {
 		state, err := d.state(ctx, s)
