@@ -19,6 +19,7 @@ type deadLetterService interface {
 	// returns.
 	List(ctx context.Context, q domain.DeadLetterQuery, take func(part domain.DeadLetterPage, last bool) error) error
 	Get(ctx context.Context, tenantID uuid.UUID, seq int64, take func(domain.DeadLetter) error) error
+	Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error)
 	Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error)
 	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error)
 }
@@ -98,6 +99,39 @@ func queryLetterFilter(c *gin.Context) (domain.DeadLetterFilter, error) {
 		return f, middleware.InvalidQuery(wrong[0].Pointer, wrong[0].Message)
 	}
 	return f, nil
+}
+
+// groups returns what the tenant's dead letters were given up for.
+//
+//	@Summary		Group dead letters
+//	@Description	By reason, endpoint and error, where numbers, ids, quoted texts and addresses in errors do not count, but for the status of an answer: the 100 largest groups, each with its size, the times of its oldest and newest letter, and the id of the newest. The newest 100,000 letters are looked at, or fewer when that takes too long: `counted` says how many it were, and `truncated` that there are more.
+//	@Tags			dead letters
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			replayed				query		bool	false	"Whether replayed ones count too"	default(false)
+//	@Param			reason					query		string	false	"Only letters with this reason"		Enums(invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown)
+//	@Param			endpoint_id				query		string	false	"Only letters of deliveries to this endpoint"	format(uuid)
+//	@Param			from					query		string	false	"Only letters recorded at this time or later"	format(date-time)
+//	@Param			to						query		string	false	"Only letters recorded before this time"		format(date-time)
+//	@Success		200						{object}	model.DeadLetterGroups
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/dead-letters/groups [get]
+func (d *deadLetterController) groups(c *gin.Context) error {
+	replayed, err := queryFlag(c, "replayed")
+	if err != nil {
+		return err
+	}
+	filter, err := queryLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	groups, err := d.letters.Groups(c.Request.Context(), domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, Replayed: replayed, Filter: filter})
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromDeadLetterGroups(&groups))
 }
 
 // get returns one dead letter.

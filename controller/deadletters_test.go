@@ -120,3 +120,28 @@ func TestReplayAndPurge(t *testing.T) {
 	a.fakes.err = unavailable("broker_unavailable")
 	a.problem(a.do("POST", "/api/dead-letters/replay", `{"all":true}`), http.StatusServiceUnavailable, "broker_unavailable")
 }
+
+func TestDeadLetterGroups(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	require.JSONEq(t, `{"data":[],"others":0,"counted":0,"truncated":false}`, a.do("GET", "/api/dead-letters/groups", "", "Authorization: viewer").body)
+	a.fakes.groups = domain.DeadLetterGroups{Counted: 9, Truncated: true, Others: 2, Groups: []domain.DeadLetterGroup{
+		{Reason: domain.ReasonDeliveryFailed, EndpointID: otherID, Error: "status 503", Count: 4, First: someTime, Last: someTime.Add(time.Hour), Example: 17},
+		{Reason: domain.ReasonInvalidPayload, Error: "not JSON at byte <number>", Count: 3, First: someTime, Last: someTime, Example: 16},
+	}}
+	got := a.do("GET", "/dead-letters/groups?replayed=true&reason=delivery_failed&endpoint_id="+otherID.String()+"&from=2026-11-21T10:00:00Z", "")
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	require.JSONEq(t, `{"data":[
+		{"reason":"delivery_failed","endpoint_id":"`+otherID.String()+`","error":"status 503","count":4,"first":"2026-11-21T10:00:00Z","last":"2026-11-21T11:00:00Z","example_id":17},
+		{"reason":"invalid_payload","endpoint_id":null,"error":"not JSON at byte <number>","count":3,"first":"2026-11-21T10:00:00Z","last":"2026-11-21T10:00:00Z","example_id":16}
+	],"others":2,"counted":9,"truncated":true}`, got.body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, Replayed: true, Filter: domain.DeadLetterFilter{
+		Reason: domain.ReasonDeliveryFailed, EndpointID: otherID, From: someTime,
+	}}, a.fakes.letterQuery)
+	for _, query := range []string{"replayed=1", "reason=x", "endpoint_id=x", "from=x", "to=", "from=2026-11-21T10:00:00Z&to=2026-11-21T10:00:00Z"} {
+		a.problem(a.do("GET", "/api/dead-letters/groups?"+query, ""), http.StatusBadRequest, "invalid_query")
+	}
+	a.problem(a.do("GET", "/api/dead-letters/groups", "", "Authorization: stranger"), http.StatusNotFound, "tenant_not_found")
+	a.fakes.err = unavailable("database_unavailable")
+	a.problem(a.do("GET", "/api/dead-letters/groups", ""), http.StatusServiceUnavailable, "database_unavailable")
+}

@@ -84,6 +84,7 @@ type fakeServices struct {
 	letters     []domain.DeadLetter
 	letterQuery domain.DeadLetterQuery
 	lastLetter  int64
+	groups      domain.DeadLetterGroups
 	selection   domain.DeadLetterSelection
 	calls       int
 }
@@ -271,6 +272,11 @@ func (f fakeLetters) Get(_ context.Context, _ uuid.UUID, seq int64, take func(do
 		}
 	}
 	return take(domain.DeadLetter{Seq: seq, TenantID: tenantID, Reason: domain.ReasonUnknown, CreatedAt: someTime})
+}
+
+func (f fakeLetters) Groups(_ context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error) {
+	err := f.record(func() { f.letterQuery = q })
+	return f.groups, err
 }
 
 func (f fakeLetters) Replay(_ context.Context, t domain.Tenant, s domain.DeadLetterSelection) (domain.ReplayResult, error) {

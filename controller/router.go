@@ -190,6 +190,7 @@ func routes(o *Options) []route {
 		{method: "POST", path: "/messages/{id}/endpoints/{endpoint_id}/resend", role: member, tenant: byHeader, handle: endpoints.resend},
 
 		{method: "GET", path: "/dead-letters", role: viewer, tenant: byHeader, handle: letters.list},
+		{method: "GET", path: "/dead-letters/groups", role: viewer, tenant: byHeader, handle: letters.groups},
 		{method: "GET", path: "/dead-letters/{id}", role: viewer, tenant: byHeader, handle: letters.get},
 		{method: "POST", path: "/dead-letters/replay", role: member, tenant: byHeader, handle: letters.replay},
 		{method: "DELETE", path: "/dead-letters", role: member, tenant: byHeader, handle: letters.remove},

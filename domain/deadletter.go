@@ -197,6 +197,9 @@ type DeadLetterRepository interface {
 	// ListDeadLetterRefs returns the first q.Limit letters of q, in the order of
 	// Seq, and reads nothing of what they carry.
 	ListDeadLetterRefs(ctx context.Context, q DeadLetterQuery) ([]DeadLetterRef, error)
+	// ListDeadLetterFailures returns the last q.Limit letters of q, the newest first.
+	// It leaves q.Seqs and q.MaxBytes out of account.
+	ListDeadLetterFailures(ctx context.Context, q DeadLetterQuery) ([]DeadLetterFailure, error)
 	// ReopenDeliveries has the deliveries of these letters of one tenant begin anew
 	// at their endpoints, due now and with all of their attempts, and marks the
 	// letters as replayed, in one transaction; it announces it, and returns how many

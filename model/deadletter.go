@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"lanekeeper/domain"
 )
 
@@ -80,9 +78,8 @@ func EncodeDeadLetter(l *domain.DeadLetter) (head, body, tail []byte, err error)
 		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
 		Type: l.Type, OrderingKey: l.Envelope().OrderingKey,
 	}
-	if l.EndpointID != uuid.Nil {
-		id := l.EndpointID.String()
-		begin.EndpointID, begin.Seq = &id, &l.MessageSeq
+	if begin.EndpointID = optionalID(l.EndpointID); begin.EndpointID != nil {
+		begin.Seq = &l.MessageSeq
 	}
 	if head, err = encode(begin); err != nil {
 		return nil, nil, nil, err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,27 @@ func TestDeadLettersByFilter(t *testing.T) {
 			}
 		}
 		require.Equal(t, want, got, "%+v", q)
+
+		q.After = 0
+		got = nil
+		for {
+			failures, err := d.store.ListDeadLetterFailures(t.Context(), q)
+			require.NoError(t, err)
+			for i := range failures {
+				got = append(got, failures[i].Seq)
+				q.UpTo = failures[i].Seq - 1
+			}
+			if len(failures) < q.Limit {
+				break
+			}
+		}
+		slices.Reverse(got)
+		require.Equal(t, want, got, "%+v", q)
 	}
+	failures, err := d.store.ListDeadLetterFailures(t.Context(), domain.DeadLetterQuery{TenantID: id, Limit: 1, Replayed: true, Filter: domain.DeadLetterFilter{EndpointID: endpoints[0]}})
+	require.NoError(t, err)
+	last := all[59]
+	require.Equal(t, []domain.DeadLetterFailure{{Seq: last.Seq, Reason: last.Reason, EndpointID: endpoints[0], Error: last.Error, CreatedAt: last.CreatedAt}}, failures)
 }
 
 func matches(q *domain.DeadLetterQuery, l *domain.DeadLetter) bool {
@@ -173,7 +194,9 @@ func TestPagesOfDeadLettersReadLittle(t *testing.T) {
 			q.TenantID = tenantID
 			blocks, plan := d.blocksRead(t, listDeadLettersSQL, append(letterArgs(&q, 51), maxPageBytes)...)
 			require.Less(t, blocks, 400, "%s, %s: %s", name, stage, plan)
-			t.Log(stage, name, blocks)
+			newest, plan := d.blocksRead(t, listFailuresSQL, letterArgs(&q, 51)...)
+			require.Less(t, newest, 400, "%s, the newest, %s: %s", name, stage, plan)
+			t.Log(stage, name, blocks, newest)
 		}
 	}
 }

@@ -35,17 +35,22 @@ const (
                     SELECT f.id FROM dead_letters f WHERE f.tenant_id = $1 AND f.created_at < $9 ORDER BY f.created_at DESC, f.id DESC LIMIT 1
                 ), 0))`
 
+	// Those that wait, those that were replayed, and all: with a part for the first
+	// two, or the last one alone.
+	waitingLettersSQL = `FROM dead_letters
+             WHERE replayed_at IS NULL AND NOT ($5::boolean AND $6::text IS NULL AND $7::uuid IS NULL) AND ` + letterMatchSQL
+	sentLettersSQL = `FROM dead_letters
+             WHERE replayed_at IS NOT NULL AND $5 AND NOT ($6 IS NULL AND $7 IS NULL) AND ` + letterMatchSQL
+	allLettersSQL = `FROM dead_letters
+             WHERE $5 AND $6 IS NULL AND $7 IS NULL AND ` + letterMatchSQL
+
 	wantedLettersSQL = `
         SELECT id FROM (
-            (SELECT id FROM dead_letters
-             WHERE replayed_at IS NULL AND NOT ($5::boolean AND $6::text IS NULL AND $7::uuid IS NULL) AND ` + letterMatchSQL + `
-             ORDER BY id LIMIT $10)
+            (SELECT id ` + waitingLettersSQL + ` ORDER BY id LIMIT $10)
             UNION ALL
-            (SELECT id FROM dead_letters
-             WHERE replayed_at IS NOT NULL AND $5 AND NOT ($6 IS NULL AND $7 IS NULL) AND ` + letterMatchSQL + `
-             ORDER BY id LIMIT $10)
+            (SELECT id ` + sentLettersSQL + ` ORDER BY id LIMIT $10)
             UNION ALL
-            (SELECT id FROM dead_letters WHERE $5 AND $6 IS NULL AND $7 IS NULL AND ` + letterMatchSQL + ` ORDER BY id LIMIT $10)
+            (SELECT id ` + allLettersSQL + ` ORDER BY id LIMIT $10)
             UNION ALL
             SELECT DISTINCT id FROM unnest($2) AS named (id) WHERE id > $3 AND ($4 = 0 OR id <= $4)
         ) AS matching

@@ -88,3 +88,33 @@ func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64, take f
 		return take(part.Letters[0])
 	})
 }
+
+// Groups returns what a tenant's letters were given up for: of the newest that q
+// asks for, as many as can be read in time, but not more than
+// domain.MaxGroupedDeadLetters. It leaves q.After and q.Limit out of account. The
+// error is an ErrUnavailable when nothing could be read.
+func (s *Service) Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error) {
+	limited, cancel := context.WithTimeout(ctx, groupTimeout)
+	defer cancel()
+	g := newGrouping()
+	q.After, q.UpTo = 0, 0
+	for {
+		q.Limit = min(failuresAtATime, domain.MaxGroupedDeadLetters-g.counted) + 1 // to know of more
+		failures, err := s.o.Letters.ListDeadLetterFailures(limited, q)
+		switch {
+		case err != nil && (g.counted == 0 || ctx.Err() != nil):
+			return domain.DeadLetterGroups{}, timeError(fmt.Errorf("list why dead letters were given up: %w", err))
+		case err != nil:
+			s.o.Log.WarnContext(ctx, "dead letters grouped in part", slog.Int("counted", g.counted), slog.Any("error", err))
+			return g.result(true), nil
+		}
+		more := len(failures) == q.Limit
+		for i := range failures[:min(len(failures), q.Limit-1)] {
+			g.add(&failures[i])
+			q.UpTo = failures[i].Seq - 1
+		}
+		if !more || q.UpTo == 0 || g.counted >= domain.MaxGroupedDeadLetters {
+			return g.result(more), nil
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (r *replay) publishAll(ctx context.Context, seqs []int64) error {
 // error is that of a batch of which nothing went through: then it makes no
 // sense to go on.
 func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error {
-	confirmed, err := r.service.send(ctx, r.tenant, letters)
+	confirmed, err := send(ctx, r.service.o.Publisher, r.tenant, letters)
 	if len(confirmed) == 0 {
 		return err
 	}
@@ -99,7 +99,7 @@ func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error
 
 // send publishes letters and returns which of them the broker confirmed, and the
 // first error of the others.
-func (s *Service) send(ctx context.Context, t domain.Tenant, letters []domain.DeadLetter) (confirmed []int64, err error) {
+func send(ctx context.Context, publisher domain.Publisher, t domain.Tenant, letters []domain.DeadLetter) (confirmed []int64, err error) {
 	batch := make([]domain.Outgoing, len(letters))
 	for i := range letters {
 		l := &letters[i]
@@ -109,7 +109,7 @@ func (s *Service) send(ctx context.Context, t domain.Tenant, letters []domain.De
 			Body: l.Body, Encoding: l.Encoding(),
 		}
 	}
-	for i, failed := range s.o.Publisher.Publish(ctx, t.ID, batch) {
+	for i, failed := range publisher.Publish(ctx, t.ID, batch) {
 		if failed == nil {
 			confirmed = append(confirmed, letters[i].Seq)
 		} else if err == nil {

@@ -204,6 +204,21 @@ func (w *world) ListDeadLetterRefs(ctx context.Context, q domain.DeadLetterQuery
 	return refs, nil
 }
 
+func (w *world) ListDeadLetterFailures(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetterFailure, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var failures []domain.DeadLetterFailure
+	for _, l := range slices.Backward(w.letters[q.TenantID]) {
+		if len(failures) < q.Limit && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Replayed || !l.Replayed()) {
+			failures = append(failures, domain.DeadLetterFailure{Seq: l.Seq, Reason: l.Reason, EndpointID: l.EndpointID, Error: l.Error, CreatedAt: l.CreatedAt})
+		}
+	}
+	return failures, nil
+}
+
 // ReopenDeliveries skips letters without an endpoint.
 func (w *world) ReopenDeliveries(ctx context.Context, tenantID uuid.UUID, letters []domain.DeadLetterRef) (int, error) {
 	var seqs []int64
