@@ -8,7 +8,6 @@ import (
 	"strings"
 )
 
-
 const (
 	maxHostLength  = 253 // RFC 1035, without the length octets
 	maxLabelLength = 63

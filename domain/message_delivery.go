@@ -49,6 +49,10 @@ type MessageDeliveryRepository interface {
 	MessageDeliveries(ctx context.Context, m *Message) ([]MessageDelivery, error)
 }
 
+// HeaderStatus is where the dead letter of a delivery has the HTTP status of its last
+// attempt, if there was one.
+const HeaderStatus = "x-status"
+
 // DeliveryLetterID returns the id of the dead letter of a delivery that was given up:
 // the same one for the same round, however often that is recorded.
 func DeliveryLetterID(tenantID, endpointID, messageID uuid.UUID, round int) uuid.UUID {

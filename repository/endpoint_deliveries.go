@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,8 +19,8 @@ const announceDeliveriesSQL = `SELECT pg_notify('lanekeeper_changes', 'deliverie
 // findBlockingSQL finds the oldest delivery that failed: one that has not failed yet
 // blocks nothing, it may just be under way. The round is one that has no dead letter.
 const findBlockingSQL = `
-SELECT d.seq, d.message_id, d.attempts, d.last_error, coalesce(m.payload, 'null')::text, coalesce(m.type, ''),
-       coalesce(m.headers, '{}') || CASE WHEN m.ordering_key <> '' THEN jsonb_build_object($3::text, m.ordering_key) ELSE '{}' END,
+SELECT d.seq, d.message_id, d.attempts, d.last_status, d.last_error, coalesce(m.payload, 'null')::text,
+       coalesce(m.type, ''), coalesce(m.ordering_key, ''), coalesce(m.headers, '{}'),
        greatest(d.round, coalesce((SELECT max(l.round) + 1 FROM dead_letters l WHERE l.tenant_id = $1 AND l.endpoint_id = $2 AND l.seq = d.seq), 0))
 FROM deliveries d JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
 WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.attempts > 0
@@ -43,40 +44,44 @@ RETURNING id, created_at`
 
 // SkipBlocking implements domain.EndpointRepository.
 func (s *Store) SkipBlocking(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetter, error) {
-	l := domain.DeadLetter{TenantID: tenantID, Reason: domain.ReasonDeliveryFailed}
+	l := domain.DeadLetter{TenantID: tenantID, EndpointID: id, Reason: domain.ReasonDeliveryFailed}
 	err := s.sharedTransaction(ctx, tenantID, func(tx pgx.Tx) error {
-		e, err := s.lockEndpoint(ctx, tx, tenantID, id)
+		endpoint, err := s.lockEndpoint(ctx, tx, tenantID, id)
 		if err != nil {
 			return err
 		}
-		if e.Ordering != domain.OrderingFIFO {
+		if endpoint.Ordering != domain.OrderingFIFO {
 			return nothingToSkip()
 		}
 		var messageID uuid.UUID
-		var seq int64
-		var round int
-		var headers []byte
-		err = tx.QueryRow(ctx, findBlockingSQL, tenantID, id, domain.HeaderOrderingKey).
-			Scan(&seq, &messageID, &l.Attempts, &l.Error, &l.Body, &l.Type, &headers, &round)
+		var status int
+		var e domain.Envelope
+		err = tx.QueryRow(ctx, findBlockingSQL, tenantID, id).
+			Scan(&l.MessageSeq, &messageID, &l.Attempts, &status, &l.Error, &l.Body, &e.Type, &e.OrderingKey, &e.Headers, &l.Round)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nothingToSkip()
 		}
 		if err != nil {
 			return fmt.Errorf("find what blocks: %w", err)
 		}
-		l.ID, l.MessageID = domain.DeliveryLetterID(tenantID, id, messageID, round), messageID.String()
+		l.Type, l.Headers = e.Type, e.AMQPHeaders()
+		if status != 0 {
+			l.Headers[domain.HeaderStatus] = strconv.Itoa(status)
+		}
+		headers, err := encodeHeaders(l.Headers)
+		if err != nil {
+			return err
+		}
+		l.ID, l.MessageID = domain.DeliveryLetterID(tenantID, id, messageID, l.Round), messageID.String()
 		err = tx.QueryRow(ctx, insertSkippedSQL, tenantID, l.ID, l.MessageID, l.Body, headers, string(l.Reason), l.Error, l.Attempts,
-			id, seq, round, l.Type).Scan(&l.Seq, &l.CreatedAt)
+			id, l.MessageSeq, l.Round, l.Type).Scan(&l.Seq, &l.CreatedAt)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return domain.TenantNotFound()
 		}
 		if err != nil {
 			return fmt.Errorf("record the dead letter: %w", err)
 		}
-		if l.Headers, err = decodeHeaders(headers); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, deleteDeliverySQL, tenantID, id, seq); err != nil {
+		if _, err := tx.Exec(ctx, deleteDeliverySQL, tenantID, id, l.MessageSeq); err != nil {
 			return fmt.Errorf("end the delivery: %w", err)
 		}
 		if _, err := tx.Exec(ctx, announceDeliveriesSQL, tenantID); err != nil {

@@ -197,6 +197,7 @@ func TestSkipBlocking(t *testing.T) {
 	require.JSONEq(t, string(messages[1].Payload), string(letter.Body))
 	require.NotZero(t, letter.Seq)
 	require.Equal(t, messages[1].Envelope(), letter.Envelope())
+	require.Equal(t, "503", letter.Headers[domain.HeaderStatus])
 	n, err := listening.WaitForNotification(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "deliveries:"+id.String(), n.Payload)
@@ -206,6 +207,7 @@ func TestSkipBlocking(t *testing.T) {
 	require.Len(t, recorded, 1)
 	require.Equal(t, letter.Seq, recorded[0].Seq)
 	require.Equal(t, letter.Body, recorded[0].Body)
+	require.Equal(t, letter, recorded[0])
 	require.Equal(t, messages[1].Envelope(), recorded[0].Envelope())
 	var endpoint uuid.UUID
 	var seq int64

@@ -2,14 +2,11 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/google/uuid"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/backoff"
@@ -56,20 +53,16 @@ func jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (1 + domain.RetryJitter*(2*rand.Float64()-1))) //nolint:gosec // nobody may gain by guessing it
 }
 
-// letterNamespace is for the ids of dead letters of deliveries.
-var letterNamespace = uuid.MustParse("9f1c6a0e-5d0b-5d6e-8a53-6d7f2f1f3c55") //nolint:gochecknoglobals // a constant
-
 // letterOf returns the dead letter of a delivery: the same for the same round of the
 // same message, however often it is settled.
 func letterOf(target *domain.DeliveryTarget, e *entry, attempts, status int, reason string) domain.DeadLetter {
-	name := fmt.Sprintf("%s/%s/%s/%d", target.TenantID, target.ID, e.message.ID, e.round)
 	envelope := e.message.Envelope()
 	headers := envelope.AMQPHeaders()
 	if status != 0 {
-		headers["x-status"] = strconv.Itoa(status)
+		headers[domain.HeaderStatus] = strconv.Itoa(status)
 	}
 	return domain.DeadLetter{
-		ID: uuid.NewSHA1(letterNamespace, []byte(name)), TenantID: target.TenantID, MessageID: e.message.ID.String(),
+		ID: domain.DeliveryLetterID(target.TenantID, target.ID, e.message.ID, e.round), TenantID: target.TenantID, MessageID: e.message.ID.String(),
 		Type: e.message.Type, Body: e.message.Payload, Headers: headers, Reason: domain.ReasonDeliveryFailed, Error: reason, Attempts: attempts,
 	}
 }
