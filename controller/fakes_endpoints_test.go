@@ -38,8 +38,8 @@ type fakeEndpointState struct {
 	attempts []domain.Attempt
 
 	deliveries []domain.MessageDelivery
-	more     bool
-	replay   domain.Replay
+	more       bool
+	replay     domain.Replay
 
 	change     domain.EndpointChange
 	key        domain.IdempotencyKey

@@ -2,7 +2,6 @@ package domain_test
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -295,5 +294,5 @@ func TestSecrets(t *testing.T) {
 	e := domain.Endpoint{Secret: []byte("new"), OldSecret: []byte("old"), OldSecretUntil: now.Add(time.Second)}
 	require.Len(t, e.Secrets(now), 2)
 	require.Len(t, e.Secrets(now.Add(time.Second)), 1)
-	require.True(t, errors.Is(domain.EndpointUnreadable(), domain.ErrConflict))
+	require.ErrorIs(t, domain.EndpointUnreadable(), domain.ErrConflict)
 }

@@ -163,9 +163,9 @@ func TestNewCursorWaitsForAppends(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `UPDATE tenant_streams SET last_seq = last_seq + 3 WHERE tenant_id = $1`, tenant)
 	require.NoError(t, err)
-	inserted := make(chan domain.Endpoint, 1)
+	inserted, wanted := make(chan domain.Endpoint, 1), plainEndpoint(t, tenant)
 	go func() {
-		e, err := d.store.InsertEndpoint(t.Context(), plainEndpoint(t, tenant), domain.NewCursor{})
+		e, err := d.store.InsertEndpoint(t.Context(), wanted, domain.NewCursor{})
 		if err != nil {
 			t.Error(err)
 		}

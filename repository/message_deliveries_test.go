@@ -47,19 +47,29 @@ func TestMessageDeliveries(t *testing.T) {
 		{want: domain.MessageDelivery{State: domain.DeliveryPassed}},
 		{types: []domain.TypePattern{"other"}},
 		{types: []domain.TypePattern{"other"}, before: true},
-		{record: func(e uuid.UUID) { row(e, 2, 3, 503, next); attempt(e, m.ID, 1, 200, "") },
-			want: domain.MessageDelivery{State: domain.DeliveryRetrying, Attempts: 3, LastStatus: 503, NextAt: next}},
+		{
+			record: func(e uuid.UUID) { row(e, 2, 3, 503, next); attempt(e, m.ID, 1, 200, "") },
+			want:   domain.MessageDelivery{State: domain.DeliveryRetrying, Attempts: 3, LastStatus: 503, NextAt: next},
+		},
 		{record: func(e uuid.UUID) { row(e, 2, 0, 0, nil); row(e, 1, 1, 500, next) }, want: domain.MessageDelivery{State: domain.DeliveryPending}},
-		{record: func(e uuid.UUID) { attempt(e, m.ID, 2, 204, ""); attempt(e, m.ID, 1, 500, "status 500") },
-			want: domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 2, LastStatus: 204}},
+		{
+			record: func(e uuid.UUID) { attempt(e, m.ID, 2, 204, ""); attempt(e, m.ID, 1, 500, "status 500") },
+			want:   domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 2, LastStatus: 204},
+		},
 		{types: []domain.TypePattern{"other"}, record: func(e uuid.UUID) { attempt(e, m.ID, 1, 204, "") }, // it was resent
 			want: domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 1, LastStatus: 204}},
-		{before: true, record: func(e uuid.UUID) { attempt(e, m.ID, 1, 204, "") },
-			want: domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 1, LastStatus: 204}},
-		{record: func(e uuid.UUID) { letter(e, 2, 5); letter(e, 2, 8); attempt(e, m.ID, 1, 500, "status 500") },
-			want: domain.MessageDelivery{State: domain.DeliveryFailed, Attempts: 8, LastStatus: 500}},
-		{record: func(e uuid.UUID) { letter(e, 3, 8); row(e, 3, 1, 500, next); attempt(e, sent[2].ID, 1, 204, "") },
-			want: domain.MessageDelivery{State: domain.DeliveryPassed}},
+		{
+			before: true, record: func(e uuid.UUID) { attempt(e, m.ID, 1, 204, "") },
+			want: domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 1, LastStatus: 204},
+		},
+		{
+			record: func(e uuid.UUID) { letter(e, 2, 5); letter(e, 2, 8); attempt(e, m.ID, 1, 500, "status 500") },
+			want:   domain.MessageDelivery{State: domain.DeliveryFailed, Attempts: 8, LastStatus: 500},
+		},
+		{
+			record: func(e uuid.UUID) { letter(e, 3, 8); row(e, 3, 1, 500, next); attempt(e, sent[2].ID, 1, 204, "") },
+			want:   domain.MessageDelivery{State: domain.DeliveryPassed},
+		},
 		{record: func(e uuid.UUID) { letter(e, 2, 8); attempt(e, m.ID, 1, 200, "") }, // it was replayed
 			want: domain.MessageDelivery{State: domain.DeliveryDelivered, Attempts: 1, LastStatus: 200}},
 	} {

@@ -1,6 +1,7 @@
 package apptest
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,9 +54,7 @@ func EndpointsPath(tenant string) string { return "/api/tenants/" + tenant + "/e
 func (c *Client) CreateEndpoint(tenant, url string, more map[string]any) Endpoint {
 	c.t.Helper()
 	body := map[string]any{"url": url}
-	for name, value := range more {
-		body[name] = value
-	}
+	maps.Copy(body, more)
 	var e Endpoint
 	c.Want(http.StatusCreated, &e, "POST", EndpointsPath(tenant), body)
 	require.Equal(c.t, "active", e.Status)
