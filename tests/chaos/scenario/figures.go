@@ -52,6 +52,10 @@ type figures struct {
 	cuts   int           // of the network between hosts
 	cutFor time.Duration // about how long each lasts
 
+	upgraded     int             // messages in each retry tier of an earlier version
+	upgradeWaits []time.Duration // in the tiers; those of the last one are ten minutes otherwise
+	vanish       bool            // wait until the tiers are deleted, which takes minutes
+
 	others  int           // tenants that want to be left in peace
 	measure time.Duration // one phase of measuring them
 	// heavyRows is how many messages of a MiB are read in large pages.
@@ -82,6 +86,7 @@ func figuresFor(short bool) figures {
 			cuts: 2, cutFor: 10 * time.Second,
 			deliveryTenants: 6, deliveryPause: 400 * time.Millisecond, deliveryKills: 2, deliveryDatabaseKills: 1,
 			deliveryBacklog: 1000, downBacklog: 3000, downFor: 4 * time.Second, noisyRatio: 2,
+			upgraded: 100, upgradeWaits: seconds(2, 3, 5, 10, 30),
 			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
 		}
 	}
@@ -96,6 +101,15 @@ func figuresFor(short bool) figures {
 		cuts: 20, cutFor: 30 * time.Second,
 		deliveryTenants: 20, deliveryPause: 100 * time.Millisecond, deliveryKills: 10, deliveryDatabaseKills: 5, deliveryFreezes: 2,
 		deliveryBacklog: 4000, downBacklog: 100_000, downFor: time.Minute, noisyRatio: 1.2,
+		upgraded: 1000, upgradeWaits: seconds(5, 10, 20, 60, 120), vanish: true,
 		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99, slack: 1,
 	}
+}
+
+func seconds(numbers ...int) []time.Duration {
+	times := make([]time.Duration, len(numbers))
+	for i, n := range numbers {
+		times[i] = time.Duration(n) * time.Second
+	}
+	return times
 }

@@ -182,6 +182,11 @@ func scenarios(n figures) []scenario {
 			must: fmt.Sprintf("all consumers run %v after the start, no connection lost, no request over 6 s, 0 lost", crowdStartLimit), run: crowd, long: true,
 		},
 		{
+			name: "upgrade", fault: fmt.Sprintf("kill -9 the last version with retry tiers, with %d messages in each of its %d tiers and %d stored and not acknowledged, and start this one",
+				n.upgraded, len(retryTiers()), n.upgraded),
+			must: "0 lost, every message at its endpoint, no dead letter, the tiers empty and gone; this version does not start before the other has ended", run: upgrade, extra: upgradeExtra, long: true,
+		},
+		{
 			name: "planted-early-ack", bug: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},

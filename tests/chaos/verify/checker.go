@@ -102,7 +102,7 @@ func (c *Checker) compare(ctx context.Context) error {
 		case !a.Poison && a.State == ledger.Accepted && !stored[a.Number] && !dead[a.ID]:
 			f.add(report.Lost, "attempt %d (%s) of tenant %s", a.Number, a.ID, a.Tenant)
 		case !a.Poison && dead[a.ID]:
-			f.add(buried, "attempt %d (%s) of tenant %s", a.Number, a.ID, a.Tenant)
+			f.add(Buried, "attempt %d (%s) of tenant %s", a.Number, a.ID, a.Tenant)
 		case a.State == ledger.Refused && stored[a.Number]:
 			f.add(denied, "attempt %d of tenant %s: %s", a.Number, a.Tenant, a.Why)
 		}
