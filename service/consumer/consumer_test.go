@@ -28,7 +28,7 @@ func (l *harness) managerOf(subscriber domain.Subscriber, queues QueueCounter) *
 func TestAConsumerMayBeStartedAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		l := newHarness(t, 0)
+		l := newHarness(t)
 		m := l.managerOf(l, l)
 		tenant := domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}
 		started := make(chan error, 1)
@@ -56,7 +56,7 @@ func (h hangingDepths) QueueCounts(ctx context.Context, id uuid.UUID) (domain.Qu
 // A queue that does not answer leaves the depths of the others known.
 func TestAHangingQueueDoesNotHideTheOthersDepths(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	hanging := make(hangingDepths)
 	m := l.managerOf(l, hanging)
 	var ids []uuid.UUID

@@ -22,7 +22,7 @@ func (o *observed) ObserveEndToEnd(seconds float64) { o.seconds = append(o.secon
 // what it writes into a message.
 func TestEndToEndBelievesNoSender(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	o := &observed{harness: l}
 	m, tenant := l.start(1)
 	now := time.Now()

@@ -57,13 +57,9 @@ type memorySubscription struct {
 	open    map[uint64]domain.Delivery
 }
 
-func newHarness(t *testing.T, n int) *harness {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	l := &harness{t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{}, returned: map[uuid.UUID]int{}}
-	for range n {
-		l.queue = append(l.queue, domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{"a":1}`)})
-	}
-	return l
+	return &harness{t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{}, returned: map[uuid.UUID]int{}}
 }
 
 func (l *harness) Subscribe(_ context.Context, _ uuid.UUID, _ string, prefetch int) (domain.Subscription, error) {

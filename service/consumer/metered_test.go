@@ -31,7 +31,7 @@ func sized(n, size int) []domain.Delivery {
 // take subscribes to a queue of n deliveries of size bytes.
 func take(t *testing.T, b *budget, n, size int) *meteredSubscription {
 	t.Helper()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	l.queue = sized(n, size)
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", n)
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestMeteredSubscriptionIsFullBeyondAConsumersShare(t *testing.T) {
 func TestMeteredSubscriptionAccountsForHeaders(t *testing.T) {
 	t.Parallel()
 	b := newBudget(800*kib, few(1))
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	l.queue = sized(1, 4*kib)
 	l.queue[0].Headers = map[string]any{"name": strings.Repeat("v", 20*kib-4), "n": int64(1)}
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 1)

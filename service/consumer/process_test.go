@@ -51,7 +51,7 @@ func TestLettersHaveOneID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newHarness(t, 0)
+			l := newHarness(t)
 			p := l.processor()
 			second := tt.first
 			tt.change(&second)
@@ -61,7 +61,7 @@ func TestLettersHaveOneID(t *testing.T) {
 			require.Len(t, l.letters, 2)
 			require.Equal(t, tt.same, l.letters[0].ID == l.letters[1].ID)
 
-			other := newHarness(t, 0)
+			other := newHarness(t)
 			other.processor().process(t.Context(), []domain.Delivery{tt.first}, func([]uint64) {})
 			require.NotEqual(t, l.letters[0].ID, other.letters[0].ID, "of another tenant")
 		})
@@ -72,7 +72,7 @@ func TestLettersHaveOneID(t *testing.T) {
 // have makes a dead letter of it, with everything it came with.
 func TestEnvelopesAreStored(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	p := l.processor()
 	headers := map[string]any{"x-ordering-key": "k", "a": "1", "n": int64(2), "x-death": []any{}, "list": []any{}}
 	var finished []uint64

@@ -15,7 +15,7 @@ import (
 // nothing else is.
 func TestDuplicatesCameBack(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	p := l.processor()
 	one, two := uuid.New(), uuid.New()
 	process := func(ids ...uuid.UUID) {
@@ -43,7 +43,7 @@ func TestDuplicatesCameBack(t *testing.T) {
 // can have any more.
 func TestUnreadableEnvelopesMayHaveComeBack(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	p := l.processor()
 	earlier, other := uuid.New(), uuid.New()
 	l.earlier = map[uuid.UUID]bool{earlier: true}
@@ -66,7 +66,7 @@ func TestUnreadableEnvelopesMayHaveComeBack(t *testing.T) {
 // stored once more in between, which waits for a store that is away.
 func TestWhatCameBackIsKeptUntilItIsTakenOver(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	id := uuid.New()
 	delivery := domain.Delivery{Tag: 1, MessageID: id.String(), Body: []byte(`1`)}
 	l.processor().process(t.Context(), []domain.Delivery{delivery}, func([]uint64) {})
@@ -94,7 +94,7 @@ func TestWhatCameBackIsKeptUntilItIsTakenOver(t *testing.T) {
 // come back does not wait for it.
 func TestWhatCameBackGoesBackToTheQueueInTheEnd(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	p := l.processor()
 	chunk := []domain.Delivery{{Tag: 1, MessageID: uuid.NewString(), Body: []byte(`1`)}}
 	p.process(t.Context(), chunk, func([]uint64) {})

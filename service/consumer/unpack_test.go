@@ -20,7 +20,7 @@ func TestPackedBodiesAreWeighedUnpacked(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.Less(t, packed.Len(), kib)
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	l.queue = []domain.Delivery{
 		{Tag: 1, Encoding: "gzip", Body: packed.Bytes()},
 		{Tag: 2, Encoding: "gzip", Body: []byte("none")},
