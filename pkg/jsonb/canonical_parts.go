@@ -13,14 +13,14 @@ func (c *Canonical) sort(o *object, members []member) {
 	slices.SortFunc(members, func(a, b member) int {
 		return cmp.Or(c.compare(&a, &b), cmp.Compare(a.begin, b.begin))
 	})
-	o.from = int32(len(c.sorted))
+	o.from = place(len(c.sorted))
 	for i := range members {
 		if i+1 < len(members) && c.compare(&members[i], &members[i+1]) == 0 {
 			continue // the last one counts
 		}
 		c.sorted = append(c.sorted, members[i])
 	}
-	o.to = int32(len(c.sorted))
+	o.to = place(len(c.sorted))
 }
 
 // compare compares the keys of two members as jsonb does.
@@ -120,7 +120,7 @@ func unescape(s []byte) []byte {
 		b := s[i+1]
 		i += 2
 		if b == 'u' {
-			b = byte(hexRune(s[i : i+4]))
+			b = byte(hexRune(s[i : i+4])) //nolint:gosec // a control character
 			i += 4
 		} else if at := bytes.IndexByte([]byte(shortLetters), b); at >= 0 {
 			b = shortEscapes[at]

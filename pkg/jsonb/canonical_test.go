@@ -16,7 +16,7 @@ import (
 )
 
 // canonicalTexts are texts with what jsonb makes of them.
-var canonicalTexts = map[string]string{ //nolint:gochecknoglobals // a table
+var canonicalTexts = map[string]string{
 	`null`: `null`, ` true `: `true`, "\tfalse\r\n": `false`,
 	`"a"`: `"a"`, `""`: `""`, ` [ ] `: `[]`, `{ }`: `{}`, `[[],{},[{}]]`: `[[], {}, [{}]]`,
 	"[ 1 ,\n2 ]": `[1, 2]`, `{"a" :1}`: `{"a": 1}`,
@@ -86,7 +86,7 @@ func TestCanonicalIsWhatPostgresWrites(t *testing.T) {
 	)
 	var c jsonb.Canonical // of which one text must leave nothing to the next
 	random := rand.New(rand.NewPCG(10, 22))
-	for len(texts) < 60_000 {
+	for len(texts) < 40_000 {
 		text := string(appendRandomValue(nil, random, 4))
 		if jsonb.Check([]byte(text)) == nil {
 			texts = append(texts, text)
@@ -99,13 +99,16 @@ func TestCanonicalIsWhatPostgresWrites(t *testing.T) {
 		if string(got) != want[i] {
 			t.Fatalf("%.500q\n   is %.500q\nnot %.500q", text, want[i], got)
 		}
+		if i%10 > 0 {
+			continue
+		}
 		var compact bytes.Buffer
 		require.NoError(t, json.Compact(&compact, []byte(text)))
 		if strings.ReplaceAll(strings.ReplaceAll(want[i], ", ", ","), ": ", ":") != compact.String() {
 			disordered++
 		}
 	}
-	require.Greater(t, disordered, len(texts)/4, "most texts must not be the easy ones")
+	require.Greater(t, disordered, len(texts)/10/4, "most texts must not be the easy ones")
 }
 
 // canonicalByPostgres asks the server what it makes of all texts, in a few

@@ -59,7 +59,7 @@ func TestTheModelFindsFaults(t *testing.T) {
 	})
 }
 
-var testTenant = uuid.MustParse("0195f3a2-7c1e-7d4b-9a55-6b1f0c2d3e4f") //nolint:gochecknoglobals // a constant
+var testTenant = uuid.MustParse("0195f3a2-7c1e-7d4b-9a55-6b1f0c2d3e4f")
 
 func modelRun(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -82,7 +82,7 @@ func modelRun(t *testing.T, seed uint64) {
 	for i := range 4 {
 		writers.Go(func() {
 			for n := range perWriter {
-				time.Sleep(time.Duration(roll(50)) * time.Millisecond)
+				pass(time.Duration(roll(50)) * time.Millisecond)
 				tenant := tenants[(i+n)%len(tenants)]
 				messages, appended := w.store(tenant, 1+roll(5), roll(400))
 				hand := func() { w.Committed(messages, appended) }
@@ -96,10 +96,10 @@ func modelRun(t *testing.T, seed uint64) {
 					hand()
 				case 2: // by another replica, and the wake-up takes its time
 					wait := time.Duration(roll(40)) * time.Millisecond
-					late.Go(func() { time.Sleep(wait); w.Doubt(nil) })
+					late.Go(func() { pass(wait); w.Doubt(nil) })
 				case 3:
 					wait := time.Duration(roll(40)) * time.Millisecond
-					late.Go(func() { time.Sleep(wait); hand() })
+					late.Go(func() { pass(wait); hand() })
 				default:
 					hand()
 				}
@@ -135,7 +135,7 @@ func modelRun(t *testing.T, seed uint64) {
 					defer f.tail.Close()
 				}
 				cursor = f.cursor
-				time.Sleep(time.Duration(roll(30)) * time.Millisecond)
+				pass(time.Duration(roll(30)) * time.Millisecond)
 			}
 		})
 	}

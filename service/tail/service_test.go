@@ -185,7 +185,7 @@ func TestUnknownTenants(t *testing.T) {
 		require.ErrorIs(t, f.until(t.Context(), 1), errGone)
 		synctest.Wait()
 		queried := w.queried()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, queried, w.queried(), "nobody asks on")
 	})
 }
@@ -196,10 +196,10 @@ func TestHistoriesThatAppear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Interval: time.Second})
-		w.during(func() { w.commit(testTenant, 1, 1); time.Sleep(time.Millisecond) })
+		w.during(func() { w.commit(testTenant, 1, 1); pass(time.Millisecond) })
 		f := w.follow(t, testTenant, 0)
 		f.requireUntil(t, 1)
-		time.Sleep(10 * time.Millisecond)
+		pass(10 * time.Millisecond)
 		require.NotNil(t, f.tail.After(1, 1, 1).Changed)
 		require.Zero(t, f.reads)
 
@@ -210,7 +210,7 @@ func TestHistoriesThatAppear(t *testing.T) {
 		f.requireUntil(t, 3)
 		told := make(chan error)
 		go func() { told <- f.until(t.Context(), 4) }()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.commit(testTenant, 1, 1)
 		require.NoError(t, <-told)
 		require.LessOrEqual(t, f.reads, 5, "it waits")
@@ -262,12 +262,12 @@ func TestRowsThatEnterDuringAQuery(t *testing.T) {
 		for n := range int64(20) {
 			w.during(func() {
 				w.commit(testTenant, 1, 1)
-				time.Sleep(time.Millisecond) // until it has entered
+				pass(time.Millisecond) // until it has entered
 			})
 			w.Doubt(nil)
 			f.requireUntil(t, n+1)
-			time.Sleep(time.Second) // until the query has returned
-			require.EqualValues(t, n+1, f.tail.After(n+1, 1, 1).Last)
+			pass(time.Second) // until the query has returned
+			require.Equal(t, n+1, f.tail.After(n+1, 1, 1).Last)
 			require.Zero(t, f.reads)
 		}
 		w.requireCounted(t)
@@ -296,11 +296,11 @@ func TestTheDatabaseIsAway(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Less(t, w.queried()-queried, 100)
 		w.setFault(nil)
 		begun := time.Now()
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		require.EqualValues(t, 6, f.tail.After(6, 1, 1).Last)
 		w.commit(testTenant, 1, 1)
 		work.Wait()
@@ -330,7 +330,7 @@ func TestAheadOfAHistoryThatCannotBeRead(t *testing.T) {
 		f.cursor = 5
 		told := make(chan error)
 		go func() { told <- f.until(t.Context(), 6) }()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.setFault(nil)
 		require.ErrorIs(t, <-told, errConflict)
 	})

@@ -316,3 +316,6 @@ func (w *window) count() int {
 	defer w.mu.Unlock()
 	return w.rows
 }
+
+// pass has time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }
