@@ -143,6 +143,9 @@ func TestWhatIsShownOfAnEndpoint(t *testing.T) {
 	require.Equal(t, "skip", *shown.OnFailure)
 	require.EqualValues(t, 6, shown.Lag)
 	require.Equal(t, model.Breaker{Open: true, Since: &someTime}, shown.Breaker)
+	e.Status, e.StatusReason, e.Unreadable = domain.EndpointActive, "", true
+	shown = decodeReply[model.Endpoint](t, a.do("GET", endpointPath, ""))
+	require.Equal(t, []string{"disabled", domain.StatusUnreadable}, []string{shown.Status, shown.StatusReason})
 	e.OldSecretUntil = time.Now().Add(-time.Second)
 	require.Nil(t, decodeReply[model.Endpoint](t, a.do("GET", endpointPath, "")).OldSecretUntil, "it does not sign any longer")
 }

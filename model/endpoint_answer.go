@@ -33,7 +33,7 @@ type Endpoint struct {
 	Secret string `json:"secret,omitempty" example:"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDdtpzqqGaj3M="`
 	// OldSecretUntil is until when the secret before signs along; null where none does.
 	OldSecretUntil *time.Time `json:"old_secret_until" validate:"required" format:"date-time" extensions:"x-nullable" example:"2026-11-22T10:00:00Z"`
-	// Status held means that a caller holds it, and disabled that it answered 410 or failed for days. Both keep what is open, until it is resumed.
+	// Status held means that a caller holds it, and disabled that it answered 410, failed for days, or cannot be decrypted. All keep what is open. The first three end when it is resumed, the last when the key is back.
 	Status string `json:"status" validate:"required" enums:"active,held,disabled" example:"active"`
 	// StatusReason says why it is disabled; "" for nothing.
 	StatusReason string `json:"status_reason" validate:"required" example:""`
@@ -98,6 +98,9 @@ func FromEndpoint(r *domain.EndpointReport, now time.Time) Endpoint {
 	}
 	if e.Ordering == domain.OrderingFIFO {
 		answer.OnFailure = optionalText(string(e.OnFailure))
+	}
+	if e.Unreadable && e.Status == domain.EndpointActive { // as it is for those who deliver
+		answer.Status, answer.StatusReason = string(domain.EndpointDisabled), domain.StatusUnreadable
 	}
 	if len(e.OldSecret) > 0 && now.Before(e.OldSecretUntil) {
 		answer.OldSecretUntil = optionalTime(e.OldSecretUntil)

@@ -87,6 +87,18 @@ func TestEndpointSecretsAtRest(t *testing.T) {
 	with(keyText(3))
 	fourth := create()
 	test(&fourth)
+	now := app.Endpoint(&sealed)
+	require.Equal(t, "disabled", now.Status)
+	require.Contains(t, now.StatusReason, "cannot be decrypted")
+	require.Equal(t, "active", app.Endpoint(&fourth).Status)
+	message := app.Publish(tenant, `"for those that can be signed for"`)
+	apptest.Await(t, apptest.Long, func() error {
+		if receiver.Times()[message] != 1 {
+			return apptest.NotYet("delivered to the fourth: %v", receiver.Times())
+		}
+		return nil
+	})
+	require.Equal(t, token, (<-received).Get("Token"))
 	for _, what := range []string{"test", "rotate-secret", "resume"} {
 		app.Refused(http.StatusConflict, "endpoint_unreadable", "POST", sealed.Path()+"/"+what, nil)
 	}
@@ -99,6 +111,12 @@ func TestEndpointSecretsAtRest(t *testing.T) {
 	test(&third)
 	with(keyText(3), keyText(2))
 	test(&sealed)
+	require.Equal(t, "active", app.Endpoint(&sealed).Status)
+	awaitLag(t, app.Client, &sealed, 0)
+	require.GreaterOrEqual(t, receiver.Times()[message], 2, "it goes on where it stopped")
+	for range receiver.Times()[message] - 1 {
+		<-received
+	}
 
 	// All of it with one key.
 	encrypt := func() (string, error) {
