@@ -136,7 +136,7 @@ func (s *Store) ListEndpoints(ctx context.Context, tenantID uuid.UUID) ([]domain
 
 const endpointProgressSQL = `
 SELECT c.endpoint_id, c.settled_seq, s.last_seq, coalesce(c.breaker_opened_at, 'epoch'), coalesce(c.failing_since, 'epoch'), c.reading_stopped,
-       (SELECT count(*) FROM deliveries d WHERE d.tenant_id = c.tenant_id AND d.endpoint_id = c.endpoint_id)
+       (SELECT count(*) FROM deliveries d WHERE d.tenant_id = c.tenant_id AND d.endpoint_id = c.endpoint_id AND d.seq <= c.settled_seq)
 FROM endpoint_cursors c JOIN tenant_streams s ON s.tenant_id = c.tenant_id
 WHERE c.tenant_id = $1 AND c.endpoint_id = ANY($2::uuid[])`
 

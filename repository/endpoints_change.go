@@ -109,7 +109,7 @@ const (
 	deleteCursorSQL   = `DELETE FROM endpoint_cursors WHERE tenant_id = $1 AND endpoint_id = $2`
 	deleteEndpointSQL = `DELETE FROM endpoints WHERE tenant_id = $1 AND id = $2`
 	endpointLagSQL    = `
-SELECT s.last_seq - c.settled_seq + (SELECT count(*) FROM deliveries WHERE tenant_id = $1 AND endpoint_id = $2)
+SELECT s.last_seq - c.settled_seq + (SELECT count(*) FROM deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND seq <= c.settled_seq)
 FROM endpoint_cursors c JOIN tenant_streams s ON s.tenant_id = c.tenant_id
 WHERE c.tenant_id = $1 AND c.endpoint_id = $2`
 	deleteReplaysSQL    = `DELETE FROM replays WHERE tenant_id = $1 AND endpoint_id = $2`
