@@ -89,9 +89,9 @@ func modelRun(t *testing.T, seed uint64) {
 				switch roll(6) {
 				case 0: // the reply to the commit is lost
 					w.Doubt([]uuid.UUID{tenant})
-				case 1: // and then it is tried again
+				case 1: // and then it is tried again, or the store does not say where it is
 					for at := range appended {
-						appended[at] = domain.AppendResult{Outcome: domain.AppendDuplicate}
+						appended[at] = domain.AppendResult{Outcome: domain.AppendDuplicate - domain.AppendOutcome(n%2)}
 					}
 					hand()
 				case 2: // by another replica, and the wake-up takes its time
