@@ -21,7 +21,9 @@ type deadLetterService interface {
 	Get(ctx context.Context, tenantID uuid.UUID, seq int64, take func(domain.DeadLetter) error) error
 	Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error)
 	Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error)
-	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error)
+	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (domain.DeleteResult, error)
+	Job(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
+	CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
 }
 
 type deadLetterController struct {
@@ -163,15 +165,16 @@ func (d *deadLetterController) get(c *gin.Context) error {
 // replay sends dead letters again.
 //
 //	@Summary		Replay dead letters
-//	@Description	Messages that an endpoint did not take (`delivery_failed`, and `transmit_failed` and `endpoint_paused` of earlier versions) are delivered to that endpoint again, at once and with all of its attempts, out of its order; what becomes of it is another letter if need be. The others are published to the tenant's queue again, each under the id it had: replaying twice does not store twice; these are part of the rate at which the tenant may publish, beyond it the answer is 429 `rate_exceeded`. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, have nowhere to go (their message or their endpoint is gone, or the message is on its way to the endpoint already), or were not through in time; they stay as they were, so that the call can be repeated. 503 means that none was replayed.
+//	@Description	Messages that an endpoint did not take (`delivery_failed`, and `transmit_failed` and `endpoint_paused` of earlier versions) are delivered to that endpoint again, at once and with all of its attempts, out of its order; what becomes of it is another letter if need be. The others are published to the tenant's queue again, each under the id it had: replaying twice does not store twice; these are part of the rate at which the tenant may publish, beyond it the answer is 429 `rate_exceeded`. With `all` or `filter` it is about the letters that are there when the call begins and were not replayed yet; when these are more than 1,000 it becomes a job, which goes on by itself (`job_id`, see `GET /dead-letters/jobs/{id}`). A tenant has one job at a time: 409 `dead_letter_job_running`. `skipped` counts those that do not exist, were replayed before, have nowhere to go (their message or their endpoint is gone, or the message is on its way to the endpoint already), or were not through in time; they stay as they were, so that the call can be repeated. 503 means that none was replayed.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Tenant-ID										header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id										query		string					false	"The same as X-Tenant-ID"										format(uuid)
-//	@Param			body											body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Param			body											body		model.SelectDeadLetters	true	"Which: ids, all or filter"
 //	@Success		202												{object}	model.Replayed
+//	@Header			202												{string}	Location	"Path of the job, if there is one"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
 func (d *deadLetterController) replay(c *gin.Context) error {
@@ -183,33 +186,42 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusAccepted, model.FromReplay(result))
+	if result.Job != nil {
+		locateJob(c, result.Job)
+	}
+	return writeJSON(c, http.StatusAccepted, model.FromReplay(&result))
 }
 
 // remove deletes dead letters.
 //
 //	@Summary		Purge dead letters
-//	@Description	Deletes letters for good, whether they were replayed or not. With `all` it is about the letters that are there when the call begins. 503 `purge_incomplete` means that the time was not enough: call again for the rest.
+//	@Description	Deletes letters for good, whether they were replayed or not. With `all` or `filter` it is about the letters that are there when the call begins; a `filter` that more than 1,000 match becomes a job, 202. A tenant has one job at a time: 409 `dead_letter_job_running`. 503 `purge_incomplete` means that the time was not enough: call again for the rest.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Tenant-ID								header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id								query		string					false	"The same as X-Tenant-ID"										format(uuid)
-//	@Param			body									body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Param			body									body		model.SelectDeadLetters	true	"Which: ids, all or filter"
 //	@Success		200										{object}	model.Deleted
-//	@Failure		400,401,403,404,408,413,415,422,500,503	{object}	model.Problem
+//	@Success		202										{object}	model.DeadLetterJob
+//	@Header			202										{string}	Location	"Path of the job"
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters [delete]
 func (d *deadLetterController) remove(c *gin.Context) error {
 	selection, err := readSelection(c)
 	if err != nil {
 		return err
 	}
-	deleted, err := d.letters.Delete(c.Request.Context(), middleware.Tenant(c).ID, selection)
+	result, err := d.letters.Delete(c.Request.Context(), middleware.Tenant(c).ID, selection)
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, model.Deleted{Deleted: deleted})
+	if result.Job != nil {
+		locateJob(c, result.Job)
+		return writeJSON(c, http.StatusAccepted, model.FromDeadLetterJob(result.Job))
+	}
+	return writeJSON(c, http.StatusOK, model.Deleted{Deleted: result.Deleted})
 }
 
 func readSelection(c *gin.Context) (domain.DeadLetterSelection, error) {

@@ -88,8 +88,12 @@ func TestReplayAndPurge(t *testing.T) {
 		{"DELETE", "/api/dead-letters", http.StatusOK, `{"deleted":3}`},
 	} {
 		for body, want := range map[string]domain.DeadLetterSelection{
-			`{"ids":[17, 18,17]}`: {Seqs: []int64{17, 18, 17}},
-			`{"all":true}`:        {All: true},
+			`{"ids":[17, 18,17]}`:             {Seqs: []int64{17, 18, 17}},
+			`{"all":true}`:                    {All: true},
+			`{"filter":{"reason":"unknown"}}`: {Filter: domain.DeadLetterFilter{Reason: domain.ReasonUnknown}},
+			`{"filter":{"reason":"delivery_failed","endpoint_id":"` + otherID.String() + `","from":"2026-11-21T10:00:00Z","to":"2026-11-21T11:00:00Z"}}`: {
+				Filter: domain.DeadLetterFilter{Reason: domain.ReasonDeliveryFailed, EndpointID: otherID, From: someTime, To: someTime.Add(time.Hour)},
+			},
 		} {
 			got := a.do(call.method, call.path, body, "Authorization: member")
 			require.Equal(t, call.status, got.status, got.body)
@@ -102,6 +106,13 @@ func TestReplayAndPurge(t *testing.T) {
 			`{"ids":[]}`: "/ids", `{"ids":null}`: "/ids", `{"ids":"17"}`: "/ids", `{"ids":["17"]}`: "/ids", `{"ids":[1.5]}`: "/ids",
 			`{"ids":[99999999999999999999]}`: "/ids", `{"ids":[1,0]}`: "/ids/1", `{"ids":[-1]}`: "/ids/0", `{"ids":[null]}`: "/ids/0",
 			`{"ids":[1` + strings.Repeat(",1", 1000) + `]}`: "/ids", `{"id":1}`: "/id", `[1]`: "",
+			`{"filter":{}}`: "/filter", `{"filter":null}`: "/filter", `{"filter":"reason"}`: "/filter", `{"filter":[]}`: "/filter",
+			`{"all":true,"filter":{"reason":"unknown"}}`: "/filter", `{"ids":[1],"filter":{"reason":"unknown"}}`: "/filter", `{"ids":[1],"all":true,"filter":{}}`: "/all",
+			`{"filter":{"reason":"x"}}`: "/filter/reason", `{"filter":{"reason":null}}`: "/filter/reason", `{"filter":{"reason":7}}`: "/filter/reason",
+			`{"filter":{"reason":""}}`: "/filter/reason", `{"filter":{"Reason":"unknown"}}`: "/filter/Reason", `{"filter":{"replayed":true}}`: "/filter/replayed",
+			`{"filter":{"reason":"unknown","reason":"unknown"}}`: "/filter/reason", `{"filter":{"endpoint_id":"17"}}`: "/filter/endpoint_id",
+			`{"filter":{"from":"yesterday"}}`: "/filter/from", `{"filter":{"to":"0001-01-01T00:00:00Z"}}`: "/filter/to",
+			`{"filter":{"from":"2026-11-21T10:00:00Z","to":"2026-11-21T10:00:00Z"}}`: "/filter/to",
 		} {
 			p := a.problem(a.do(call.method, call.path, body), http.StatusUnprocessableEntity, "invalid_fields")
 			require.Equal(t, pointer, p.Errors[0].Pointer, body)
@@ -144,4 +155,34 @@ func TestDeadLetterGroups(t *testing.T) {
 	a.problem(a.do("GET", "/api/dead-letters/groups", "", "Authorization: stranger"), http.StatusNotFound, "tenant_not_found")
 	a.fakes.err = unavailable("database_unavailable")
 	a.problem(a.do("GET", "/api/dead-letters/groups", ""), http.StatusServiceUnavailable, "database_unavailable")
+}
+
+// What is about many letters is a job.
+func TestDeadLetterJobs(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const path = "/api/dead-letters/jobs/"
+	job := `{"job_id":"` + otherID.String() + `","tenant_id":"` + tenantID.String() + `","action":"replay","state":"running","total":1001,"done":7,"skipped":1,
+		"waits_for":"It waits.","created_at":"2026-11-21T10:00:00Z","ended_at":null}`
+	require.JSONEq(t, job, a.do("GET", path+otherID.String(), "", "Authorization: viewer").body)
+	got := a.do("DELETE", path+otherID.String(), "", "Authorization: member")
+	require.Equal(t, http.StatusOK, got.status)
+	require.Contains(t, got.body, `"state":"canceled"`)
+	require.Contains(t, got.body, `"ended_at":"2026-11-21T10:00:00Z"`)
+	a.problem(a.do("DELETE", path+otherID.String(), "", "Authorization: viewer"), http.StatusForbidden, "role_insufficient")
+	for _, method := range []string{"GET", "DELETE"} {
+		a.problem(a.do(method, path+messageID.String(), ""), http.StatusNotFound, "dead_letter_job_not_found")
+		a.problem(a.do(method, path+"17", ""), http.StatusBadRequest, "invalid_id")
+		a.problem(a.do(method, path+otherID.String(), "", "Authorization: stranger"), http.StatusNotFound, "tenant_not_found")
+	}
+	begun := someJob()
+	a.fakes.job = &begun
+	got = a.do("POST", "/api/dead-letters/replay", `{"filter":{"reason":"unknown"}}`)
+	require.Equal(t, http.StatusAccepted, got.status)
+	require.JSONEq(t, `{"replayed":0,"skipped":0,"job_id":"`+otherID.String()+`","state":"running","total":1001,"done":7}`, got.body)
+	require.Equal(t, path+otherID.String(), got.header.Get("Location"))
+	got = a.do("DELETE", "/api/dead-letters", `{"filter":{"reason":"unknown"}}`)
+	require.Equal(t, http.StatusAccepted, got.status)
+	require.JSONEq(t, job, got.body)
+	require.Equal(t, path+otherID.String(), got.header.Get("Location"))
 }

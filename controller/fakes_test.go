@@ -85,6 +85,7 @@ type fakeServices struct {
 	letterQuery domain.DeadLetterQuery
 	lastLetter  int64
 	groups      domain.DeadLetterGroups
+	job         *domain.DeadLetterJob
 	selection   domain.DeadLetterSelection
 	calls       int
 }
@@ -284,10 +285,37 @@ func (f fakeLetters) Replay(_ context.Context, t domain.Tenant, s domain.DeadLet
 	if err == nil {
 		err = t.AcceptsMessages()
 	}
+	if f.job != nil {
+		return domain.ReplayResult{Job: f.job}, err
+	}
 	return domain.ReplayResult{Replayed: 2, Skipped: 1}, err
 }
 
-func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterSelection) (int64, error) {
+func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterSelection) (domain.DeleteResult, error) {
 	err := f.record(func() { f.selection = s })
-	return 3, err
+	if f.job != nil {
+		return domain.DeleteResult{Job: f.job}, err
+	}
+	return domain.DeleteResult{Deleted: 3}, err
+}
+
+func (f fakeLetters) Job(_ context.Context, _, id uuid.UUID) (domain.DeadLetterJob, error) {
+	err := f.record(func() {})
+	if id == messageID {
+		return domain.DeadLetterJob{}, domain.DeadLetterJobNotFound()
+	}
+	return someJob(), err
+}
+
+func (f fakeLetters) CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	job, err := f.Job(ctx, tenantID, id)
+	job.State, job.EndedAt = domain.DeadLetterJobCanceled, someTime
+	return job, err
+}
+
+func someJob() domain.DeadLetterJob {
+	return domain.DeadLetterJob{
+		ID: otherID, TenantID: tenantID, Action: domain.ReplayDeadLetters, State: domain.DeadLetterJobRunning, Total: 1001, Done: 7, Skipped: 1,
+		WaitsFor: "It waits.", CreatedAt: someTime,
+	}
 }

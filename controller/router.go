@@ -191,6 +191,8 @@ func routes(o *Options) []route {
 
 		{method: "GET", path: "/dead-letters", role: viewer, tenant: byHeader, handle: letters.list},
 		{method: "GET", path: "/dead-letters/groups", role: viewer, tenant: byHeader, handle: letters.groups},
+		{method: "GET", path: "/dead-letters/jobs/{id}", role: viewer, tenant: byHeader, handle: letters.getJob},
+		{method: "DELETE", path: "/dead-letters/jobs/{id}", role: member, tenant: byHeader, handle: letters.cancelJob},
 		{method: "GET", path: "/dead-letters/{id}", role: viewer, tenant: byHeader, handle: letters.get},
 		{method: "POST", path: "/dead-letters/replay", role: member, tenant: byHeader, handle: letters.replay},
 		{method: "DELETE", path: "/dead-letters", role: member, tenant: byHeader, handle: letters.remove},

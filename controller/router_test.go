@@ -36,7 +36,7 @@ var bodies = map[string]string{
 }
 
 // pathIDs are the ids in paths that are not a tenant's.
-var pathIDs = map[string]string{"/dead-letters/{id}": "17"}
+var pathIDs = map[string]string{"/dead-letters/{id}": "17", "/dead-letters/jobs/{id}": otherID.String()}
 
 func TestEveryRoute(t *testing.T) {
 	t.Parallel()

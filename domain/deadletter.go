@@ -41,7 +41,7 @@ func DeadLetterReasons() []DeadLetterReason {
 }
 
 // MaxDeadLetterIDs is how many dead letters one call may name.
-const MaxDeadLetterIDs = 1000
+const MaxDeadLetterIDs = MaxDeadLettersAtOnce
 
 // DeadLetter is a message that cannot be processed.
 type DeadLetter struct {
@@ -153,11 +153,13 @@ type DeadLetterPage struct {
 // be missed.
 func (p *DeadLetterPage) End(q DeadLetterQuery) int64 { return min(q.After, p.Last) }
 
-// DeadLetterSelection says which of a tenant's dead letters a call is about:
-// either All that are there when it begins, or those with the Seqs.
+// DeadLetterSelection says which of a tenant's dead letters a call is about: All that
+// are there when it begins, those of them that Filter lets through, which is not
+// empty then, or those with the Seqs.
 type DeadLetterSelection struct {
-	All  bool
-	Seqs []int64
+	All    bool
+	Filter DeadLetterFilter
+	Seqs   []int64
 }
 
 // ReplayResult is what became of a call to replay dead letters.
@@ -169,6 +171,16 @@ type ReplayResult struct {
 	// does not have, that were replayed before, that have nowhere to go, or that were
 	// not through in time. They stay as they are.
 	Skipped int
+	// Job is what the call became that was about more than MaxDeadLettersAtOnce; nil
+	// for others.
+	Job *DeadLetterJob
+}
+
+// DeleteResult is what became of a call to delete dead letters.
+type DeleteResult struct {
+	Deleted int64
+	// Job is as in ReplayResult.
+	Job *DeadLetterJob
 }
 
 // DeadLetterRepository keeps recorded dead letters. Methods are safe for
@@ -187,9 +199,9 @@ type DeadLetterRepository interface {
 	// LastDeadLetter returns the highest Seq of the tenant, 0 for none: what
 	// dies afterwards has a higher one.
 	LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, error)
-	// CountDeadLetters returns how many of the tenant's letters up to seq last
-	// were not replayed yet.
-	CountDeadLetters(ctx context.Context, tenantID uuid.UUID, last int64) (int, error)
+	// CountDeadLetters returns how many letters q asks for; no more than q.Limit,
+	// where 0 is no limit. It leaves q.Seqs and q.MaxBytes out of account.
+	CountDeadLetters(ctx context.Context, q DeadLetterQuery) (int, error)
 	// PickDeadLetters returns those of seqs that the tenant has and that were
 	// not replayed yet, in the order of Seq; fewer when they are large: ask
 	// again for those after the last.

@@ -132,43 +132,6 @@ func DeadLetterCursors(q *domain.DeadLetterQuery, seq int64, end *domain.DeadLet
 	return cursors(strconv.FormatInt(seq, 10), end.More, "")
 }
 
-// SelectDeadLetters is the body of calls about several dead letters.
-type SelectDeadLetters struct {
-	// IDs has 1 to 1000 ids. Give either ids or all.
-	IDs json.RawMessage `json:"ids" swaggertype:"array,integer" example:"17,18"`
-	// All is true for all that there are when the call begins.
-	All *bool `json:"all" example:"true"`
-} //@name SelectDeadLetters
-
-// Domain returns which letters are meant, or an ErrInvalid.
-func (r *SelectDeadLetters) Domain() (domain.DeadLetterSelection, error) {
-	switch {
-	case r.IDs == nil && r.All == nil:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/ids", Message: "is required, unless all is given"})
-	case r.IDs != nil && r.All != nil:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be left out when ids is given"})
-	case r.All != nil && !*r.All:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be true when it is given"})
-	case r.All != nil:
-		return domain.DeadLetterSelection{All: true}, nil
-	}
-	// Pointers tell null from 0.
-	var ids []*int64
-	if err := json.Unmarshal(r.IDs, &ids); err != nil || len(ids) < 1 || len(ids) > domain.MaxDeadLetterIDs {
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{
-			Pointer: "/ids", Message: fmt.Sprintf("must be a list of 1 to %d ids, which are numbers", domain.MaxDeadLetterIDs),
-		})
-	}
-	selection := domain.DeadLetterSelection{Seqs: make([]int64, len(ids))}
-	for i, id := range ids {
-		if id == nil || *id < 1 {
-			return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: fmt.Sprintf("/ids/%d", i), Message: "must be a number above 0"})
-		}
-		selection.Seqs[i] = *id
-	}
-	return selection, nil
-}
-
 // Replayed is the answer to POST /dead-letters/replay.
 type Replayed struct {
 	// Replayed is how many letters the broker has confirmed, or are on their way to
@@ -178,11 +141,21 @@ type Replayed struct {
 	// an endpoint or a message to be replayed, or not through in time. They are left
 	// as they were.
 	Skipped int `json:"skipped" validate:"required" example:"0"`
+	// JobID, State, Total and Done are those of the job that does it when more than
+	// 1,000 letters are asked for; else they are left out.
+	JobID string `json:"job_id,omitempty" format:"uuid" example:"0197a3a5-7d2c-7c3e-8f7e-0242ac120005"`
+	State string `json:"state,omitempty" enums:"running,done,canceled" example:"running"`
+	Total *int64 `json:"total,omitempty" format:"int64" example:"250000"`
+	Done  *int64 `json:"done,omitempty" format:"int64" example:"0"`
 } //@name Replayed
 
 // FromReplay returns the answer to a replay.
-func FromReplay(r domain.ReplayResult) Replayed {
-	return Replayed{Replayed: r.Replayed, Skipped: r.Skipped}
+func FromReplay(r *domain.ReplayResult) Replayed {
+	answer := Replayed{Replayed: r.Replayed, Skipped: r.Skipped}
+	if j := r.Job; j != nil {
+		answer.JobID, answer.State, answer.Total, answer.Done = j.ID.String(), string(j.State), &j.Total, &j.Done
+	}
+	return answer
 }
 
 // Deleted is the answer to DELETE /dead-letters.

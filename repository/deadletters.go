@@ -103,14 +103,22 @@ func (s *Store) LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, 
 	return last, translate(err, "find the last dead letter")
 }
 
-const countDeadLettersSQL = `SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND id <= $2 AND replayed_at IS NULL`
+// countDeadLettersSQL counts the parts of wantedLettersSQL, each up to $10.
+const countDeadLettersSQL = `
+SELECT (SELECT count(*) FROM (SELECT ` + waitingLettersSQL + ` LIMIT $10) AS waiting)
+     + (SELECT count(*) FROM (SELECT ` + sentLettersSQL + ` LIMIT $10) AS sent)
+     + (SELECT count(*) FROM (SELECT ` + allLettersSQL + ` LIMIT $10) AS every)`
 
 // CountDeadLetters implements domain.DeadLetterRepository.
-func (s *Store) CountDeadLetters(ctx context.Context, tenantID uuid.UUID, last int64) (int, error) {
+func (s *Store) CountDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (int, error) {
+	q.Seqs = nil
 	var n int
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		return on.QueryRow(ctx, countDeadLettersSQL, tenantID, last).Scan(&n)
+	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
+		return on.QueryRow(ctx, countDeadLettersSQL, letterArgs(&q, q.Limit)...).Scan(&n)
 	})
+	if q.Limit > 0 {
+		n = min(n, q.Limit)
+	}
 	return n, translate(err, "count dead letters")
 }
 

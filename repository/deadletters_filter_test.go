@@ -95,6 +95,16 @@ func TestDeadLettersByFilter(t *testing.T) {
 		require.Equal(t, want, got, "%+v", q)
 
 		q.After = 0
+		for _, limit := range []int{0, 1, 7} {
+			counted := q
+			counted.Limit = limit
+			n, err := d.store.CountDeadLetters(t.Context(), counted)
+			require.NoError(t, err)
+			if limit == 0 {
+				limit = 1000
+			}
+			require.Equal(t, min(len(want), limit), n, "%+v", q)
+		}
 		got = nil
 		for {
 			failures, err := d.store.ListDeadLetterFailures(t.Context(), q)
@@ -103,7 +113,7 @@ func TestDeadLettersByFilter(t *testing.T) {
 				got = append(got, failures[i].Seq)
 				q.UpTo = failures[i].Seq - 1
 			}
-			if len(failures) < q.Limit {
+			if len(failures) < q.Limit || q.UpTo == 0 { // 0 would be no bound
 				break
 			}
 		}

@@ -222,7 +222,7 @@ func TestReplayedDeadLetters(t *testing.T) {
 	picked, err := d.store.PickDeadLetters(t.Context(), id, append(seqs, all[2].Seq, all[0].Seq, all[0].Seq))
 	require.NoError(t, err)
 	require.Equal(t, []domain.DeadLetter{all[0], all[2]}, picked)
-	n, err := d.store.CountDeadLetters(t.Context(), id, all[1].Seq)
+	n, err := d.store.CountDeadLetters(t.Context(), domain.DeadLetterQuery{TenantID: id, UpTo: all[1].Seq})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	last, err := d.store.LastDeadLetter(t.Context(), id)

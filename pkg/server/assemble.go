@@ -62,6 +62,7 @@ type parts struct {
 	endpoints     endpoints
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
+	letterJobs    *deadletter.JobRunner
 	auth          *auth.Service
 	tails         *tail.Service
 	streams       *stream.Service
@@ -241,11 +242,15 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 		StillThere: p.directory.StillThere,
 	})
 	p.retention = message.NewRetention(message.RetentionOptions{Store: p.store, Log: p.log, Lost: p.metrics.AddDeliveriesExpired})
+	p.letterJobs = deadletter.NewJobRunner(deadletter.JobOptions{
+		Letters: p.store, Jobs: p.store, Publisher: publisher, Tenant: p.directory.Lookup, Pace: p.messages.Pace, Rate: p.config.PublishRate, Log: p.log,
+	})
 	p.letters = deadletter.NewService(deadletter.Options{
-		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
+		Letters: p.store, Jobs: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace,
+		JobBegun: p.letterJobs.Wake, Log: p.log,
 	})
 	p.letterJanitor = deadletter.NewJanitor(deadletter.JanitorOptions{
-		Letters: p.store, Log: p.log,
+		Letters: p.store, Jobs: p.store, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})

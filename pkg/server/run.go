@@ -59,6 +59,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
+		wg.Go(func() { p.letterJobs.Run(ctx) })
 		wg.Go(func() { p.deliveries.days.Run(ctx) })
 		wg.Go(func() { p.policies.run(ctx) })
 		wg.Go(func() { emptyRetryTiers(ctx, p.broker, p.log) })

@@ -37,6 +37,7 @@ const MaxPageSize = 1000
 // Options configure NewService.
 type Options struct {
 	Letters   domain.DeadLetterRepository
+	Jobs      domain.DeadLetterJobRepository
 	Publisher domain.Publisher
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
@@ -47,7 +48,10 @@ type Options struct {
 	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
 	// lets as many through as Admit does.
 	Pace func(ctx context.Context, t domain.Tenant, sizes []int) error
-	Log  *slog.Logger
+	// JobBegun is called when a job was begun, and must not block; nil where nobody
+	// has to know.
+	JobBegun func()
+	Log      *slog.Logger
 }
 
 // Service works on recorded dead letters. It is safe for concurrent use.
@@ -76,15 +80,20 @@ func NewService(o Options) *Service {
 // came with; they go at the rate at which the tenant may publish.
 //
 // What is not through in time, comes when the queue is full, or has nowhere to go is
-// skipped and stays as it was. Errors, when nothing could be replayed, are those of
-// Options.Admit and Options.Pace, and ErrUnavailable; what was published without a
-// confirm may arrive nevertheless.
+// skipped and stays as it was. What is about more than domain.MaxDeadLettersAtOnce
+// becomes a job. Errors, when nothing could be replayed, are those of Options.Admit
+// and Options.Pace, an ErrConflict when another job runs, and ErrUnavailable; what
+// was published without a confirm may arrive nevertheless.
 func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	paced, end := context.WithTimeout(limited, paceTimeout)
 	defer end()
-	q, asked, err := s.freeze(limited, t.ID, selection)
+	q, asked, err := s.freeze(limited, t.ID, domain.ReplayDeadLetters, selection)
+	if err == nil && asked > domain.MaxDeadLettersAtOnce {
+		job, err := s.begin(limited, q, domain.ReplayDeadLetters)
+		return domain.ReplayResult{Job: job}, timeError(err)
+	}
 	r := &replay{service: s, tenant: t, paced: paced}
 	if err == nil {
 		err = r.run(limited, q)
@@ -101,10 +110,65 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 	return domain.ReplayResult{Replayed: r.replayed, Skipped: max(0, asked-r.replayed)}, nil
 }
 
-// freeze returns what a call to replay is about, and how many letters that are.
-func (s *Service) freeze(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (q domain.DeadLetterQuery, asked int, err error) {
-	q = domain.DeadLetterQuery{TenantID: tenantID, Limit: replayBatch}
-	if !selection.All {
+// Delete deletes letters, whether they were replayed or not, and returns how
+// many there were. Letters that die after the call began are not part of it. A filter
+// that lets more than domain.MaxDeadLettersAtOnce through becomes a job. Errors are an
+// ErrConflict when another job runs, and ErrUnavailable, also when the time was not
+// enough for all: then the call can be repeated.
+func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (domain.DeleteResult, error) {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	seqs, last := distinct(selection.Seqs), int64(0)
+	switch {
+	case selection.All:
+		var err error
+		seqs = nil
+		if last, err = s.o.Letters.LastDeadLetter(limited, tenantID); err != nil {
+			return domain.DeleteResult{}, timeError(fmt.Errorf("find the last dead letter: %w", err))
+		}
+	case !selection.Filter.Empty():
+		q, asked, err := s.freeze(limited, tenantID, domain.DeleteDeadLetters, selection)
+		if err == nil && asked > domain.MaxDeadLettersAtOnce {
+			job, err := s.begin(limited, q, domain.DeleteDeadLetters)
+			return domain.DeleteResult{Job: job}, timeError(err)
+		}
+		if err == nil {
+			q.Limit = domain.MaxDeadLettersAtOnce
+			var refs []domain.DeadLetterRef
+			refs, err = s.o.Letters.ListDeadLetterRefs(limited, q)
+			seqs = seqsOf(refs)
+		}
+		if err != nil {
+			return domain.DeleteResult{}, timeError(fmt.Errorf("find dead letters: %w", err))
+		}
+	}
+	n, err := s.o.Letters.DeleteDeadLetters(limited, tenantID, seqs, last)
+	switch {
+	case err == nil:
+		return domain.DeleteResult{Deleted: n}, nil
+	case n > 0:
+		return domain.DeleteResult{}, domain.Wrap(err, domain.ErrUnavailable, "purge_incomplete",
+			fmt.Sprintf("%d dead letters were deleted, and not all; call again for the rest.", n)).After(retryAfter)
+	}
+	return domain.DeleteResult{}, timeError(fmt.Errorf("delete dead letters: %w", err))
+}
+
+// Job and CancelJob return a job of the tenant; the latter ends it, after what is
+// under way, if it still runs. Errors are ErrNotFound and ErrUnavailable.
+func (s *Service) Job(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	return s.o.Jobs.FindDeadLetterJob(ctx, tenantID, id) //nolint:wrapcheck // says what it did
+}
+
+// CancelJob is described with Job.
+func (s *Service) CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	return s.o.Jobs.CancelDeadLetterJob(ctx, tenantID, id) //nolint:wrapcheck // says what it did
+}
+
+// freeze returns what a call is about, and how many letters that are; of very many
+// only that there are more than domain.MaxDeadLettersAtOnce.
+func (s *Service) freeze(ctx context.Context, tenantID uuid.UUID, action domain.DeadLetterAction, selection domain.DeadLetterSelection) (q domain.DeadLetterQuery, asked int, err error) {
+	q = domain.DeadLetterQuery{TenantID: tenantID, Limit: replayBatch, Replayed: action == domain.DeleteDeadLetters, Filter: selection.Filter}
+	if !selection.All && selection.Filter.Empty() {
 		q.Seqs = distinct(selection.Seqs)
 		return q, len(q.Seqs), nil
 	}
@@ -115,36 +179,33 @@ func (s *Service) freeze(ctx context.Context, tenantID uuid.UUID, selection doma
 		q.Seqs = []int64{} // else it would be about what comes
 		return q, 0, nil
 	}
-	if asked, err = s.o.Letters.CountDeadLetters(ctx, tenantID, q.UpTo); err != nil {
+	counted := q
+	counted.Limit = domain.MaxDeadLettersAtOnce + 1
+	if asked, err = s.o.Letters.CountDeadLetters(ctx, counted); err != nil {
 		return q, 0, fmt.Errorf("count dead letters: %w", err)
 	}
 	return q, asked, nil
 }
 
-// Delete deletes letters, whether they were replayed or not, and returns how
-// many there were. Letters that die after the call began are not part of it.
-// Errors are ErrUnavailable, also when the time was not enough for all: then
-// the call can be repeated.
-func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error) {
-	limited, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	seqs, last := distinct(selection.Seqs), int64(0)
-	if selection.All {
-		var err error
-		seqs = nil
-		if last, err = s.o.Letters.LastDeadLetter(limited, tenantID); err != nil {
-			return 0, timeError(fmt.Errorf("find the last dead letter: %w", err))
-		}
+// begin makes a job of what a call is about.
+func (s *Service) begin(ctx context.Context, q domain.DeadLetterQuery, action domain.DeadLetterAction) (*domain.DeadLetterJob, error) {
+	q.Limit = 0
+	total, err := s.o.Letters.CountDeadLetters(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
-	n, err := s.o.Letters.DeleteDeadLetters(limited, tenantID, seqs, last)
-	switch {
-	case err == nil:
-		return n, nil
-	case n > 0:
-		return n, domain.Wrap(err, domain.ErrUnavailable, "purge_incomplete",
-			fmt.Sprintf("%d dead letters were deleted, and not all; call again for the rest.", n)).After(retryAfter)
+	job, err := s.o.Jobs.InsertDeadLetterJob(ctx, domain.DeadLetterJob{
+		ID: uuid.Must(uuid.NewV7()), TenantID: q.TenantID, Owner: domain.Owner(ctx), Action: action, Filter: q.Filter, Last: q.UpTo, Total: int64(total),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("begin a job: %w", err)
 	}
-	return 0, timeError(fmt.Errorf("delete dead letters: %w", err))
+	s.o.Log.InfoContext(ctx, "job about dead letters begun",
+		slog.String("job_id", job.ID.String()), slog.String("action", string(action)), slog.Int("letters", total))
+	if s.o.JobBegun != nil {
+		s.o.JobBegun()
+	}
+	return &job, nil
 }
 
 // timeError turns the end of the call's time into an error for callers.

@@ -230,14 +230,23 @@ func TestDelete(t *testing.T) {
 	w, tenant := newWorld(), active()
 	mine, other := w.die(tenant.ID, 5), w.die(uuid.New(), 2)
 	s := w.service()
-	n, err := s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{Seqs: []int64{mine[0], mine[0], other[0], 99}})
-	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
-	n, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{})
-	require.NoError(t, err)
-	require.Zero(t, n, "nothing is not everything")
+	deleted := func(selection domain.DeadLetterSelection) int64 {
+		result, err := s.Delete(t.Context(), tenant.ID, selection)
+		require.NoError(t, err)
+		require.Nil(t, result.Job)
+		return result.Deleted
+	}
+	require.EqualValues(t, 1, deleted(domain.DeadLetterSelection{Seqs: []int64{mine[0], mine[0], other[0], 99}}))
+	require.Zero(t, deleted(domain.DeadLetterSelection{}), "nothing is not everything")
+	endpoint := uuid.New()
+	w.dieAt(tenant.ID, endpoint, 3)
+	require.Zero(t, deleted(domain.DeadLetterSelection{Filter: domain.DeadLetterFilter{EndpointID: uuid.New()}}))
+	require.NoError(t, w.MarkReplayed(t.Context(), tenant.ID, w.waiting(tenant.ID)[5:]))
+	require.EqualValues(t, 3, deleted(domain.DeadLetterSelection{Filter: domain.DeadLetterFilter{EndpointID: endpoint}}), "replayed or not")
+	require.Equal(t, mine[1:], w.waiting(tenant.ID))
+
 	w.read = func(context.Context) error { return context.DeadlineExceeded }
-	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
+	_, err := s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
 	require.Equal(t, "purge_incomplete", domain.CodeOf(err))
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
@@ -296,7 +305,7 @@ func TestJanitor(t *testing.T) {
 			}
 			return nil
 		}
-		j := NewJanitor(JanitorOptions{Letters: w, KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+		j := NewJanitor(JanitorOptions{Letters: w, Jobs: newJobs(w), KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
 		_, known := j.Waiting(tenant.ID)
 		require.False(t, known)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -122,6 +122,13 @@ func (w *world) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.Ou
 
 func (w *world) RecordDeadLetters(context.Context, []domain.DeadLetter) error { panic("not called") }
 
+// match reports whether q asks for a letter.
+func match(q *domain.DeadLetterQuery, l *domain.DeadLetter) bool {
+	f := &q.Filter
+	return l.Seq > q.After && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Replayed || !l.Replayed()) && (q.Seqs == nil || slices.Contains(q.Seqs, l.Seq)) &&
+		(f.Reason == "" || l.Reason == f.Reason) && (f.EndpointID == uuid.Nil || l.EndpointID == f.EndpointID)
+}
+
 func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
 	if err := w.read(ctx); err != nil {
 		return nil, false, err
@@ -130,7 +137,7 @@ func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (
 	defer w.mu.Unlock()
 	var page []domain.DeadLetter
 	for _, l := range w.letters[q.TenantID] {
-		if l.Seq <= q.After || q.UpTo > 0 && l.Seq > q.UpTo || l.Replayed() && !q.Replayed {
+		if !match(&q, &l) {
 			continue
 		}
 		if len(page) == min(q.Limit, 3) {
@@ -162,12 +169,12 @@ func (w *world) LastDeadLetter(_ context.Context, tenantID uuid.UUID) (int64, er
 	return 0, nil
 }
 
-func (w *world) CountDeadLetters(_ context.Context, tenantID uuid.UUID, last int64) (int, error) {
+func (w *world) CountDeadLetters(_ context.Context, q domain.DeadLetterQuery) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for _, l := range w.letters[tenantID] {
-		if l.Seq <= last && !l.Replayed() {
+	for i := range w.letters[q.TenantID] {
+		if match(&q, &w.letters[q.TenantID][i]) && (q.Limit == 0 || n < q.Limit) {
 			n++
 		}
 	}
@@ -197,7 +204,7 @@ func (w *world) ListDeadLetterRefs(ctx context.Context, q domain.DeadLetterQuery
 	defer w.mu.Unlock()
 	var refs []domain.DeadLetterRef
 	for _, l := range w.letters[q.TenantID] {
-		if l.Seq > q.After && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Seqs == nil || slices.Contains(q.Seqs, l.Seq)) && (q.Replayed || !l.Replayed()) && len(refs) < q.Limit {
+		if match(&q, &l) && len(refs) < q.Limit {
 			refs = append(refs, domain.DeadLetterRef{Seq: l.Seq, TenantID: l.TenantID, MessageID: l.MessageID, Reason: l.Reason, EndpointID: l.EndpointID})
 		}
 	}
@@ -212,7 +219,7 @@ func (w *world) ListDeadLetterFailures(ctx context.Context, q domain.DeadLetterQ
 	defer w.mu.Unlock()
 	var failures []domain.DeadLetterFailure
 	for _, l := range slices.Backward(w.letters[q.TenantID]) {
-		if len(failures) < q.Limit && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Replayed || !l.Replayed()) {
+		if match(&q, &l) && len(failures) < q.Limit {
 			failures = append(failures, domain.DeadLetterFailure{Seq: l.Seq, Reason: l.Reason, EndpointID: l.EndpointID, Error: l.Error, CreatedAt: l.CreatedAt})
 		}
 	}
