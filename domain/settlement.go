@@ -169,9 +169,10 @@ type DeliveryRepository interface {
 	BeatDeliverer(ctx context.Context, name string, leaving bool, ttl time.Duration) ([]string, error)
 	// RemoveDeliverer forgets a replica that has released its claims.
 	RemoveDeliverer(ctx context.Context, name string) error
-	// DeliveryTenants returns the tenants with an active endpoint, and neither
-	// deleting nor deleted.
-	DeliveryTenants(ctx context.Context) ([]uuid.UUID, error)
+	// DeliveryTenants returns the tenants with endpoints that are neither deleting nor
+	// deleted, and how many endpoints each of them has with each status. One that is
+	// Unreadable counts with the status that is stored.
+	DeliveryTenants(ctx context.Context) (map[uuid.UUID]map[EndpointStatus]int, error)
 	// DeliveryTargets returns the endpoints of these tenants, active or not. One that
 	// is Unreadable is disabled with the reason StatusUnreadable, but not for good:
 	// nothing is stored, and it goes on when the key is there again.

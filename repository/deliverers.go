@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"lanekeeper/domain"
 )
 
 // delivererKept is for how long a replica that is gone without a word is still
@@ -47,19 +49,29 @@ func (s *Store) RemoveDeliverer(ctx context.Context, name string) error {
 }
 
 const deliveryTenantsSQL = `
-SELECT t.id FROM tenants t
-WHERE t.status NOT IN ('deleting', 'deleted') AND EXISTS (SELECT FROM endpoints e WHERE e.tenant_id = t.id AND e.status = 'active')
-ORDER BY t.id`
+SELECT t.id, e.status, count(*) FROM tenants t JOIN endpoints e ON e.tenant_id = t.id
+WHERE t.status NOT IN ('deleting', 'deleted')
+GROUP BY t.id, e.status`
 
 // DeliveryTenants implements domain.DeliveryRepository.
-func (s *Store) DeliveryTenants(ctx context.Context) ([]uuid.UUID, error) {
+func (s *Store) DeliveryTenants(ctx context.Context) (map[uuid.UUID]map[domain.EndpointStatus]int, error) {
 	rows, err := s.deliveries.Query(ctx, deliveryTenantsSQL)
 	if err != nil {
 		return nil, translate(err, "list tenants with endpoints")
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	tenants := make(map[uuid.UUID]map[domain.EndpointStatus]int)
+	var id uuid.UUID
+	var status domain.EndpointStatus
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &status, &n}, func() error {
+		if tenants[id] == nil {
+			tenants[id] = make(map[domain.EndpointStatus]int)
+		}
+		tenants[id][status] = n
+		return nil
+	})
 	if err != nil {
 		return nil, translate(err, "list tenants with endpoints")
 	}
-	return ids, nil
+	return tenants, nil
 }

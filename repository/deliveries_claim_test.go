@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -120,10 +121,15 @@ func TestDeliveryTenants(t *testing.T) {
 		require.NoError(t, err)
 		endpoints = endpoints[2:]
 	}
-	ids, err := d.store.DeliveryTenants(t.Context())
+	tenants, err := d.store.DeliveryTenants(t.Context())
 	require.NoError(t, err)
+	held := ask[uuid.UUID](t, d, `SELECT DISTINCT tenant_id FROM endpoints WHERE status = 'held'`)
 	disabledOne := ask[uuid.UUID](t, d, `SELECT tenant_id FROM endpoints WHERE status = 'disabled'`)
-	require.Equal(t, []uuid.UUID{disabledOne, endpoints[0].TenantID}, ids)
+	require.Equal(t, map[uuid.UUID]map[domain.EndpointStatus]int{
+		held:                  {domain.EndpointHeld: 2},
+		disabledOne:           {domain.EndpointActive: 1, domain.EndpointDisabled: 1},
+		endpoints[0].TenantID: {domain.EndpointActive: 2},
+	}, tenants)
 }
 
 // A tenant that is being deleted cannot be claimed, also when it was not yet when
@@ -353,9 +359,10 @@ func TestClaimsOfManyTenants(t *testing.T) {
 	d.exec(t, `INSERT INTO endpoints (tenant_id, url, timeout_ms, secret, version) SELECT id, '', 5000, 's', 1 FROM tenants, generate_series(1, 3)`)
 	d.exec(t, `INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version) SELECT tenant_id, id, 0, 1 FROM endpoints`)
 	d.beat(t, "a", "b")
-	ids, err := d.store.DeliveryTenants(t.Context())
+	tenants, err := d.store.DeliveryTenants(t.Context())
 	require.NoError(t, err)
-	require.Len(t, ids, 3000)
+	require.Len(t, tenants, 3000)
+	ids := slices.Collect(maps.Keys(tenants))
 	claims, err := d.store.ClaimDeliveries(t.Context(), "a", ids, deliveryTTL)
 	require.NoError(t, err)
 	require.Len(t, claims, 3000)

@@ -15,10 +15,17 @@ type EndpointStats struct {
 	BreakerOpen          bool
 }
 
+// Endpoints is what the metrics show of endpoints: of those that this process delivers
+// to, and how many there are with each status, delivered to or not.
+type Endpoints struct {
+	Live     []EndpointStats
+	ByStatus map[string]int
+}
+
 // deliveries are the metrics of deliveries to endpoints.
 type deliveries struct {
 	tenants *tenants
-	stats   atomic.Pointer[func() []EndpointStats]
+	stats   atomic.Pointer[func() Endpoints]
 
 	attempts *prometheus.CounterVec
 	seconds  prometheus.Histogram
@@ -26,6 +33,7 @@ type deliveries struct {
 	byTenant cache[tenantOutcome, prometheus.Counter]
 	lag      *prometheus.Desc
 	breakers *prometheus.Desc
+	statuses *prometheus.Desc
 }
 
 func newDeliveries(tenants *tenants) *deliveries {
@@ -45,6 +53,7 @@ func newDeliveries(tenants *tenants) *deliveries {
 		}, []string{tenantLabel}),
 		lag: prometheus.NewDesc(namespace+"_endpoint_lag", "Messages that the endpoint has not got yet.",
 			[]string{tenantLabel, "endpoint_id"}, nil),
+		statuses: prometheus.NewDesc(namespace+"_endpoints", "Endpoints of the tenants that this process delivers for, by status.", []string{"status"}, nil),
 		breakers: prometheus.NewDesc(namespace+"_breakers_open", "Endpoints of this process whose breaker is open.", nil, nil),
 	}
 }
@@ -56,6 +65,7 @@ func (d *deliveries) Describe(ch chan<- *prometheus.Desc) {
 	d.expired.Describe(ch)
 	ch <- d.lag
 	ch <- d.breakers
+	ch <- d.statuses
 }
 
 // Collect implements prometheus.Collector. Endpoints of tenants that share a label
@@ -70,7 +80,8 @@ func (d *deliveries) Collect(ch chan<- prometheus.Metric) {
 	}
 	type endpoint struct{ tenant, id string }
 	lags, open := make(map[endpoint]int64), 0
-	for _, s := range (*stats)() {
+	endpoints := (*stats)()
+	for _, s := range endpoints.Live {
 		key := endpoint{tenant: d.tenants.label(s.TenantID), id: s.EndpointID.String()}
 		if key.tenant == otherTenant || key.tenant == "" {
 			key.id = key.tenant
@@ -84,6 +95,9 @@ func (d *deliveries) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d.lag, prometheus.GaugeValue, float64(lag), key.tenant, key.id)
 	}
 	ch <- prometheus.MustNewConstMetric(d.breakers, prometheus.GaugeValue, float64(open))
+	for status, n := range endpoints.ByStatus {
+		ch <- prometheus.MustNewConstMetric(d.statuses, prometheus.GaugeValue, float64(n), status)
+	}
 }
 
 // forget removes what is counted under a tenant's label.

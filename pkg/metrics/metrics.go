@@ -133,8 +133,6 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // It is called at every scrape and must return soon.
 func (m *Metrics) RegisterConsumers(stats func() []ConsumerStats) { m.consumers.set(stats) }
 
-// RegisterEndpoints sets the function that returns how the endpoints are doing. It
-
 // RegisterStreams sets the function that returns how many streams are open. Call
 // it once, like the others.
 func (m *Metrics) RegisterStreams(clients func() int) {

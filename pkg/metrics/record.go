@@ -147,4 +147,4 @@ func (m *Metrics) AddDeliveriesExpired(tenant uuid.UUID, n int64) {
 }
 
 // is called at every scrape and must return soon.
-func (m *Metrics) RegisterEndpoints(stats func() []EndpointStats) { m.deliveries.stats.Store(&stats) }
+func (m *Metrics) RegisterEndpoints(stats func() Endpoints) { m.deliveries.stats.Store(&stats) }

@@ -63,11 +63,14 @@ func (d *deliveries) follow(c domain.Change) {
 }
 
 // stats returns what the metrics show of endpoints.
-func (d *deliveries) stats() []metrics.EndpointStats {
-	all := d.service.Stats()
-	stats := make([]metrics.EndpointStats, len(all))
-	for i, s := range all {
-		stats[i] = metrics.EndpointStats(s)
+func (d *deliveries) stats() metrics.Endpoints {
+	live, statuses := d.service.Stats()
+	e := metrics.Endpoints{Live: make([]metrics.EndpointStats, len(live)), ByStatus: make(map[string]int, len(statuses))}
+	for i, s := range live {
+		e.Live[i] = metrics.EndpointStats(s)
 	}
-	return stats
+	for status, n := range statuses {
+		e.ByStatus[string(status)] = n
+	}
+	return e
 }

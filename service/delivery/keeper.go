@@ -39,13 +39,18 @@ type keeper struct {
 	all   bool
 	ended []endedDispatcher
 	view  map[uuid.UUID]*lane
-	kick  chan struct{} // holds a token when there is something to look at
+	// statuses is how many endpoints of the tenants that are wanted here have which status.
+	statuses map[domain.EndpointStatus]int
+	kick     chan struct{} // holds a token when there is something to look at
 
 	// Of the goroutine.
 	members *rendezvous.Members
-	tenants map[uuid.UUID]struct{} // those with an active endpoint, as far as known
+	tenants map[uuid.UUID]endpointCounts // those with endpoints, as far as known
 	lanes   map[uuid.UUID]*lane
 }
+
+// endpointCounts is how many endpoints a tenant has with each status.
+type endpointCounts = map[domain.EndpointStatus]int
 
 type endedDispatcher struct {
 	lane     *lane
@@ -55,7 +60,7 @@ type endedDispatcher struct {
 func newKeeper(s *Service) *keeper {
 	k := &keeper{
 		service: s, dirty: make(map[uuid.UUID]struct{}), all: true, view: make(map[uuid.UUID]*lane), kick: make(chan struct{}, 1),
-		tenants: make(map[uuid.UUID]struct{}), lanes: make(map[uuid.UUID]*lane),
+		tenants: make(map[uuid.UUID]endpointCounts), lanes: make(map[uuid.UUID]*lane),
 	}
 	k.beat = newHeartbeat(s.o.Deliveries, s.o.Replica, s.o.Log, k.expire)
 	signal(k.kick)
@@ -106,15 +111,29 @@ func (k *keeper) wakeLane(id uuid.UUID) {
 	}
 }
 
-func (k *keeper) stats() []EndpointStats {
+func (k *keeper) stats() (live []EndpointStats, statuses map[domain.EndpointStatus]int) {
 	k.mu.Lock()
-	lanes := slices.Collect(maps.Values(k.view))
+	lanes, statuses := slices.Collect(maps.Values(k.view)), k.statuses
 	k.mu.Unlock()
-	var list []EndpointStats
 	for _, l := range lanes {
-		list = l.stats(list)
+		live = l.stats(live)
 	}
-	return list
+	return live, statuses
+}
+
+// count sums up the statuses of the endpoints of the tenants that are wanted here.
+func (k *keeper) count() {
+	statuses := map[domain.EndpointStatus]int{domain.EndpointActive: 0, domain.EndpointHeld: 0, domain.EndpointDisabled: 0}
+	for id, counts := range k.tenants {
+		if k.members.Owner(id) == k.service.o.Replica {
+			for status, n := range counts {
+				statuses[status] += n
+			}
+		}
+	}
+	k.mu.Lock()
+	k.statuses = statuses
+	k.mu.Unlock()
 }
 
 // run keeps lanes until ctx ends, and then ends them. Work is the context of
@@ -194,8 +213,7 @@ func (k *keeper) release(ctx context.Context, claims []domain.DeliveryClaim) {
 
 // wants reports whether a tenant is to be delivered for here.
 func (k *keeper) wants(id uuid.UUID) bool {
-	_, active := k.tenants[id]
-	return active && k.members.Owner(id) == k.service.o.Replica
+	return k.tenants[id][domain.EndpointActive] > 0 && k.members.Owner(id) == k.service.o.Replica
 }
 
 // look takes changes into account.
@@ -213,10 +231,7 @@ func (k *keeper) look(ctx context.Context) {
 			k.failed(ctx, err)
 			return
 		}
-		clear(k.tenants)
-		for _, id := range tenants {
-			k.tenants[id] = struct{}{}
-		}
+		k.tenants = tenants
 		dirty = append(dirty, slices.Collect(maps.Keys(k.lanes))...)
 	}
 	for chunk := range slices.Chunk(dirty, claimsAtOnce) {
@@ -229,6 +244,9 @@ func (k *keeper) look(ctx context.Context) {
 			k.apply(id, targets[id])
 		}
 	}
+	if len(dirty) > 0 || all {
+		k.count()
+	}
 	for id, l := range k.lanes {
 		if !k.wants(id) && !l.stopping {
 			l.stop()
@@ -237,11 +255,13 @@ func (k *keeper) look(ctx context.Context) {
 }
 
 func (k *keeper) apply(id uuid.UUID, targets []domain.DeliveryTarget) {
-	active := slices.ContainsFunc(targets, func(t domain.DeliveryTarget) bool { return t.Status == domain.EndpointActive })
-	if active {
-		k.tenants[id] = struct{}{}
-	} else {
-		delete(k.tenants, id)
+	delete(k.tenants, id)
+	if len(targets) > 0 {
+		counts := make(endpointCounts)
+		for i := range targets {
+			counts[targets[i].Status]++
+		}
+		k.tenants[id] = counts
 	}
 	if l := k.lanes[id]; l != nil && l.ctx.Err() == nil {
 		l.apply(targets)

@@ -128,8 +128,12 @@ type EndpointStats struct {
 	BreakerOpen          bool
 }
 
-// Stats returns what is measured of all endpoints that are delivered to here.
-func (s *Service) Stats() []EndpointStats { return s.keeper.stats() }
+// Stats returns what is measured of all endpoints that are delivered to here, and
+// how many endpoints with which status the tenants have that are this replica's,
+// whether or not they are delivered to. The map must not be changed.
+func (s *Service) Stats() (live []EndpointStats, statuses map[domain.EndpointStatus]int) {
+	return s.keeper.stats()
+}
 
 // refresh asks the keeper for a tenant's endpoints as they are now.
 func (s *Service) refresh(tenantID uuid.UUID) { s.keeper.refresh(tenantID) }
