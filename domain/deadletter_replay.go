@@ -16,11 +16,7 @@ type DeadLetterRef struct {
 // endpoint: then it is that delivery that is replayed, and the queue has no part
 // in it.
 func (r *DeadLetterRef) OfDelivery() bool {
-	switch r.Reason {
-	case ReasonDeliveryFailed, reasonTransmitFailed, reasonEndpointPaused:
-		return true
-	}
-	return false
+	return r.Reason == ReasonDeliveryFailed || r.Reason == reasonTransmitFailed || r.Reason == reasonEndpointPaused
 }
 
 // OfEarlierVersion reports whether an earlier version gave the delivery up: it was

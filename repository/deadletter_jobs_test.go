@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -245,9 +244,9 @@ func TestStepsOfDeadLetterJobs(t *testing.T) {
 	require.EqualValues(t, 12, j.Done)
 	require.EqualValues(t, 3, j.Skipped)
 	require.Equal(t, 9, ask[int](t, d, `SELECT count(*) FROM dead_letters`))
-	require.EqualValues(t, queue[5], j.Cursor)
+	require.Equal(t, queue[5], j.Cursor)
 	step(domain.DeadLetterStep{Skipped: 1, Cursor: 1})
-	require.EqualValues(t, queue[5], j.Cursor, "it does not go back")
+	require.Equal(t, queue[5], j.Cursor, "it does not go back")
 	require.InDelta(t, jobLease.Seconds(), ask[float64](t, d, `SELECT extract(epoch FROM due_at - now()) FROM dead_letter_jobs`), 10)
 }
 
@@ -274,7 +273,7 @@ func TestJobsLeaveBusyEndpointsAlone(t *testing.T) {
 	require.Equal(t, 1, n, "a call is about few")
 	blocks, plan := d.blocksRead(t, anyEndpointBusySQL, s.TenantID, []uuid.UUID{s.EndpointID}, maxReopenedDue-1)
 	require.Less(t, blocks, 1200, plan)
-	require.False(t, strings.Contains(plan, "Seq Scan on deliveries"), plan)
+	require.NotContains(t, plan, "Seq Scan on deliveries")
 }
 
 // Counting what a job is about takes no longer than a call may take.

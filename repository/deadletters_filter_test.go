@@ -3,6 +3,7 @@ package repository
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -25,9 +26,7 @@ func (d *database) fillLetters(t testing.TB, tenantID uuid.UUID, n int, change m
 		"reason": `'invalid_payload'`, "endpoint_id": `NULL::uuid`, "seq": `NULL::bigint`, "replayed_at": `NULL::timestamptz`, "error": `'it is wrong'`,
 		"message_id": `'order ' || n`,
 	}
-	for name, value := range change {
-		columns[name] = value
-	}
+	maps.Copy(columns, change)
 	_, err := d.connect(t).Exec(t.Context(), fmt.Sprintf(`
 		INSERT INTO dead_letters (tenant_id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at, bytes, endpoint_id, seq)
 		SELECT $1, gen_random_uuid(), %s, convert_to(repeat('x', 100), 'UTF8'), '{}', %s, %s, 1, now() + (n - $2) * interval '1 s', %s, 102, %s, %s

@@ -1,8 +1,6 @@
 package repository
 
 import (
-	"time"
-
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
@@ -67,11 +65,7 @@ func letterArgs(q *domain.DeadLetterQuery, limit int) []any {
 	if q.Filter.EndpointID != uuid.Nil {
 		args[6] = q.Filter.EndpointID
 	}
-	for i, at := range []time.Time{q.Filter.From, q.Filter.To} {
-		if !at.IsZero() {
-			args[7+i] = at
-		}
-	}
+	args[7], args[8] = nullTime(q.Filter.From), nullTime(q.Filter.To)
 	if limit > 0 {
 		args[9] = limit
 	}

@@ -146,5 +146,6 @@ func (m *Metrics) AddDeliveriesExpired(tenant uuid.UUID, n int64) {
 	m.deliveries.expired.WithLabelValues(m.tenants.label(tenant)).Add(float64(n))
 }
 
+// RegisterEndpoints sets the function that returns how the endpoints are doing. It
 // is called at every scrape and must return soon.
 func (m *Metrics) RegisterEndpoints(stats func() Endpoints) { m.deliveries.stats.Store(&stats) }

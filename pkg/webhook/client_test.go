@@ -80,7 +80,7 @@ func TestSend(t *testing.T) {
 	r, body := <-requests, <-bodies
 	require.Equal(t, "POST", r.Method)
 	require.Equal(t, "/hook?a=b", r.RequestURI)
-	require.Equal(t, payload, body)
+	require.Equal(t, payload, body) //nolint:testifylint // the same bytes, and not only what they mean
 	require.Equal(t, "application/json", r.Header.Get("Content-Type"))
 	require.Equal(t, "Lanekeeper/1", r.Header.Get("User-Agent"))
 	require.Equal(t, id, r.Header.Get("webhook-id"))

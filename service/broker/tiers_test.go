@@ -17,7 +17,7 @@ import (
 
 // legacyTiers are the retry tiers of earlier versions with their waits. The shorter
 // ones expire at once here.
-var legacyTiers = map[string]time.Duration{ //nolint:gochecknoglobals // a table
+var legacyTiers = map[string]time.Duration{
 	"lanekeeper.retry.1s": time.Second, "lanekeeper.retry.5s": 1500 * time.Millisecond, "lanekeeper.retry.30s": 2 * time.Second,
 	"lanekeeper.retry.2m": 2500 * time.Millisecond, "lanekeeper.retry.10m": 10 * time.Minute,
 }

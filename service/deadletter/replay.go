@@ -65,7 +65,7 @@ func (r *replay) publishAll(ctx context.Context, seqs []int64) error {
 		if len(letters) == 0 { // they were deleted, or replayed by another call
 			return nil
 		}
-		if err := r.service.o.Pace(r.paced, r.tenant, sizes(letters)); err != nil { // no time is left, or the queue has become full
+		if err := r.service.o.Pace(r.paced, r.tenant, sizes(letters)); err != nil { //nolint:contextcheck // r.paced ends before ctx: no time is left, or the queue has become full
 			return err
 		}
 		if err := r.publish(ctx, letters); err != nil {

@@ -36,8 +36,8 @@ func TestDelivers(t *testing.T) {
 		}
 	})
 	w.start("a", nil)
-	w.awaitLag(everything, 0)
-	w.awaitLag(some, 0)
+	w.awaitCaughtUp(everything)
+	w.awaitCaughtUp(some)
 	require.ElementsMatch(t, sequence(1000, 700), all.taken())
 	var tens []int
 	for i := 1000; i < 1700; i += 10 {
@@ -72,7 +72,7 @@ func TestRetriesAndGivesUp(t *testing.T) {
 	})
 	w.publish(tenant, 0, 50, nil)
 	w.start("a", nil)
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	times := r.times()
 	require.Equal(t, []int{3, 1, 3, 1}, []int{times[7], times[8], times[9], times[10]})
 	letters := w.letters(tenant)
@@ -112,7 +112,7 @@ func TestGone(t *testing.T) {
 	require.Positive(t, w.progress(e).Lag())
 	r.answers(http.StatusOK)
 	w.change(e, func(e *domain.Endpoint) { e.Status = domain.EndpointActive }, a)
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	require.ElementsMatch(t, sequence(0, 20), r.taken())
 	require.Empty(t, w.letters(tenant))
 }
@@ -193,7 +193,7 @@ func TestDownForLong(t *testing.T) {
 	<-time.After(time.Second)
 	require.LessOrEqual(t, w.count(`SELECT coalesce(max(attempts), 0) FROM deliveries`), 1)
 	r.answers(http.StatusOK)
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	b.stop()
 	require.Empty(t, w.letters(tenant))
 	taken := r.taken()
@@ -220,7 +220,7 @@ func TestOrder(t *testing.T) {
 		})
 		w.publish(tenant, 0, 60, nil)
 		w.start("a", nil)
-		w.awaitLag(e, 0)
+		w.awaitCaughtUp(e)
 		require.Equal(t, sequence(0, 60), r.taken())
 		require.Equal(t, 1, r.most())
 		require.Empty(t, w.letters(tenant))
@@ -246,7 +246,7 @@ func TestOrder(t *testing.T) {
 		const n = 2000
 		w.publish(tenant, 0, n, func(i int, m *domain.Message) { m.OrderingKey = "k" + strconv.Itoa(i%20) })
 		w.start("a", nil)
-		w.awaitLag(e, 0)
+		w.awaitCaughtUp(e)
 		require.Equal(t, n, len(r.taken())) //nolint:testifylint // not to print them
 		for key, list := range seen {
 			require.True(t, slices.IsSorted(list), "%d: %v", key, list)
@@ -305,7 +305,7 @@ func TestReplicas(t *testing.T) {
 	replicas[0].stop()
 	w.start("d", nil)
 	for _, e := range endpoints {
-		w.awaitLag(e, 0)
+		w.awaitCaughtUp(e)
 	}
 	for n, times := range r.times() {
 		require.Equal(t, 1, times, "%d: nobody died", n)
@@ -331,7 +331,7 @@ func TestChangeOfTypes(t *testing.T) {
 			}
 		}, a)
 	}
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	for n, times := range r.times() {
 		require.Equal(t, 1, times, "%d", n)
 	}
@@ -360,6 +360,6 @@ func TestEndpointsThatHang(t *testing.T) {
 	a.Follow(good.ID)
 	w.publish(good, 0, 1000, nil)
 	begun := time.Now()
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	require.Less(t, time.Since(begun), 10*time.Second)
 }

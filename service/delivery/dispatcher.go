@@ -364,7 +364,7 @@ func (d *dispatcher) handleReplay(r replayFound) {
 func (d *dispatcher) handleSettled(ctx context.Context, s settled) {
 	switch s.outcome {
 	case domain.SettleDone:
-		if next := d.ledger.settled(&s.settlement); next >= 0 {
+		if next := d.settled(&s.settlement); next >= 0 {
 			d.due.at(time.Now().Add(next))
 		}
 	case domain.SettleStale:

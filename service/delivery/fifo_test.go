@@ -42,7 +42,7 @@ func TestFIFOWaitsForTheFirstRow(t *testing.T) {
 	questions := &asked{DeliveryRepository: w.store}
 	begun := time.Now()
 	w.start("a", func(o *delivery.Options) { o.Deliveries = questions })
-	w.awaitLag(e, 0)
+	w.awaitCaughtUp(e)
 	require.GreaterOrEqual(t, time.Since(begun), 2*time.Second)
 	require.Equal(t, []int{1, 2, 3}, r.taken())
 	require.Less(t, questions.times.Load(), int32(20))

@@ -1,5 +1,7 @@
 package delivery
 
+import "maps"
+
 // keys says what runs, or is open, of each ordering key. It belongs to the
 // goroutine of its dispatcher. The empty key is no key: it orders nothing.
 type keys struct {
@@ -9,9 +11,7 @@ type keys struct {
 
 func newKeys(rows map[string]int) *keys {
 	k := &keys{running: make(map[string]struct{}), rows: make(map[string]int, len(rows))}
-	for key, n := range rows {
-		k.rows[key] = n
-	}
+	maps.Copy(k.rows, rows)
 	return k
 }
 

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -294,13 +295,8 @@ func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 
 // appendKey adds a key, once; the empty key is none.
 func appendKey(list []string, key string) []string {
-	if key == "" {
+	if key == "" || slices.Contains(list, key) {
 		return list
-	}
-	for _, k := range list {
-		if k == key {
-			return list
-		}
 	}
 	return append(list, key)
 }

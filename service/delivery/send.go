@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,9 +31,7 @@ const (
 // percent-encoded.
 func headers(target *domain.DeliveryTarget, m *domain.Message, attempt int, replay uuid.UUID) map[string]string {
 	h := make(map[string]string, len(target.Headers)+len(m.Headers)+4)
-	for name, value := range target.Headers {
-		h[name] = value
-	}
+	maps.Copy(h, target.Headers)
 	for name, value := range m.Headers {
 		if lower := strings.ToLower(name); lower == traceParent || lower == traceState {
 			h[lower] = visible(value)

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,8 +145,8 @@ func (w *window) firstWaiting(may func(*entry) bool) *entry {
 
 // lastWaiting returns the newest entry that waits and may run; nil for none.
 func (w *window) lastWaiting(may func(*entry) bool) *entry {
-	for i := len(w.entries) - 1; i >= 0; i-- {
-		if e := w.entries[i]; e.state == entryWaiting && !e.passed && may(e) {
+	for _, e := range slices.Backward(w.entries) {
+		if e.state == entryWaiting && !e.passed && may(e) {
 			return e
 		}
 	}
@@ -156,8 +157,8 @@ func (w *window) lastWaiting(may func(*entry) bool) *entry {
 // done, as far as they are old; and when the next of them will be, zero for none.
 func (w *window) pinning(old func(*entry) (bool, time.Time)) (pins []*entry, next time.Time) {
 	last := -1
-	for i := len(w.entries) - 1; i >= 0; i-- {
-		if w.entries[i].state == entryDone {
+	for i, e := range slices.Backward(w.entries) {
+		if e.state == entryDone {
 			last = i
 			break
 		}

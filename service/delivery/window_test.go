@@ -19,7 +19,7 @@ func always(*entry) bool { return true }
 func TestWindowCursor(t *testing.T) {
 	t.Parallel()
 	for range 300 {
-		random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 		w := window{readTo: 100}
 		require.EqualValues(t, 100, w.cursor())
 		var left []*entry

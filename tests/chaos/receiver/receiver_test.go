@@ -26,7 +26,10 @@ func start(t *testing.T) *Receiver {
 func send(ctx context.Context, t *testing.T, e *Endpoint, seq string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(`{"a":1}`))
-	require.NoError(t, err)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
 	request.Header.Set("webhook-id", "m"+seq)
 	request.Header.Set("lanekeeper-seq", seq)
 	request.Header.Set("lanekeeper-ordering-key", "k")
@@ -34,7 +37,9 @@ func send(ctx context.Context, t *testing.T, e *Endpoint, seq string) int {
 	if err != nil {
 		return 0
 	}
-	require.NoError(t, response.Body.Close())
+	if err := response.Body.Close(); err != nil {
+		t.Error(err)
+	}
 	return response.StatusCode
 }
 
