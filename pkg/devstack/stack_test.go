@@ -163,10 +163,9 @@ func beOwner(dir string) {
 
 func openTempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := devstack.TempDir()
+	// The Stack locks it, but not between two starts: TempDir's would be swept then.
+	path, err := os.MkdirTemp("", "lanekeeper-stack-") //nolint:usetesting // the servers' accounts must get into it
 	require.NoError(t, err)
-	path := dir.Path()
-	require.NoError(t, dir.Close()) // the Stack locks it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(path)) })
 	return path
 }
