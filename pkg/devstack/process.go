@@ -164,7 +164,7 @@ func (p *process) kill() {
 	}
 	<-p.done
 	for begun := time.Now(); slices.ContainsFunc(below, alive) && time.Since(begun) < killGrace; {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 
