@@ -112,15 +112,19 @@ func (d *deliveries) growAndShrink(ctx context.Context, killed, leaving *env.Ser
 }
 
 // resize changes the workers of all tenants, and what their endpoints may get at a
-// time.
+// time: more of them before the answer of the service, because they may work by then.
 func (d *deliveries) resize(ctx context.Context, workers int) error {
 	for _, s := range d.subscriptions {
+		if workers > d.workers {
+			s.Limit(workers, 0)
+		}
 		// The first replica is always there when workers are changed.
 		if r := d.t.client.At(d.t.Service.URL()).Resize(ctx, s.Tenant, workers); r.Status != http.StatusOK {
 			return errors.Join(fmt.Errorf("%w: resize: %s", load.ErrUnexpected, r.Text()), r.Err)
 		}
 		s.Limit(workers, time.Duration(d.t.slack*float64(resizeLimit)))
 	}
+	d.workers = workers
 	return nil
 }
 
@@ -141,7 +145,7 @@ func (d *deliveries) fill(ctx context.Context, n int) error {
 func (d *deliveries) awaitFull(ctx context.Context, workers int) error {
 	return wait.Until(ctx, deliverResume, fmt.Sprintf("%d deliveries are under way to each endpoint", workers), func() error {
 		for _, s := range d.subscriptions {
-			if most := s.Most(); most < workers {
+			if most := s.Most(); most < workers && !d.usedUp(s) {
 				return fmt.Errorf("%w: %d", wait.ErrNotReady, most)
 			}
 		}
