@@ -7,7 +7,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 LINT := go tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench chaos lint format generate up down clean
+.PHONY: help run build test bench chaos interop lint format generate up down clean
 
 help: ## list the targets
 	@echo "Lanekeeper:"
@@ -35,6 +35,10 @@ bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the 
 chaos: ## break everything under load and prove that nothing is lost (an hour); ARGS='-short' in minutes, '-run X' picks
 	@scripts/install-servers.sh postgresql rabbitmq-server redis-server iproute2
 	go run ./tests/chaos $(ARGS)
+
+interop: ## run what docs/endpoints.md shows, with libraries from npm; ARGS='-run X' picks
+	@scripts/install-servers.sh curl nodejs npm python3
+	@exec scripts/test.sh -tags interop -count=1 $(ARGS) ./tests/interop/
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)
 	$(LINT) run

@@ -23,6 +23,7 @@ const usage = `Usage: lanekeeper [-config FILE] [COMMAND]
   user add -email ADDRESS    add a user; see lanekeeper user add -h
   token -email ADDRESS       print a token for a user
   doctor [-fix]              compare database and broker, and repair
+  encrypt                    encrypt what is kept of endpoints with the first of encryption_keys
   healthcheck                succeed when the service on this machine is ready
   version                    print the version
 

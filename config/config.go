@@ -31,6 +31,9 @@ type Config struct {
 	// JWTSecrets are further secrets that tokens may be signed with.
 	JWTSecrets  []string
 	JWTLifetime time.Duration
+	// EncryptionKeys encrypt the secrets and headers of endpoints: the first
+	// encrypts, and all decrypt. See EncryptionKeyBytes.
+	EncryptionKeys []string
 	// TrustedProxies are addresses and networks whose X-Forwarded-For is
 	// believed.
 	TrustedProxies []string
@@ -57,8 +60,8 @@ type Config struct {
 	Metrics  Metrics
 	Limits   Limits
 
-	Transmit  Transmit
-	Retry     Retry
+	Delivery  Delivery
+	Attempts  Attempts
 	Retention Retention
 	Streams   Streams
 
@@ -122,18 +125,31 @@ type Limits struct {
 	BodyMemory int
 }
 
-// Transmit configures transmission to tenants' endpoints.
-type Transmit struct {
+// Delivery configures delivery to tenants' endpoints.
+type Delivery struct {
 	// AllowPrivate lets endpoints be in private networks and on this machine.
 	AllowPrivate bool
+	// DisableAfter is for how long every attempt must have failed until an endpoint
+	// is disabled; 0 for never.
+	DisableAfter time.Duration
+	// ProbeInterval is how often one delivery is tried while the breaker of an
+	// endpoint is open.
+	ProbeInterval time.Duration
 }
 
-// Retry configures how a message is tried again that an endpoint did not take.
-// The waits between the attempts are those of domain.RetryWaits.
-type Retry struct {
-	// MaxAttempts is how often a message is transmitted before it becomes a
-	// dead letter.
-	MaxAttempts int
+// Which attempts to deliver are kept.
+const (
+	KeepAllAttempts    = "all"
+	KeepFailedAttempts = "failed"
+	KeepNoAttempts     = "none"
+)
+
+// Attempts configures the record of attempts to deliver.
+type Attempts struct {
+	// Keep is one of KeepAllAttempts, KeepFailedAttempts and KeepNoAttempts.
+	Keep string
+	// KeepDays is for how many days they are kept, besides today.
+	KeepDays int
 }
 
 // Retention configures for how long messages are kept.
@@ -169,6 +185,7 @@ func Default() Config {
 		Environment:     development,
 		JWTSecrets:      []string{},
 		JWTLifetime:     time.Hour,
+		EncryptionKeys:  []string{},
 		TrustedProxies:  []string{},
 		Workers:         3,
 		PublishRate:     5000,
@@ -180,7 +197,8 @@ func Default() Config {
 		Database:        Database{MaxConnections: 20, Migrate: true},
 		Metrics:         Metrics{TenantLabels: true, MaxTenants: 1000},
 		Limits:          Limits{BodyMemory: 256},
-		Retry:           Retry{MaxAttempts: 5},
+		Delivery:        Delivery{DisableAfter: 5 * 24 * time.Hour, ProbeInterval: 30 * time.Second},
+		Attempts:        Attempts{Keep: KeepAllAttempts, KeepDays: 7},
 		Streams:         Streams{MaxClients: 10_000},
 		DeadLetters:     DeadLetters{Collect: true, KeepReplayedDays: 30},
 	}
@@ -229,7 +247,6 @@ func (c Config) listenHost() string {
 // Redacted returns a copy that may be printed: without secrets, and with URLs
 // without their passwords.
 func (c Config) Redacted() Config {
-	c.JWTSecrets = slices.Clone(c.JWTSecrets)
 	for _, s := range c.settings() {
 		switch value := s.value.(type) {
 		case *string:
@@ -240,10 +257,8 @@ func (c Config) Redacted() Config {
 				*value = RedactURL(*value)
 			}
 		case *[]string:
-			for i := range *value {
-				if s.hidden {
-					(*value)[i] = mask
-				}
+			if s.hidden {
+				*value = slices.Repeat([]string{mask}, len(*value)) // the list itself is not ours alone
 			}
 		}
 	}

@@ -83,7 +83,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := Config{
 		AppVersion: "9", AppName: "n", AppHost: "::1", AppPort: 1, AppURL: "https://x", AdminPort: 2,
 		Environment: "production", JWTSecret: secret, JWTSecrets: []string{secret + "a", secret + "b"},
-		JWTLifetime: time.Minute, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5, PublishRate: 6,
+		JWTLifetime: time.Minute, EncryptionKeys: []string{strings.Repeat("1a", 32), strings.Repeat("2b", 32)}, TrustedProxies: []string{"10.0.0.0/8", "::1"}, Workers: 4, MaxBacklog: 5, PublishRate: 6,
 		DataDir: "d", ShutdownTimeout: 5 * time.Second,
 		Log:      Log{"debug", "json"},
 		RabbitMQ: RabbitMQ{"amqp://a/,amqps://b/", "https://m", "classic", "quorum", 13, 3},
@@ -92,7 +92,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		Metrics:  Metrics{false, 8},
 		Limits:   Limits{15, 16, 170},
 
-		Transmit: Transmit{true}, Retry: Retry{9}, Retention: Retention{10}, Streams: Streams{14},
+		Delivery: Delivery{true, 18 * time.Hour, 20 * time.Second}, Attempts: Attempts{"failed", 19}, Retention: Retention{10}, Streams: Streams{14},
 		DeadLetters: DeadLetters{false, 11, 12},
 	}
 	for _, s := range want.settings() {
@@ -109,6 +109,16 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	require.False(t, got.PrivateServers())
 	require.Equal(t, "[::1]:1", got.ListenAddress())
 	require.Equal(t, "[::1]:2", got.AdminAddress())
+}
+
+func TestDays(t *testing.T) {
+	clean(t)
+	for text, want := range map[string]time.Duration{"5d": 120 * time.Hour, "1d12h": 36 * time.Hour, "120h": 120 * time.Hour, "0s": 0, "365d": 8760 * time.Hour} {
+		t.Setenv("DELIVERY_DISABLE_AFTER", text)
+		c, err := Load("")
+		require.NoError(t, err, text)
+		require.Equal(t, want, c.Delivery.DisableAfter)
+	}
 }
 
 func TestWhichFileIsRead(t *testing.T) {
@@ -190,9 +200,21 @@ func TestRefusedFiles(t *testing.T) {
 		"database: {max_connections: 0}":           "database.max_connections",
 		"database: {migrate: 1}":                   "database.migrate",
 		"redis: {url: 'localhost'}":                "redis.url",
-		"transmit: {allow_private: 1}":             "transmit.allow_private",
-		"retry: {max_attempts: 0}":                 "retry.max_attempts",
-		"retry: {max_attempts: 21}":                "retry.max_attempts",
+		"delivery: {allow_private: 1}":             "delivery.allow_private",
+		"delivery: {disable_after: 59m}":           "delivery.disable_after",
+		"delivery: {disable_after: 366d}":          "delivery.disable_after",
+		"delivery: {disable_after: -1d}":           "delivery.disable_after",
+		"delivery: {disable_after: 1.5d}":          "delivery.disable_after",
+		"delivery: {probe_interval: 99ms}":         "delivery.probe_interval",
+		"delivery: {probe_interval: 61m}":          "delivery.probe_interval",
+		"delivery: {disable_after: 5}":             "delivery.disable_after",
+		"attempts: {keep: some}":                   "attempts.keep",
+		"attempts: {keep_days: 0}":                 "attempts.keep_days",
+		"attempts: {keep_days: 366}":               "attempts.keep_days",
+		"encryption_keys: [hunter2]":               "encryption_keys",
+		"encryption_keys: hunter2":                 "encryption_keys",
+		"transmit: {allow_private: true}":          "transmit.allow_private is delivery.allow_private now",
+		"retry: {max_attempts: 5}":                 "retry.max_attempts is not there any more",
 		"retention: {default_days: -1}":            "retention.default_days",
 		"retention: {default_days: 3651}":          "retention.default_days",
 		"dead_letters: {collect: 1}":               "dead_letters.collect",
@@ -219,6 +241,7 @@ func TestRefusedFiles(t *testing.T) {
 func TestRefusedEnvironment(t *testing.T) {
 	for name, text := range map[string]string{
 		"WORKERS": "five", "APP_PORT": "80a", "DATABASE_MIGRATE": "maybe", "JWT_LIFETIME": "1",
+		"TRANSMIT_ALLOW_PRIVATE": "true", "RETRY_MAX_ATTEMPTS": "5",
 		"RABBITMQ_URL": "amqp://a:hunter2@%zz/", "JWT_SECRET": "hunter2", "LOG_LEVEL": "trace",
 	} {
 		t.Run(name, func(t *testing.T) {

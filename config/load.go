@@ -40,7 +40,7 @@ func Read(path string) (Config, error) {
 	}
 	c := Default()
 	settings := c.settings()
-	if err := unknownKeys(v, settings); err != nil {
+	if err := errors.Join(unknownKeys(v, settings), formerVariables()); err != nil {
 		return Config{}, err
 	}
 	var problems []error
@@ -91,8 +91,23 @@ func unknownKeys(v *viper.Viper, settings []setting) error {
 		case known, section && v.Get(key) == nil: // a section with all of it commented out
 		case section:
 			problems = append(problems, fmt.Errorf("%s must be a section with keys of its own", key))
+		case formerSettings()[key] != "":
+			problems = append(problems, fmt.Errorf("%s %s", key, formerSettings()[key]))
 		default:
 			problems = append(problems, fmt.Errorf("%s is not a known key", key))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// formerVariables refuses variables that were settings once: other unknown ones may
+// belong to anybody.
+func formerVariables() error {
+	var problems []error
+	for key, what := range formerSettings() {
+		former := setting{key: key}
+		if os.Getenv(former.environment()) != "" {
+			problems = append(problems, former.problem(errors.New(what)))
 		}
 	}
 	return errors.Join(problems...)

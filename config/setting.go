@@ -99,7 +99,7 @@ func (s setting) parse(text string) error {
 		}
 		*value = b
 	case *time.Duration:
-		d, err := time.ParseDuration(text)
+		d, err := parseDuration(text)
 		if err != nil {
 			return fmt.Errorf("must be a duration with a unit, such as 90s, not %q", text)
 		}
@@ -130,4 +130,23 @@ func (s setting) current() any {
 		return *value
 	}
 	return nil
+}
+
+// parseDuration takes days, of 24 hours, before what time.ParseDuration takes.
+func parseDuration(text string) (time.Duration, error) {
+	const most = 36500
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		return time.ParseDuration(text) //nolint:wrapcheck // its caller says what is expected
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil || n > most {
+		return 0, errors.New("not a number of days")
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	return d + more, err //nolint:wrapcheck // as above
 }

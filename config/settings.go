@@ -29,6 +29,7 @@ func (c *Config) settings() []setting {
 		{key: "jwt_secret", value: &c.JWTSecret, hidden: true, check: c.checkSecret},
 		{key: "jwt_secrets", value: &c.JWTSecrets, hidden: true, check: c.checkSecrets},
 		{key: "jwt_lifetime", value: &c.JWTLifetime, check: between(&c.JWTLifetime, time.Minute, 30*24*time.Hour)},
+		{key: "encryption_keys", value: &c.EncryptionKeys, hidden: true, check: c.checkEncryptionKeys},
 		{key: "trusted_proxies", value: &c.TrustedProxies, check: networks(&c.TrustedProxies)},
 		{key: "log.level", value: &c.Log.Level, check: oneOf(&c.Log.Level, "debug", "info", "warn", "error")},
 		{key: "log.format", value: &c.Log.Format, check: oneOf(&c.Log.Format, "text", "json")},
@@ -46,8 +47,11 @@ func (c *Config) settings() []setting {
 		{key: "redis.url", value: &c.Redis.URL, location: true, check: func() error { return checkRedisURL(c.Redis.URL) }},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
 		{key: "publish_rate", value: &c.PublishRate, check: between(&c.PublishRate, 0, 1_000_000_000)},
-		{key: "transmit.allow_private", value: &c.Transmit.AllowPrivate},
-		{key: "retry.max_attempts", value: &c.Retry.MaxAttempts, check: between(&c.Retry.MaxAttempts, 1, 20)},
+		{key: "delivery.allow_private", value: &c.Delivery.AllowPrivate},
+		{key: "delivery.disable_after", value: &c.Delivery.DisableAfter, check: c.checkDisableAfter},
+		{key: "delivery.probe_interval", value: &c.Delivery.ProbeInterval, check: c.checkProbeInterval},
+		{key: "attempts.keep", value: &c.Attempts.Keep, check: oneOf(&c.Attempts.Keep, KeepAllAttempts, KeepFailedAttempts, KeepNoAttempts)},
+		{key: "attempts.keep_days", value: &c.Attempts.KeepDays, check: between(&c.Attempts.KeepDays, 1, 365)},
 		{key: "retention.default_days", value: &c.Retention.DefaultDays, check: between(&c.Retention.DefaultDays, 0, 3650)},
 		{key: "streams.max_clients", value: &c.Streams.MaxClients, check: between(&c.Streams.MaxClients, 1, 1_000_000)},
 		{key: "dead_letters.collect", value: &c.DeadLetters.Collect},
@@ -61,6 +65,15 @@ func (c *Config) settings() []setting {
 		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
 		{key: "shutdown_delay", value: &c.ShutdownDelay, check: between(&c.ShutdownDelay, 0, time.Minute)},
 		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},
+	}
+}
+
+// formerSettings returns what became of the keys that earlier versions had, in words
+// that go behind the key.
+func formerSettings() map[string]string {
+	return map[string]string{
+		"transmit.allow_private": "is delivery.allow_private now",
+		"retry.max_attempts":     "is not there any more: an endpoint has a schedule of its own",
 	}
 }
 
@@ -100,6 +113,41 @@ func (c *Config) checkSecrets() error {
 		if err := checkSecretLength(secret); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// EncryptionKeyBytes returns the keys of EncryptionKeys, the one that encrypts first.
+// The error never contains a key.
+func (c Config) EncryptionKeyBytes() ([][]byte, error) {
+	keys := make([][]byte, len(c.EncryptionKeys))
+	for i, text := range c.EncryptionKeys {
+		key, ok := decodeKey(text)
+		if !ok {
+			return nil, fmt.Errorf("must list keys of %d bytes, each in base64 or in hexadecimal digits, such as openssl rand -base64 %[1]d makes", encryptionKeySize)
+		}
+		keys[i] = key
+	}
+	return keys, nil
+}
+
+func (c *Config) checkEncryptionKeys() error {
+	_, err := c.EncryptionKeyBytes()
+	return err
+}
+
+func (c *Config) checkDisableAfter() error {
+	const least, most = time.Hour, 365 * 24 * time.Hour
+	if d := c.Delivery.DisableAfter; d != 0 && (d < least || d > most) {
+		return fmt.Errorf("must be between %v and %v, or 0 for never, not %v", least, most, d)
+	}
+	return nil
+}
+
+func (c *Config) checkProbeInterval() error {
+	const least, most = 100 * time.Millisecond, time.Hour
+	if d := c.Delivery.ProbeInterval; d < least || d > most {
+		return fmt.Errorf("must be between %v and %v, not %v", least, most, d)
 	}
 	return nil
 }

@@ -24,13 +24,14 @@ type batchEntry struct {
 // publishBatch publishes many messages.
 //
 //	@Summary		Publish many messages
-//	@Description	1 to 1000 messages: as JSON, or as `application/x-ndjson` with one payload a line. A message that is refused does not keep the others from being published. When all are refused for one reason that is not theirs (the broker is away, the tenant is inactive, too much backlog), the whole call is.
+//	@Description	1 to 1000 messages: as JSON, or as `application/x-ndjson` with one payload a line, or, with `envelope=true`, one message like those of the JSON form. A message that is refused does not keep the others from being published. When all are refused for one reason that is not theirs (the broker is away, the tenant is inactive, too much backlog), the whole call is.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Accept			json,application/x-ndjson
 //	@Produce		json
 //	@Param			X-Tenant-ID										header		string				false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id										query		string				false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			envelope										query		bool				false	"For `application/x-ndjson`: whether a line is a message, with `payload`, `type` and so on, and not the payload alone"	default(false)
 //	@Param			body											body		model.PublishBatch	true	"The messages"
 //	@Success		202												{object}	model.BatchResult	"All messages were accepted"
 //	@Success		207												{object}	model.BatchResult	"Some messages were rejected"
@@ -86,12 +87,23 @@ func readBatch(c *gin.Context) ([]batchEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	enveloped, err := queryFlag(c, "envelope")
+	if err != nil {
+		return nil, err
+	}
+	if enveloped && media != ndjsonType {
+		return nil, middleware.InvalidQuery("envelope", "is for bodies of the type "+ndjsonType)
+	}
 	body, err := middleware.ReadBody(c)
 	if err != nil {
 		return nil, err
 	}
 	if media == ndjsonType {
-		return collect(c, lineEntries(body), "")
+		entry := payloadEntry
+		if enveloped {
+			entry = messageEntry
+		}
+		return collect(c, lineEntries(body, entry), "")
 	}
 	if err := checkJSON(body); err != nil {
 		return nil, err
@@ -113,6 +125,9 @@ func readBatch(c *gin.Context) ([]batchEntry, error) {
 const (
 	batchMessageBytes = 2 << 10
 	batchErrorBytes   = 4 << 10
+	// envelopeCopies is how often the envelope of a message, which does not share
+	// the memory of the body, is in memory: as text and on its way to the broker.
+	envelopeCopies = 2
 	// batchStep is for how many messages memory is reserved at a time.
 	batchStep = 32
 )
@@ -123,7 +138,8 @@ func collect(c *gin.Context, entries iter.Seq[batchEntry], pointer string) ([]ba
 	var collected []batchEntry
 	var due int64 // bytes to be reserved
 	for entry := range entries {
-		due += batchMessageBytes
+		envelope := entry.submission.Envelope()
+		due += batchMessageBytes + envelopeCopies*int64(envelope.Size())
 		if entry.err != nil {
 			due += batchErrorBytes
 		}
@@ -147,32 +163,43 @@ func collect(c *gin.Context, entries iter.Seq[batchEntry], pointer string) ([]ba
 func arrayEntries(array []byte) iter.Seq[batchEntry] {
 	return func(yield func(batchEntry) bool) {
 		for element := range jsonb.Elements(array) {
-			var message model.BatchMessage
-			err := decodeObject(element, &message)
-			var submission domain.Submission
-			if err == nil {
-				submission, err = message.Domain()
-			}
-			if !yield(batchEntry{submission, err}) {
+			if !yield(messageEntry(element)) {
 				return
 			}
 		}
 	}
 }
 
-// lineEntries yields the payloads of a body with one a line; blank lines do
-// not count.
-func lineEntries(body []byte) iter.Seq[batchEntry] {
+// messageEntry returns the message that a valid JSON document describes.
+func messageEntry(doc []byte) batchEntry {
+	var message model.BatchMessage
+	if err := decodeObject(doc, &message); err != nil {
+		return batchEntry{err: err}
+	}
+	submission, err := message.Domain()
+	return batchEntry{submission, err}
+}
+
+// payloadEntry returns the message whose payload is a valid JSON document.
+func payloadEntry(doc []byte) batchEntry {
+	return batchEntry{submission: domain.Submission{Payload: doc}}
+}
+
+// lineEntries yields the messages of a body with a document a line, of which
+// entry makes them; blank lines do not count.
+func lineEntries(body []byte, entry func(doc []byte) batchEntry) iter.Seq[batchEntry] {
 	return func(yield func(batchEntry) bool) {
 		for line := range bytes.Lines(body) {
 			if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
 				continue
 			}
-			entry := batchEntry{submission: domain.Submission{Payload: line}}
+			var next batchEntry
 			if err := checkJSON(line); err != nil {
-				entry = batchEntry{err: badLine(err)}
+				next = batchEntry{err: badLine(err)}
+			} else {
+				next = entry(line)
 			}
-			if !yield(entry) {
+			if !yield(next) {
 				return
 			}
 		}

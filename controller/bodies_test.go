@@ -297,5 +297,13 @@ func TestBatchesReserveWhatTheyBecome(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, a.do("POST", "/messages/batch", valid).status)
 	wrong := `{"messages":[` + strings.Repeat(`{"a":1,"b":1},`, 999) + `{}]}`
 	a.problem(a.do("POST", "/messages/batch", wrong), http.StatusServiceUnavailable, "body_budget")
+	// Headers are copied, payloads are not: of bodies of the same size only one has room.
+	for body, status := range map[string]int{
+		`{"payload":"` + strings.Repeat("x", 20_000) + `"},`: http.StatusAccepted,
+		`{"payload":1,"headers":{"a":"` + strings.Repeat("x", 4000) + `","b":"` + strings.Repeat("x", 8000) + `","c":"` + strings.Repeat("x", 8000) + `"}},`: http.StatusServiceUnavailable,
+	} {
+		body = `{"messages":[` + strings.Repeat(body, 45) + `{"payload":1}]}`
+		require.Equal(t, status, a.do("POST", "/messages/batch", body).status)
+	}
 	require.Eventually(t, func() bool { return memory.Used() == 0 }, patience, time.Millisecond)
 }

@@ -19,8 +19,11 @@ type deadLetterService interface {
 	// returns.
 	List(ctx context.Context, q domain.DeadLetterQuery, take func(part domain.DeadLetterPage, last bool) error) error
 	Get(ctx context.Context, tenantID uuid.UUID, seq int64, take func(domain.DeadLetter) error) error
+	Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error)
 	Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error)
-	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error)
+	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (domain.DeleteResult, error)
+	Job(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
+	CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
 }
 
 type deadLetterController struct {
@@ -39,6 +42,10 @@ type deadLetterController struct {
 //	@Param			cursor					query		string	false	"`next_cursor` or `last_cursor` of the page before; 0 begins at the start"
 //	@Param			limit					query		int		false	"How many at most"					minimum(1)	maximum(1000)	default(50)
 //	@Param			replayed				query		bool	false	"Whether to list replayed ones too"	default(false)
+//	@Param			reason					query		string	false	"Only letters with this reason"		Enums(invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown)
+//	@Param			endpoint_id				query		string	false	"Only letters of deliveries to this endpoint"	format(uuid)
+//	@Param			from					query		string	false	"Only letters recorded at this time or later"	format(date-time)
+//	@Param			to						query		string	false	"Only letters recorded before this time"		format(date-time)
 //	@Success		200						{object}	model.DeadLetterPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters [get]
@@ -51,11 +58,15 @@ func (d *deadLetterController) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	replayed, err := queryReplayed(c)
+	replayed, err := queryFlag(c, "replayed")
 	if err != nil {
 		return err
 	}
-	q := domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed}
+	filter, err := queryLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	q := domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, After: seq, Limit: limit, Replayed: replayed, Filter: filter}
 	page := newPageWriter(c)
 	var at int64
 	return page.end(d.letters.List(c.Request.Context(), q, func(part domain.DeadLetterPage, last bool) error {
@@ -70,6 +81,59 @@ func (d *deadLetterController) list(c *gin.Context) error {
 		}
 		return page.finish(model.DeadLetterCursors(&q, at, &part))
 	}))
+}
+
+// queryLetterFilter returns what ?reason=, ?endpoint_id=, ?from= and ?to= restrict
+// dead letters to.
+func queryLetterFilter(c *gin.Context) (domain.DeadLetterFilter, error) {
+	var said [4]*string
+	for i, name := range []string{"reason", "endpoint_id", "from", "to"} {
+		value, ok, err := middleware.Query(c, name)
+		if err != nil {
+			return domain.DeadLetterFilter{}, err
+		}
+		if ok {
+			said[i] = &value
+		}
+	}
+	f, wrong := domain.ParseDeadLetterFilter(said[0], said[1], said[2], said[3])
+	if len(wrong) > 0 {
+		return f, middleware.InvalidQuery(wrong[0].Pointer, wrong[0].Message)
+	}
+	return f, nil
+}
+
+// groups returns what the tenant's dead letters were given up for.
+//
+//	@Summary		Group dead letters
+//	@Description	By reason, endpoint and error, where numbers, ids, quoted texts and addresses in errors do not count, but for the status of an answer: the 100 largest groups, each with its size, the times of its oldest and newest letter, and the id of the newest. The newest 100,000 letters are looked at, or fewer when that takes too long: `counted` says how many it were, and `truncated` that there are more.
+//	@Tags			dead letters
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			replayed				query		bool	false	"Whether replayed ones count too"	default(false)
+//	@Param			reason					query		string	false	"Only letters with this reason"		Enums(invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown)
+//	@Param			endpoint_id				query		string	false	"Only letters of deliveries to this endpoint"	format(uuid)
+//	@Param			from					query		string	false	"Only letters recorded at this time or later"	format(date-time)
+//	@Param			to						query		string	false	"Only letters recorded before this time"		format(date-time)
+//	@Success		200						{object}	model.DeadLetterGroups
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/dead-letters/groups [get]
+func (d *deadLetterController) groups(c *gin.Context) error {
+	replayed, err := queryFlag(c, "replayed")
+	if err != nil {
+		return err
+	}
+	filter, err := queryLetterFilter(c)
+	if err != nil {
+		return err
+	}
+	groups, err := d.letters.Groups(c.Request.Context(), domain.DeadLetterQuery{TenantID: middleware.Tenant(c).ID, Replayed: replayed, Filter: filter})
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromDeadLetterGroups(&groups))
 }
 
 // get returns one dead letter.
@@ -101,15 +165,16 @@ func (d *deadLetterController) get(c *gin.Context) error {
 // replay sends dead letters again.
 //
 //	@Summary		Replay dead letters
-//	@Description	Publishes the messages to the tenant's queue again, each under the id it had: replaying twice does not store twice. With `all` it is about the letters that are there when the call begins and were not replayed yet. `skipped` counts those that do not exist, were replayed before, or were not through in time; the latter stay as they were, so that the call can be repeated. Replays are part of the rate at which the tenant may publish: beyond it the answer is 429 `rate_exceeded`. 503 means that none was replayed.
+//	@Description	Messages that an endpoint did not take (`delivery_failed`, and `transmit_failed` and `endpoint_paused` of earlier versions) are delivered to that endpoint again, at once and with all of its attempts, out of its order; what becomes of it is another letter if need be. The others are published to the tenant's queue again, each under the id it had: replaying twice does not store twice; these are part of the rate at which the tenant may publish, beyond it the answer is 429 `rate_exceeded`. With `all` or `filter` it is about the letters that are there when the call begins and were not replayed yet; when these are more than 1,000 it becomes a job, which goes on by itself (`job_id`, see `GET /dead-letters/jobs/{id}`). A tenant has one job at a time: 409 `dead_letter_job_running`. `skipped` counts those that do not exist, were replayed before, have nowhere to go (their message or their endpoint is gone, or the message is on its way to the endpoint already), or were not through in time; they stay as they were, so that the call can be repeated. 503 means that none was replayed.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Tenant-ID										header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id										query		string					false	"The same as X-Tenant-ID"										format(uuid)
-//	@Param			body											body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Param			body											body		model.SelectDeadLetters	true	"Which: ids, all or filter"
 //	@Success		202												{object}	model.Replayed
+//	@Header			202												{string}	Location	"Path of the job, if there is one"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
 func (d *deadLetterController) replay(c *gin.Context) error {
@@ -121,33 +186,42 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusAccepted, model.FromReplay(result))
+	if result.Job != nil {
+		locateJob(c, result.Job)
+	}
+	return writeJSON(c, http.StatusAccepted, model.FromReplay(&result))
 }
 
 // remove deletes dead letters.
 //
 //	@Summary		Purge dead letters
-//	@Description	Deletes letters for good, whether they were replayed or not. With `all` it is about the letters that are there when the call begins. 503 `purge_incomplete` means that the time was not enough: call again for the rest.
+//	@Description	Deletes letters for good, whether they were replayed or not. With `all` or `filter` it is about the letters that are there when the call begins; a `filter` that more than 1,000 match becomes a job, 202. A tenant has one job at a time: 409 `dead_letter_job_running`. 503 `purge_incomplete` means that the time was not enough: call again for the rest.
 //	@Tags			dead letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Tenant-ID								header		string					false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id								query		string					false	"The same as X-Tenant-ID"										format(uuid)
-//	@Param			body									body		model.SelectDeadLetters	true	"Which: either ids or all"
+//	@Param			body									body		model.SelectDeadLetters	true	"Which: ids, all or filter"
 //	@Success		200										{object}	model.Deleted
-//	@Failure		400,401,403,404,408,413,415,422,500,503	{object}	model.Problem
+//	@Success		202										{object}	model.DeadLetterJob
+//	@Header			202										{string}	Location	"Path of the job"
+//	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters [delete]
 func (d *deadLetterController) remove(c *gin.Context) error {
 	selection, err := readSelection(c)
 	if err != nil {
 		return err
 	}
-	deleted, err := d.letters.Delete(c.Request.Context(), middleware.Tenant(c).ID, selection)
+	result, err := d.letters.Delete(c.Request.Context(), middleware.Tenant(c).ID, selection)
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, model.Deleted{Deleted: deleted})
+	if result.Job != nil {
+		locateJob(c, result.Job)
+		return writeJSON(c, http.StatusAccepted, model.FromDeadLetterJob(result.Job))
+	}
+	return writeJSON(c, http.StatusOK, model.Deleted{Deleted: result.Deleted})
 }
 
 func readSelection(c *gin.Context) (domain.DeadLetterSelection, error) {
@@ -156,18 +230,4 @@ func readSelection(c *gin.Context) (domain.DeadLetterSelection, error) {
 		return domain.DeadLetterSelection{}, err
 	}
 	return body.Domain()
-}
-
-// queryReplayed reports whether ?replayed= asks for replayed letters too.
-func queryReplayed(c *gin.Context) (bool, error) {
-	replayed, ok, err := middleware.Query(c, "replayed")
-	switch {
-	case err != nil:
-		return false, err
-	case !ok, replayed == "false":
-		return false, nil
-	case replayed == "true":
-		return true, nil
-	}
-	return false, middleware.InvalidQuery("replayed", `must be "true" or "false"`)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -12,8 +13,10 @@ import (
 )
 
 const (
-	maxFieldErrors   = 20
-	maxPointerLength = 100
+	maxFieldErrors = 20
+	// maxText is how long a text within a map may be, in JSON: more than any that
+	// is valid has, even when all of it is escaped.
+	maxText = 8 << 10
 )
 
 // decodeObject stores the members of doc, which must be valid JSON, in the
@@ -42,16 +45,60 @@ func decodeObject(doc []byte, target any) error {
 			message = "must be given once"
 		default:
 			seen |= 1 << index
-			message = decodeField(value, fields.Field(index).Addr().Interface())
+			target := fields.Field(index).Addr().Interface()
+			if texts, ok := target.(*map[string]string); ok {
+				wrong = append(wrong, decodeTexts(value, name, texts)...)
+				continue
+			}
+			message = decodeField(value, target)
 		}
 		if message != "" {
-			wrong = append(wrong, domain.FieldError{Pointer: pointer(name), Message: message})
+			wrong = append(wrong, domain.FieldError{Pointer: domain.Pointer(name), Message: message})
 		}
 	}
 	if len(wrong) > 0 {
-		return domain.WithFields(wrong...)
+		return domain.WithFields(wrong[:min(len(wrong), maxFieldErrors)]...)
 	}
 	return nil
+}
+
+// decodeTexts stores the field of this name, an object of text, in target, and
+// returns what is wrong with it. An empty one is nil.
+func decodeTexts(value []byte, field string, target *map[string]string) []domain.FieldError {
+	if value[0] != '{' {
+		return []domain.FieldError{{Pointer: domain.Pointer(field), Message: "must be an object of text"}}
+	}
+	var texts map[string]string
+	var wrong []domain.FieldError
+	members := 0
+	for quoted, value := range jsonb.Members(value) {
+		if members++; members > domain.MaxHeaders {
+			return []domain.FieldError{{Pointer: domain.Pointer(field), Message: fmt.Sprintf("must not have more than %d members", domain.MaxHeaders)}}
+		}
+		if texts == nil {
+			texts = make(map[string]string)
+		}
+		name := unquote(quoted[:min(len(quoted), maxText)])
+		var text *string
+		message := ""
+		switch _, again := texts[name]; {
+		case len(quoted) > maxText:
+			message = "has too long a name"
+		case again:
+			message = "must be given once"
+		case len(value) > maxText:
+			message = "is too long"
+		default:
+			message = decodeField(value, &text)
+		}
+		if message != "" {
+			wrong = append(wrong, domain.FieldError{Pointer: domain.Pointer(field, name), Message: message})
+			continue
+		}
+		texts[name] = *text
+	}
+	*target = texts
+	return wrong
 }
 
 // decodeField stores value in target, and returns what is wrong with it or "".
@@ -111,19 +158,4 @@ func unquote(quoted []byte) string {
 		return string(quoted)
 	}
 	return name
-}
-
-// pointer returns the JSON pointer (RFC 6901) of a member, cut to a length
-// that can be shown. A batch may have thousands of members at fault, so what
-// will be cut off is not looked at.
-func pointer(name string) string {
-	long := len(name) > maxPointerLength
-	if long {
-		name = name[:maxPointerLength]
-	}
-	escaped := "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
-	if long || len(escaped) > maxPointerLength {
-		return strings.ToValidUTF8(escaped[:maxPointerLength], "") + "..."
-	}
-	return escaped
 }

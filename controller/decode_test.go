@@ -3,10 +3,12 @@ package controller
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
@@ -36,8 +38,12 @@ func TestDecodeObject(t *testing.T) {
 
 func TestPointerIsCut(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "/~01~1", pointer("~1/"))
-	require.LessOrEqual(t, len(pointer(strings.Repeat("ä", 1000))), maxPointerLength+3)
+	require.Equal(t, "/~01~1", domain.Pointer("~1/"))
+	require.Equal(t, "/a/b~1", domain.Pointer("a", "b/"))
+	for _, names := range [][]string{{strings.Repeat("ä", 1000)}, {"headers", strings.Repeat("ä", 1000)}, {strings.Repeat("~", 90), "b"}} {
+		require.LessOrEqual(t, len(domain.Pointer(names...)), 103)
+		require.True(t, utf8.ValidString(domain.Pointer(names...)))
+	}
 }
 
 // FuzzWalk compares the walker with encoding/json.
@@ -98,6 +104,119 @@ func FuzzDecodeMessage(f *testing.F) {
 		require.NoError(t, decodeObject(doc, &body))
 		require.Equal(t, string(bytes.Trim(payload, " \t\r\n")), string(body.Payload))
 	})
+}
+
+func TestDecodeTexts(t *testing.T) {
+	t.Parallel()
+	members := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(`"` + strconv.Itoa(i) + `":"",`)
+		}
+		return strings.TrimSuffix(b.String(), ",")
+	}
+	var body model.PublishMessage
+	require.NoError(t, decodeObject([]byte(`{"headers": { "a" : "1", "\u0062":"\ud83d\udca9\ufffd" } ,"type":"","payload":1}`), &body))
+	require.Equal(t, map[string]string{"a": "1", "b": "\U0001f4a9\ufffd"}, body.Headers)
+	require.Empty(t, *body.Type)
+	for _, empty := range []string{`{}`, ` { } `} {
+		body = model.PublishMessage{}
+		require.NoError(t, decodeObject([]byte(`{"headers":`+empty+`}`), &body))
+		require.Nil(t, body.Headers)
+	}
+	require.NoError(t, decodeObject([]byte(`{"headers":{`+members(20)+`}}`), &body))
+	require.Len(t, body.Headers, 20)
+
+	for headers, want := range map[string][]domain.FieldError{
+		`null`:                       {{Pointer: "/headers", Message: "must be an object of text"}},
+		`[]`:                         {{Pointer: "/headers", Message: "must be an object of text"}},
+		`"a"`:                        {{Pointer: "/headers", Message: "must be an object of text"}},
+		`{` + members(21) + `}`:      {{Pointer: "/headers", Message: "must not have more than 20 members"}},
+		`{"a":1,"b":null,"c":{}}`:    {{Pointer: "/headers/a", Message: "must be a string"}, {Pointer: "/headers/b", Message: "must be a string"}, {Pointer: "/headers/c", Message: "must be a string"}},
+		`{"a":"1","\u0061":"2"}`:     {{Pointer: "/headers/a", Message: "must be given once"}},
+		`{"a/b":"\ud83d"}`:           {{Pointer: "/headers/a~1b", Message: "must not contain lone surrogates"}},
+		`{"a":"` + long(9000) + `"}`: {{Pointer: "/headers/a", Message: "is too long"}},
+		`{"` + long(9000) + `":"a"}`: {{Pointer: "/headers/" + long(91) + "...", Message: "has too long a name"}},
+	} {
+		err := decodeObject([]byte(`{"headers":`+headers+`}`), &model.BatchMessage{})
+		e, ok := errors.AsType[*domain.Error](err)
+		require.True(t, ok, headers)
+		require.Equal(t, want, e.Fields, headers)
+	}
+	// Members at fault are not told without end.
+	doc := []byte(`{` + strings.ReplaceAll(members(15), `""`, `1`) + `,"headers":{` + strings.ReplaceAll(members(15), `""`, `1`) + `}}`)
+	e, ok := errors.AsType[*domain.Error](decodeObject(doc, &model.BatchMessage{}))
+	require.True(t, ok)
+	require.Len(t, e.Fields, maxFieldErrors)
+}
+
+func long(n int) string { return strings.Repeat("x", n) }
+
+// FuzzEnvelopeLines checks that a line of a body is the same message as in a
+// batch in JSON, and what encoding/json makes of it.
+func FuzzEnvelopeLines(f *testing.F) {
+	for _, seed := range []string{
+		`{"payload":1}`, ` {"payload": {"a" : [1]}, "type":"t","ordering_key":"k","headers":{"a":"b","c":"\u00e9"},"idempotency_key":"k"}`, `{}`, `[1]`, `1`,
+		`{"payload":1,"headers":{"a":"1","a":"2"}}`, `{"payload":1,"headers":null}`, `{"payload":1,"x":2}`, `{"payload":1,"type":"\ud83d"}`, `{"payload":`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if bytes.ContainsAny(line, "\n") {
+			t.Skip("more than a line")
+		}
+		var lines []batchEntry
+		body := []byte("\n \r\n" + string(line) + "\r\n{}")
+		for entry := range lineEntries(body, messageEntry) {
+			lines = append(lines, entry)
+		}
+		require.ErrorIs(t, lines[len(lines)-1].err, domain.ErrInvalid, "a payload is missing")
+		if lines = lines[:len(lines)-1]; len(lines) == 0 {
+			require.Empty(t, bytes.Trim(line, " \t\r\n"))
+			return
+		}
+		got := lines[0]
+		require.Len(t, lines, 1)
+		if got.err != nil {
+			require.ErrorIs(t, got.err, domain.ErrInvalid)
+		}
+		if checkJSON(line) != nil {
+			require.Error(t, got.err)
+			return
+		}
+		for other := range arrayEntries(append(append([]byte("["), line...), ']')) {
+			require.Equal(t, other.submission, got.submission)
+			require.Equal(t, other.err, got.err)
+		}
+		if got.err != nil {
+			return
+		}
+		var want struct {
+			Payload        json.RawMessage   `json:"payload"`
+			Type           string            `json:"type"`
+			OrderingKey    string            `json:"ordering_key"`
+			Headers        map[string]string `json:"headers"`
+			IdempotencyKey string            `json:"idempotency_key"`
+		}
+		require.NoError(t, json.Unmarshal(line, &want))
+		if len(want.Headers) == 0 {
+			want.Headers = nil
+		}
+		require.Equal(t, domain.Submission{
+			Payload: want.Payload, Type: want.Type, OrderingKey: want.OrderingKey, Headers: want.Headers, IdempotencyKey: want.IdempotencyKey,
+		}, got.submission)
+		require.True(t, within(body, got.submission.Payload), "the payload is not copied")
+	})
+}
+
+// within reports whether part is a part of the memory of whole.
+func within(whole, part []byte) bool {
+	for i := range whole {
+		if &whole[i] == &part[0] {
+			return true
+		}
+	}
+	return false
 }
 
 func BenchmarkReadBatch(b *testing.B) {

@@ -4,7 +4,7 @@
 // which begins with the interface of the service that they call:
 //
 //	login.go users.go                     tokens and users
-//	tenants.go endpoints.go consumers.go  tenants, where their messages go, their consumers
+//	tenants.go consumers.go               tenants, their consumers
 //	messages.go batch.go                  publishing and the history
 //	deadletters.go                        dead letters
 //	streams.go                            realtime streams; streams_begin.go: where one begins,

@@ -79,23 +79,19 @@ type fakeServices struct {
 	parts        []domain.HistoryPage // before page
 	partErr      error                // after them
 	workers      int
-	transmission *domain.Transmission
-
-	endpoint       domain.Endpoint
-	endpointChange domain.EndpointChange
-	fresh          bool
-	transmitted    domain.TransmitResult
-	consumer       domain.ConsumerStatus
+	consumer     domain.ConsumerStatus
 
 	letters     []domain.DeadLetter
 	letterQuery domain.DeadLetterQuery
 	lastLetter  int64
+	groups      domain.DeadLetterGroups
+	job         *domain.DeadLetterJob
 	selection   domain.DeadLetterSelection
 	calls       int
 }
 
 func newFakes() *fakeServices {
-	return &fakeServices{tenant: someTenant(), endpoint: someEndpoint(), consumer: someConsumer()}
+	return &fakeServices{tenant: someTenant(), consumer: someConsumer()}
 }
 
 // record runs fn under the lock and returns the error to answer with.
@@ -134,7 +130,6 @@ type (
 	fakeTenants  struct{ *fakeServices }
 	fakeMessages struct{ *fakeServices }
 
-	fakeEndpoints struct{ *fakeServices }
 	fakeConsumers struct{ *fakeServices }
 	fakeLetters   struct{ *fakeServices }
 )
@@ -245,12 +240,12 @@ func (f fakeMessages) History(_ context.Context, q domain.HistoryQuery, take fun
 	return take(page, true)
 }
 
-func (f fakeMessages) Get(_ context.Context, _ domain.Tenant, _ uuid.UUID, take func(domain.Message, *domain.Transmission) error) error {
+func (f fakeMessages) Get(_ context.Context, _ domain.Tenant, _ uuid.UUID, take func(domain.Message) error) error {
 	if err := f.record(func() {}); err != nil {
 		return err
 	}
 	m := domain.Message{ID: messageID, TenantID: tenantID, Seq: 1, Payload: []byte(`{"text":"<hello> & 1.0"}`), CreatedAt: someTime}
-	return take(m, f.transmission)
+	return take(m)
 }
 
 func (f fakeLetters) List(_ context.Context, q domain.DeadLetterQuery, take func(domain.DeadLetterPage, bool) error) error {
@@ -280,15 +275,47 @@ func (f fakeLetters) Get(_ context.Context, _ uuid.UUID, seq int64, take func(do
 	return take(domain.DeadLetter{Seq: seq, TenantID: tenantID, Reason: domain.ReasonUnknown, CreatedAt: someTime})
 }
 
+func (f fakeLetters) Groups(_ context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error) {
+	err := f.record(func() { f.letterQuery = q })
+	return f.groups, err
+}
+
 func (f fakeLetters) Replay(_ context.Context, t domain.Tenant, s domain.DeadLetterSelection) (domain.ReplayResult, error) {
 	err := f.record(func() { f.selection = s })
 	if err == nil {
 		err = t.AcceptsMessages()
 	}
+	if f.job != nil {
+		return domain.ReplayResult{Job: f.job}, err
+	}
 	return domain.ReplayResult{Replayed: 2, Skipped: 1}, err
 }
 
-func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterSelection) (int64, error) {
+func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterSelection) (domain.DeleteResult, error) {
 	err := f.record(func() { f.selection = s })
-	return 3, err
+	if f.job != nil {
+		return domain.DeleteResult{Job: f.job}, err
+	}
+	return domain.DeleteResult{Deleted: 3}, err
+}
+
+func (f fakeLetters) Job(_ context.Context, _, id uuid.UUID) (domain.DeadLetterJob, error) {
+	err := f.record(func() {})
+	if id == messageID {
+		return domain.DeadLetterJob{}, domain.DeadLetterJobNotFound()
+	}
+	return someJob(), err
+}
+
+func (f fakeLetters) CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	job, err := f.Job(ctx, tenantID, id)
+	job.State, job.EndedAt = domain.DeadLetterJobCanceled, someTime
+	return job, err
+}
+
+func someJob() domain.DeadLetterJob {
+	return domain.DeadLetterJob{
+		ID: otherID, TenantID: tenantID, Action: domain.ReplayDeadLetters, State: domain.DeadLetterJobRunning, Total: 1001, Done: 7, Skipped: 1,
+		WaitsFor: "It waits.", CreatedAt: someTime,
+	}
 }

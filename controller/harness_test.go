@@ -32,8 +32,10 @@ type api struct {
 	url    string
 	server *httptest.Server
 	fakes  *fakeServices
-	logs   *syncBuffer
-	spec   routers.Router
+
+	endpoints *fakeEndpointState
+	logs      *syncBuffer
+	spec      routers.Router
 }
 
 // answer is a response that was read to its end.
@@ -46,10 +48,12 @@ type reply struct {
 func newAPI(t *testing.T, change ...func(*Options)) *api {
 	t.Helper()
 	fakes, logs := newFakes(), &syncBuffer{}
+	endpoints := newFakeEndpoints(fakes)
 	o := Options{
 		Auth: fakeAuth{}, Login: fakes, Users: fakeUsers{fakes}, Tenants: fakeTenants{fakes},
 		Directory: fakes, Messages: fakeMessages{fakes}, Letters: fakeLetters{fakes},
-		Endpoints: fakeEndpoints{fakes}, Consumers: fakeConsumers{fakes}, Streams: newFakeStreams(), Tickets: newFakeTickets(),
+		Endpoints: endpoints, Attempts: fakeAttempts(endpoints), Replays: fakeReplays(endpoints),
+		Consumers: fakeConsumers{fakes}, Streams: newFakeStreams(), Tickets: newFakeTickets(),
 		Ready: func(context.Context) (string, bool, map[string]string) {
 			return "ready", true, map[string]string{"postgres": "up"}
 		},
@@ -65,7 +69,7 @@ func newAPI(t *testing.T, change ...func(*Options)) *api {
 	t.Cleanup(server.Close)
 	spec, err := specRouter()
 	require.NoError(t, err)
-	return &api{t: t, url: server.URL, server: server, fakes: fakes, logs: logs, spec: spec}
+	return &api{t: t, url: server.URL, server: server, fakes: fakes, endpoints: endpoints.state, logs: logs, spec: spec}
 }
 
 // The checks of answers know no events yet, and learn it before they begin.

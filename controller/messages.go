@@ -22,19 +22,24 @@ type messageService interface {
 	// History hands a page to take in parts, as they are read; the last has last
 	// set. What a part holds is given back when take returns.
 	History(ctx context.Context, q domain.HistoryQuery, take func(part domain.HistoryPage, last bool) error) error
-	// Get hands a message to take, with nil for the transmission of one that is
-	// only stored. What it holds is given back when take returns.
-	Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message, *domain.Transmission) error) error
+	// Get hands a message to take. What it holds is given back when take returns.
+	Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message) error) error
+}
+
+// deliveryService knows how far messages are on their way to endpoints.
+type deliveryService interface {
+	Deliveries(ctx context.Context, m *domain.Message) ([]domain.MessageDelivery, error)
 }
 
 type messageController struct {
-	messages messageService
+	messages   messageService
+	deliveries deliveryService
 }
 
 // publish publishes one message.
 //
 //	@Summary		Publish a message
-//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
+//	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`; the key is for the message with its payload, type, ordering key and headers. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Accept			json
@@ -129,14 +134,13 @@ func (m *messageController) history(c *gin.Context) error {
 // get returns one stored message.
 //
 //	@Summary		Get a message
-//	@Description	`delivery` is there for messages that go to an endpoint, and left out for those that are only stored.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
 //	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
 //	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
 //	@Param			id						path		string	true	"Id of the message"												format(uuid)
-//	@Success		200						{object}	model.Delivered
+//	@Success		200						{object}	model.MessageDetail
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/messages/{id} [get]
 func (m *messageController) get(c *gin.Context) error {
@@ -144,8 +148,12 @@ func (m *messageController) get(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.messages.Get(c.Request.Context(), middleware.Tenant(c), id, func(message domain.Message, transmission *domain.Transmission) error {
-		head, payload, tail, err := model.EncodeDelivered(&message, transmission)
+	return m.messages.Get(c.Request.Context(), middleware.Tenant(c), id, func(message domain.Message) error {
+		deliveries, err := m.deliveries.Deliveries(c.Request.Context(), &message)
+		if err != nil {
+			return err
+		}
+		head, payload, tail, err := model.EncodeMessageDetail(&message, deliveries)
 		if err != nil {
 			return err
 		}

@@ -105,15 +105,18 @@ func TestGetMessage(t *testing.T) {
 	got := a.do("GET", "/api/messages/"+messageID.String(), "")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"payload":{"text":"<hello> & 1.0"}`)
-	require.NotContains(t, got.body, "delivery")
-
-	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionSucceeded, Attempts: 2, LastStatus: 204}
-	got = a.do("GET", "/api/messages/"+messageID.String(), "")
 	require.Contains(t, got.body, `"seq":1`)
-	require.Contains(t, got.body, `"delivery":{"state":"succeeded","attempts":2,"last_status":204}`)
-	a.fakes.transmission = &domain.Transmission{State: domain.TransmissionPending}
+	require.Contains(t, got.body, `"deliveries":[]`)
+	a.endpoints.deliveries = []domain.MessageDelivery{
+		{EndpointID: endpointID, State: domain.DeliveryRetrying, Attempts: 2, LastStatus: 503, NextAt: someTime},
+		{EndpointID: otherID, State: domain.DeliveryPassed},
+	}
 	got = a.do("GET", "/api/messages/"+messageID.String(), "")
-	require.Contains(t, got.body, `"delivery":{"state":"pending","attempts":0,"last_status":null}`)
+	detail := decodeReply[model.MessageDetail](t, got)
+	require.Equal(t, []model.MessageDelivery{
+		{EndpointID: endpointID.String(), State: "retrying", Attempts: 2, LastStatus: new(503), NextAttemptAt: &someTime}, {EndpointID: otherID.String(), State: "passed"},
+	}, detail.Deliveries)
+	require.Equal(t, messageID.String(), detail.ID)
 
 	a.fakes.err = domain.MessageNotFound()
 	a.problem(a.do("GET", "/api/messages/"+messageID.String(), ""), http.StatusNotFound, "message_not_found")
@@ -173,6 +176,49 @@ func TestBatch(t *testing.T) {
 	got = a.do("POST", "/messages/batch", "\n{\"a\":1}\r\n\n \t\n null\n\"x\"", "Content-Type: application/x-ndjson")
 	require.Equal(t, http.StatusAccepted, got.status)
 	require.Equal(t, []domain.Submission{{Payload: []byte(`{"a":1}`)}, {Payload: []byte(`null`)}, {Payload: []byte(`"x"`)}}, a.fakes.submissions)
+}
+
+// What messages have besides their payloads is handed on, whichever way they come.
+func TestEnvelopesAreRead(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	want := domain.Submission{Payload: []byte(`{"a":1}`), Type: "order.created", OrderingKey: "order-1", Headers: map[string]string{"source": "shop"}}
+	const message = `{"payload":{"a":1},"type":"order.created","ordering_key":"order-1","headers":{"source":"shop"}}`
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", message).status)
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch", `{"messages":[`+message+`]}`).status)
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch?envelope=true", message+"\n\n  "+message, "Content-Type: application/x-ndjson").status)
+	require.Equal(t, []domain.Submission{want, want, want, want}, a.fakes.submissions)
+
+	a.fakes.submissions = nil
+	for _, query := range []string{"", "?envelope=false"} {
+		require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages/batch"+query, message, "Content-Type: application/x-ndjson").status)
+	}
+	require.Equal(t, http.StatusAccepted, a.do("POST", "/api/messages", `{"payload":1,"type":"","ordering_key":"","headers":{}}`).status)
+	bare := domain.Submission{Payload: []byte(message)}
+	require.Equal(t, []domain.Submission{bare, bare, {Payload: []byte(`1`)}}, a.fakes.submissions)
+
+	a.fakes.submissions = nil
+	for _, query := range []string{"envelope=", "envelope=1", "envelope=TRUE", "envelope=true&envelope=true"} {
+		a.problem(a.do("POST", "/api/messages/batch?"+query, message, "Content-Type: application/x-ndjson"), http.StatusBadRequest, "invalid_query")
+	}
+	p := a.problem(a.do("POST", "/api/messages/batch?envelope=true", `{"messages":[`+message+`]}`), http.StatusBadRequest, "invalid_query")
+	require.Equal(t, "envelope", p.Errors[0].Pointer)
+	require.Empty(t, a.fakes.submissions)
+
+	got := a.do("POST", "/api/messages/batch?envelope=true", `{"payload":1,"idempotency_key":"k"}
+		1
+		{"type":"t"}
+		{"payload":1,"headers":{"a":1}}
+		{"payload":
+		{"payload":2}`, "Content-Type: application/x-ndjson")
+	require.Equal(t, http.StatusMultiStatus, got.status)
+	result := decodeReply[model.BatchResult](t, got)
+	require.Equal(t, 2, result.Accepted)
+	for index, pointer := range map[int]string{1: "", 2: "/payload", 3: "/headers/a"} {
+		require.Equal(t, pointer, result.Results[index].Error.Errors[0].Pointer)
+	}
+	require.Equal(t, "not_json", result.Results[4].Error.Code)
+	require.Equal(t, []domain.Submission{{Payload: []byte(`1`), IdempotencyKey: "k"}, {Payload: []byte(`2`)}}, a.fakes.submissions)
 }
 
 func TestBatchWithBadItems(t *testing.T) {

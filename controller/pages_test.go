@@ -116,7 +116,6 @@ func TestPiecesAreTheDocument(t *testing.T) {
 	encoder := json.NewEncoder(&want)
 	encoder.SetEscapeHTML(false)
 	require.NoError(t, encoder.Encode(model.FromMessage(&m)))
-	head, payload, tail, err := model.EncodeDelivered(&m, nil)
-	require.NoError(t, err)
+	head, payload, tail := model.EncodeMessage(&m)
 	require.Equal(t, want.String(), string(head)+string(payload)+string(tail)+"\n")
 }

@@ -74,6 +74,21 @@ func queryAfter(c *gin.Context) (after uuid.UUID, sent string, err error) {
 	return after, sent, nil
 }
 
+// queryFlag reports whether a query parameter, which is false when it was not
+// sent, is true.
+func queryFlag(c *gin.Context, name string) (bool, error) {
+	text, ok, err := middleware.Query(c, name)
+	switch {
+	case err != nil:
+		return false, err
+	case !ok, text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	}
+	return false, middleware.InvalidQuery(name, `must be "true" or "false"`)
+}
+
 // parseNumber parses a number of digits only.
 func parseNumber(text string) (int64, bool) {
 	n, err := strconv.ParseUint(text, 10, 64)

@@ -58,6 +58,8 @@ type Options struct {
 	Directory tenantDirectory
 	Messages  messageService
 	Endpoints endpointService
+	Attempts  attemptService
+	Replays   replayService
 	Consumers consumerService
 	Letters   deadLetterService
 	Streams   streamService
@@ -129,8 +131,10 @@ func routes(o *Options) []route {
 	login := &loginController{o.Login}
 	users := &userController{o.Users}
 	tenants := &tenantController{o.Tenants}
-	messages := &messageController{o.Messages}
+	messages := &messageController{o.Messages, o.Attempts}
 	endpoints := &endpointController{o.Endpoints}
+	attempts := &attemptController{o.Attempts}
+	replays := &replayController{o.Replays}
 	consumers := &consumerController{o.Consumers}
 	letters := &deadLetterController{o.Letters}
 	streams := &streamController{o.Streams, o.Tickets, o.Auth, o.Directory, o.Streaming.orDefaults(), o.StreamDropped}
@@ -151,10 +155,21 @@ func routes(o *Options) []route {
 		{method: "DELETE", path: "/tenants/{id}", role: member, handle: tenants.remove},
 		{method: "PUT", path: "/tenants/{id}/config/concurrency", role: member, handle: tenants.setConcurrency},
 
-		{method: "PUT", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.put},
-		{method: "GET", path: "/tenants/{id}/endpoint", role: viewer, handle: endpoints.get},
-		{method: "DELETE", path: "/tenants/{id}/endpoint", role: member, handle: endpoints.remove},
-		{method: "POST", path: "/tenants/{id}/endpoint/test", role: member, handle: endpoints.test},
+		{method: "POST", path: "/tenants/{id}/endpoints", role: member, handle: endpoints.create},
+		{method: "GET", path: "/tenants/{id}/endpoints", role: viewer, handle: endpoints.list},
+		{method: "PUT", path: "/tenants/{id}/endpoints/by-external-id/{external_id}", role: member, handle: endpoints.upsert},
+		{method: "GET", path: "/tenants/{id}/endpoints/{endpoint_id}", role: viewer, handle: endpoints.get},
+		{method: "PATCH", path: "/tenants/{id}/endpoints/{endpoint_id}", role: member, handle: endpoints.change},
+		{method: "DELETE", path: "/tenants/{id}/endpoints/{endpoint_id}", role: member, handle: endpoints.remove},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/hold", role: member, handle: endpoints.hold},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/resume", role: member, handle: endpoints.resume},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/skip", role: member, handle: endpoints.skip},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/test", role: member, handle: endpoints.test},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/rotate-secret", role: member, handle: endpoints.rotate},
+		{method: "GET", path: "/tenants/{id}/endpoints/{endpoint_id}/attempts", role: viewer, handle: attempts.ofEndpoint},
+		{method: "POST", path: "/tenants/{id}/endpoints/{endpoint_id}/replay", role: member, handle: replays.start},
+		{method: "GET", path: "/tenants/{id}/endpoints/{endpoint_id}/replays/{replay_id}", role: viewer, handle: replays.get},
+		{method: "DELETE", path: "/tenants/{id}/endpoints/{endpoint_id}/replays/{replay_id}", role: member, handle: replays.cancel},
 
 		{method: "GET", path: "/consumers", role: viewer, handle: consumers.list},
 		{method: "DELETE", path: "/consumers", role: admin, handle: consumers.stopAll},
@@ -171,8 +186,13 @@ func routes(o *Options) []route {
 		{method: "POST", path: "/messages/stream/tickets", role: viewer, tenant: byHeader, handle: streams.issueTicket},
 
 		{method: "GET", path: "/messages/{id}", role: viewer, tenant: byHeader, handle: messages.get},
+		{method: "GET", path: "/messages/{id}/attempts", role: viewer, tenant: byHeader, handle: attempts.ofMessage},
+		{method: "POST", path: "/messages/{id}/endpoints/{endpoint_id}/resend", role: member, tenant: byHeader, handle: endpoints.resend},
 
 		{method: "GET", path: "/dead-letters", role: viewer, tenant: byHeader, handle: letters.list},
+		{method: "GET", path: "/dead-letters/groups", role: viewer, tenant: byHeader, handle: letters.groups},
+		{method: "GET", path: "/dead-letters/jobs/{id}", role: viewer, tenant: byHeader, handle: letters.getJob},
+		{method: "DELETE", path: "/dead-letters/jobs/{id}", role: member, tenant: byHeader, handle: letters.cancelJob},
 		{method: "GET", path: "/dead-letters/{id}", role: viewer, tenant: byHeader, handle: letters.get},
 		{method: "POST", path: "/dead-letters/replay", role: member, tenant: byHeader, handle: letters.replay},
 		{method: "DELETE", path: "/dead-letters", role: member, tenant: byHeader, handle: letters.remove},

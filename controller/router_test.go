@@ -27,11 +27,16 @@ var bodies = map[string]string{
 	"DELETE /dead-letters":      `{"ids":[17]}`,
 
 	"PUT /tenants/{id}/config/concurrency": `{"workers":5}`,
-	"PUT /tenants/{id}/endpoint":           `{"url":"https://example.com/hook"}`,
+
+	"POST /tenants/{id}/endpoints":                             `{"url":"https://example.com/hook"}`,
+	"PUT /tenants/{id}/endpoints/by-external-id/{external_id}": `{"url":"https://example.com/hook"}`,
+	"PATCH /tenants/{id}/endpoints/{endpoint_id}":              `{"rate":5}`,
+	"POST /tenants/{id}/endpoints/{endpoint_id}/rotate-secret": `{"grace":"1h"}`,
+	"POST /tenants/{id}/endpoints/{endpoint_id}/replay":        `{"only":"failed"}`,
 }
 
 // pathIDs are the ids in paths that are not a tenant's.
-var pathIDs = map[string]string{"/dead-letters/{id}": "17"}
+var pathIDs = map[string]string{"/dead-letters/{id}": "17", "/dead-letters/jobs/{id}": otherID.String()}
 
 func TestEveryRoute(t *testing.T) {
 	t.Parallel()
@@ -43,7 +48,8 @@ func TestEveryRoute(t *testing.T) {
 	for _, r := range routes(&Options{}) {
 		name := r.method + " " + r.path
 		for _, prefix := range []string{"", apiPrefix} {
-			path := prefix + strings.NewReplacer("{id}", cmp.Or(pathIDs[r.path], tenantID.String()), "{tenant_id}", tenantID.String()).Replace(r.path)
+			path := prefix + strings.NewReplacer("{id}", cmp.Or(pathIDs[r.path], tenantID.String()), "{tenant_id}", tenantID.String(),
+				"{endpoint_id}", endpointID.String(), "{replay_id}", otherID.String(), "{external_id}", "erp").Replace(r.path)
 			send := func(headers ...string) reply { return a.do(r.method, path, bodies[name], headers...) }
 
 			got := send()
@@ -113,8 +119,9 @@ func TestWrongMethods(t *testing.T) {
 		"/api/messages/stream":                  "GET HEAD",
 		"/api/messages/stream/tickets":          "POST",
 		"/api/tenants/x/config/concurrency":     "PUT",
-		"/api/tenants/x/endpoint":               "DELETE GET HEAD PUT",
-		"/api/tenants/x/endpoint/test":          "POST",
+		"/api/tenants/x/endpoints":              "GET HEAD POST",
+		"/api/tenants/x/endpoints/y":            "DELETE GET HEAD PATCH",
+		"/api/tenants/x/endpoints/y/hold":       "POST",
 		"/api/consumers":                        "DELETE GET HEAD POST",
 		"/consumers/x":                          "DELETE GET HEAD POST",
 		"/tenants/not-an-id/config/concurrency": "PUT",

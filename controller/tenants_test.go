@@ -135,11 +135,6 @@ func TestBadTenantBodies(t *testing.T) {
 		{"POST", "/api/tenants", `{"name":"x","retention_days":null}`, "/retention_days"},
 		{"PATCH", path, `{"retention_days":0.5}`, "/retention_days"},
 		{"PATCH", path, `{"retention_days":3651}`, "/retention_days"},
-		{"PUT", path + "/endpoint", `{}`, "/url"},
-		{"PUT", path + "/endpoint", `{"url":7}`, "/url"},
-		{"PUT", path + "/endpoint", `{"url":"http://a/","timeout_ms":"1"}`, "/timeout_ms"},
-		{"PUT", path + "/endpoint", `{"url":"http://a/","rotate_secret":1}`, "/rotate_secret"},
-		{"PUT", path + "/endpoint", `{"url":"http://a/","secret":"x"}`, "/secret"},
 		{"POST", "/api/tenants", `[]`, ""},
 		{"POST", "/api/tenants", `"name"`, ""},
 		{"POST", "/api/tenants", `null`, ""},
@@ -247,8 +242,6 @@ func TestBadIDs(t *testing.T) {
 			a.problem(a.do(route.method, route.path+bad, `{}`), http.StatusBadRequest, "invalid_id")
 		}
 		a.problem(a.do("PUT", "/api/tenants/"+bad+"/config/concurrency", `{"workers":5}`), http.StatusBadRequest, "invalid_id")
-		a.problem(a.do("PUT", "/api/tenants/"+bad+"/endpoint", `{"url":"http://a/"}`), http.StatusBadRequest, "invalid_id")
-		a.problem(a.do("POST", "/tenants/"+bad+"/endpoint/test", ""), http.StatusBadRequest, "invalid_id")
 		p := a.problem(a.do("GET", "/api/messages?tenant_id="+bad, ""), http.StatusBadRequest, "invalid_id")
 		require.Equal(t, "tenant_id", p.Errors[0].Pointer)
 	}

@@ -2,10 +2,9 @@ package domain
 
 // Footprint is what of the service takes open files of the broker.
 type Footprint struct {
-	// QuorumPerTenant is how many quorum queues every tenant has, and
-	// QuorumShared how many there are for all of them together. Classic queues
-	// take none to speak of.
-	QuorumPerTenant, QuorumShared int
+	// QuorumPerTenant is how many quorum queues every tenant has. Classic queues
+	// take no files to speak of.
+	QuorumPerTenant int
 	// ConnectionsPerReplica is how many connections a replica has in any case.
 	// It has one more for every TenantsPerConnection tenants.
 	ConnectionsPerReplica, TenantsPerConnection int
@@ -26,7 +25,7 @@ const (
 // Files returns how many open files a broker must be allowed for the tenants
 // of so many replicas.
 func (f Footprint) Files(tenants, replicas int) int {
-	files := filesPerQuorumQueue*(f.QuorumPerTenant*tenants+f.QuorumShared) + f.ConnectionsPerReplica*replicas + filesForTheRest
+	files := filesPerQuorumQueue*f.QuorumPerTenant*tenants + f.ConnectionsPerReplica*replicas + filesForTheRest
 	if f.TenantsPerConnection > 0 {
 		files += (tenants + f.TenantsPerConnection - 1) / f.TenantsPerConnection
 	}

@@ -10,17 +10,17 @@ import (
 
 func TestFilesOfTheBroker(t *testing.T) {
 	t.Parallel()
-	usual := domain.Footprint{QuorumPerTenant: 1, QuorumShared: 6, ConnectionsPerReplica: 5, TenantsPerConnection: 500}
+	usual := domain.Footprint{QuorumPerTenant: 1, ConnectionsPerReplica: 5, TenantsPerConnection: 500}
 	for name, test := range map[string]struct {
 		footprint         domain.Footprint
 		tenants, replicas int
 		want              int
 	}{
 		"nothing":       {want: 1000},
-		"no tenants":    {usual, 0, 1, 1000 + 3*6 + 5},
-		"one":           {usual, 1, 1, 1000 + 3*7 + 5 + 1},
-		"a fleet":       {usual, 5000, 3, 1000 + 3*5006 + 15 + 10},
-		"one more":      {usual, 501, 1, 1000 + 3*507 + 5 + 2},
+		"no tenants":    {usual, 0, 1, 1000 + 5},
+		"one":           {usual, 1, 1, 1000 + 3*1 + 5 + 1},
+		"a fleet":       {usual, 5000, 3, 1000 + 3*5000 + 15 + 10},
+		"one more":      {usual, 501, 1, 1000 + 3*501 + 5 + 2},
 		"quorum twice":  {domain.Footprint{QuorumPerTenant: 2}, 100, 1, 1000 + 600},
 		"classic alone": {domain.Footprint{TenantsPerConnection: 500}, 100, 1, 1000 + 1},
 	} {

@@ -14,28 +14,34 @@ type DeadLetterReason string
 // The reasons for dead letters.
 const (
 	ReasonInvalidPayload DeadLetterReason = "invalid_payload"
-	// ReasonInvalidHeaders: its headers cannot be read.
+	// ReasonInvalidHeaders: its headers cannot be read, or no message can have
+	// them, its type or its ordering key.
 	ReasonInvalidHeaders DeadLetterReason = "invalid_headers"
 	ReasonIDConflict     DeadLetterReason = "id_conflict"
 	ReasonNotStorable    DeadLetterReason = "not_storable"
-	// ReasonTransmitFailed: stored, and the endpoint did not take it in the
-	// allowed number of attempts.
-	ReasonTransmitFailed DeadLetterReason = "transmit_failed"
-	// ReasonEndpointPaused: stored, and the endpoint takes no messages.
-	ReasonEndpointPaused DeadLetterReason = "endpoint_paused"
+	// ReasonDeliveryFailed: stored, and an endpoint did not take it in the allowed
+	// number of attempts.
+	ReasonDeliveryFailed DeadLetterReason = "delivery_failed"
 	// ReasonUnknown: it was found in the dead-letter queue, and it was not
 	// Lanekeeper that put it there.
 	ReasonUnknown DeadLetterReason = "unknown"
 )
 
+// The reasons that earlier versions gave instead of ReasonDeliveryFailed. Letters
+// with them stay as they are.
+const (
+	reasonTransmitFailed DeadLetterReason = "transmit_failed"
+	reasonEndpointPaused DeadLetterReason = "endpoint_paused"
+)
+
 // DeadLetterReasons returns the reasons for which Lanekeeper itself gives a
-// message up.
+// message up, or gave it up in an earlier version.
 func DeadLetterReasons() []DeadLetterReason {
-	return []DeadLetterReason{ReasonInvalidPayload, ReasonInvalidHeaders, ReasonIDConflict, ReasonNotStorable, ReasonTransmitFailed, ReasonEndpointPaused}
+	return []DeadLetterReason{ReasonInvalidPayload, ReasonInvalidHeaders, ReasonIDConflict, ReasonNotStorable, ReasonDeliveryFailed, reasonTransmitFailed, reasonEndpointPaused}
 }
 
 // MaxDeadLetterIDs is how many dead letters one call may name.
-const MaxDeadLetterIDs = 1000
+const MaxDeadLetterIDs = MaxDeadLettersAtOnce
 
 // DeadLetter is a message that cannot be processed.
 type DeadLetter struct {
@@ -47,9 +53,12 @@ type DeadLetter struct {
 	ID        uuid.UUID
 	TenantID  uuid.UUID
 	MessageID string
-	Body      []byte
-	Headers   map[string]any
-	Reason    DeadLetterReason
+	// Type is the type that the message came with, whether a message can have it
+	// or not; "" for none.
+	Type    string
+	Body    []byte
+	Headers map[string]any
+	Reason  DeadLetterReason
 	// Error is the text of what went wrong, free of secrets.
 	Error    string
 	Attempts int
@@ -60,6 +69,13 @@ type DeadLetter struct {
 	// again, zero for never.
 	CreatedAt  time.Time
 	ReplayedAt time.Time
+	// EndpointID, MessageSeq and Round are of the delivery that was given up: to
+	// which endpoint, the place of its message in the history, and how often the
+	// message was given up before. Zero for letters with other reasons, and of
+	// earlier versions.
+	EndpointID uuid.UUID
+	MessageSeq int64
+	Round      int
 }
 
 // HeaderContentEncoding is where a letter keeps the content encoding of a body
@@ -86,6 +102,13 @@ func LetterHeaders(d *Delivery) map[string]any {
 	return headers
 }
 
+// Envelope returns what a message can have of what the letter came with; it
+// goes along when the letter is sent again.
+func (l *DeadLetter) Envelope() Envelope {
+	e, _ := ReadEnvelope(l.Type, l.Headers)
+	return e
+}
+
 // Replayed reports whether the letter was sent again.
 func (l *DeadLetter) Replayed() bool { return !l.ReplayedAt.IsZero() }
 
@@ -103,6 +126,10 @@ type DeadLetterQuery struct {
 	UpTo int64
 	// Replayed includes those that were replayed.
 	Replayed bool
+	// Seqs are the only ones that are meant; nil for all that Filter lets through,
+	// which does not count else.
+	Seqs   []int64
+	Filter DeadLetterFilter
 	// MaxBytes is how much the letters may take together; 0 for some MiB, or a
 	// single letter of any size.
 	MaxBytes int
@@ -126,21 +153,34 @@ type DeadLetterPage struct {
 // be missed.
 func (p *DeadLetterPage) End(q DeadLetterQuery) int64 { return min(q.After, p.Last) }
 
-// DeadLetterSelection says which of a tenant's dead letters a call is about:
-// either All that are there when it begins, or those with the Seqs.
+// DeadLetterSelection says which of a tenant's dead letters a call is about: All that
+// are there when it begins, those of them that Filter lets through, which is not
+// empty then, or those with the Seqs.
 type DeadLetterSelection struct {
-	All  bool
-	Seqs []int64
+	All    bool
+	Filter DeadLetterFilter
+	Seqs   []int64
 }
 
 // ReplayResult is what became of a call to replay dead letters.
 type ReplayResult struct {
-	// Replayed counts the letters the broker confirmed.
+	// Replayed counts the letters that the broker confirmed, and the deliveries that
+	// begin anew.
 	Replayed int
 	// Skipped counts the others that were asked for: those that the tenant
-	// does not have, that were replayed before, or that were not through in
-	// time and stay as they are.
+	// does not have, that were replayed before, that have nowhere to go, or that were
+	// not through in time. They stay as they are.
 	Skipped int
+	// Job is what the call became that was about more than MaxDeadLettersAtOnce; nil
+	// for others.
+	Job *DeadLetterJob
+}
+
+// DeleteResult is what became of a call to delete dead letters.
+type DeleteResult struct {
+	Deleted int64
+	// Job is as in ReplayResult.
+	Job *DeadLetterJob
 }
 
 // DeadLetterRepository keeps recorded dead letters. Methods are safe for
@@ -159,13 +199,26 @@ type DeadLetterRepository interface {
 	// LastDeadLetter returns the highest Seq of the tenant, 0 for none: what
 	// dies afterwards has a higher one.
 	LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, error)
-	// CountDeadLetters returns how many of the tenant's letters up to seq last
-	// were not replayed yet.
-	CountDeadLetters(ctx context.Context, tenantID uuid.UUID, last int64) (int, error)
+	// CountDeadLetters returns how many letters q asks for; no more than q.Limit,
+	// where 0 is no limit. It leaves q.Seqs and q.MaxBytes out of account.
+	CountDeadLetters(ctx context.Context, q DeadLetterQuery) (int, error)
 	// PickDeadLetters returns those of seqs that the tenant has and that were
 	// not replayed yet, in the order of Seq; fewer when they are large: ask
 	// again for those after the last.
 	PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]DeadLetter, error)
+	// ListDeadLetterRefs returns the first q.Limit letters of q, in the order of
+	// Seq, and reads nothing of what they carry.
+	ListDeadLetterRefs(ctx context.Context, q DeadLetterQuery) ([]DeadLetterRef, error)
+	// ListDeadLetterFailures returns the last q.Limit letters of q, the newest first.
+	// It leaves q.Seqs and q.MaxBytes out of account.
+	ListDeadLetterFailures(ctx context.Context, q DeadLetterQuery) ([]DeadLetterFailure, error)
+	// ReopenDeliveries has the deliveries of these letters of one tenant begin anew
+	// at their endpoints, due now and with all of their attempts, and marks the
+	// letters as replayed, in one transaction; it announces it, and returns how many
+	// it were. The others stay as they are: their message or endpoint is gone, the
+	// endpoint's cursor has not passed the message, the message is on its way to the
+	// endpoint already, or the letter was replayed before, or is of no delivery.
+	ReopenDeliveries(ctx context.Context, tenantID uuid.UUID, letters []DeadLetterRef) (int, error)
 	// MarkReplayed notes the time for those letters.
 	MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error
 	// DeleteDeadLetters deletes these letters, or with nil all of the

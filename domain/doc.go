@@ -5,8 +5,8 @@
 //
 //	tenant.go      a tenant and its states, in a diagram; what a caller may change
 //	message.go     what is published, delivered and stored; idempotency.go: keys
-//	deadletter.go  messages that were given up, and why
-//	endpoint.go    where a tenant's messages are sent; retry.go: the waits in between
+//	deadletter.go  messages that were given up, and why; deadletter_filter.go: some of them
+//	endpoint_url.go which URLs an endpoint may have
 //	consumer.go    a consumer as others see it; fleet.go: the replicas
 //	user.go        users, roles, and who may do what
 //	stream.go      realtime streams and their tickets

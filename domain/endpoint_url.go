@@ -14,11 +14,11 @@ const (
 	maxPort        = 65535
 )
 
-// checkEndpointURL returns what is wrong with an endpoint's URL, or "". What is
+// CheckEndpointURL returns what is wrong with an endpoint's URL, or "". What is
 // stored is what is sent: a URL is accepted in the form only in which it goes
 // over the wire (RFC 3986), and a host only in a spelling that everybody reads
 // in the same way.
-func checkEndpointURL(text string) string {
+func CheckEndpointURL(text string) string {
 	switch {
 	case text == "":
 		return "must not be empty"

@@ -82,6 +82,28 @@ type FieldError struct {
 	Message string
 }
 
+// maxPointerLength is how much of a pointer is shown, in bytes.
+const maxPointerLength = 100
+
+// Pointer returns the JSON pointer (RFC 6901) of a member of a member, cut to a
+// length that can be shown. A batch may have thousands of members at fault, so
+// what will be cut off is not looked at.
+func Pointer(names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		long := len(name) > maxPointerLength
+		if long {
+			name = name[:maxPointerLength]
+		}
+		b.WriteByte('/')
+		b.WriteString(strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"))
+		if long || b.Len() > maxPointerLength {
+			return strings.ToValidUTF8(b.String()[:maxPointerLength], "") + "..."
+		}
+	}
+	return b.String()
+}
+
 // Error is an error that may be shown to a caller: Code and Message are
 // stable and free of internals, the cause is for the log only.
 type Error struct {

@@ -69,6 +69,10 @@ const (
 	TenantChanged ChangeKind = "tenant"
 	// TenantsChanged: the rows of many tenants at once.
 	TenantsChanged ChangeKind = "tenants"
+	// DeliveriesChanged: deliveries of the tenant ID are to be looked at, because a
+	// message was resent, a replay was begun or cancelled, or a replica has released
+	// its claim of them.
+	DeliveriesChanged ChangeKind = "deliveries"
 	// UserChanged: the row of the user ID.
 	UserChanged ChangeKind = "user"
 	// ReplicasChanged: one has come or gone.

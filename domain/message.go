@@ -13,9 +13,20 @@ type Message struct {
 	// Seq is the position in the tenant's history: 1, 2, 3, ... without
 	// holes. It is given by the store.
 	Seq int64
+	// Type is what kind of message it is, for readers that want some kinds only;
+	// "" for none.
+	Type string
+	// OrderingKey names the messages among which order matters to readers that
+	// keep it by key; "" for none.
+	OrderingKey string
+	// Headers is what else the publisher said of the message; nil for nothing.
+	Headers map[string]string
 	// Payload is the JSON text, as the caller sent it before it was stored,
 	// and normalised by the store afterwards.
 	Payload []byte
+	// Bytes is the length of the payload as the store gives it; 0 before it was
+	// stored.
+	Bytes int
 	// CreatedAt is when the message was stored.
 	CreatedAt time.Time
 }
@@ -45,11 +56,21 @@ const (
 	AppendStored AppendOutcome = iota + 1
 	// AppendDuplicate: the same message was stored before; nothing changed.
 	AppendDuplicate
-	// AppendConflict: another payload is stored under its id.
+	// AppendConflict: a message with another payload, type, ordering key or
+	// headers is stored under its id.
 	AppendConflict
 	// AppendNoTenant: its tenant is gone; the message is discarded.
 	AppendNoTenant
 )
+
+// AppendResult is the outcome for one message handed to the store and, when it was
+// stored, what the store gave it.
+type AppendResult struct {
+	Outcome AppendOutcome
+	// Seq and CreatedAt are zero unless Outcome is AppendStored.
+	Seq       int64
+	CreatedAt time.Time
+}
 
 // StoreResult is what became of one message handed to a MessageWriter.
 type StoreResult struct {
@@ -68,12 +89,13 @@ type HistoryQuery struct {
 	HasCursor  bool
 	Limit      int
 	Descending bool
-	// MaxBytes is how much the messages may take together, with RowOverhead for
-	// each; 0 for some MiB, or a single message of any size.
+	// MaxBytes is how much the messages may take together, as Message.Size
+	// counts; 0 for some MiB, or a single message of any size.
 	MaxBytes int
 }
 
-// RowOverhead is about what a message takes in an answer beside its payload.
+// RowOverhead is about what a message takes in an answer beside its payload and
+// its envelope.
 const RowOverhead = 256
 
 // HistoryPage is one page of a tenant's history.
@@ -102,6 +124,10 @@ func (p *HistoryPage) End(q HistoryQuery) int64 {
 // Submission is one message that a caller wants published.
 type Submission struct {
 	Payload []byte
+	// Type, OrderingKey and Headers are as in Message.
+	Type        string
+	OrderingKey string
+	Headers     map[string]string
 	// IdempotencyKey is empty for none.
 	IdempotencyKey string
 }
@@ -121,7 +147,11 @@ type Outgoing struct {
 	// MessageID is what the message is called instead of ID, unless it is
 	// empty: an id that need not be a UUID.
 	MessageID string
-	Body      []byte
+	// Type, OrderingKey and Headers are as in Message.
+	Type        string
+	OrderingKey string
+	Headers     map[string]string
+	Body        []byte
 	// Encoding is the content encoding of the body; "" for none.
 	Encoding string
 }
@@ -140,7 +170,9 @@ type Delivery struct {
 	Tag uint64
 	// MessageID is the message_id property; "" for none.
 	MessageID string
-	Body      []byte
+	// Type is the type property; "" for none.
+	Type string
+	Body []byte
 	// Encoding is the content encoding of the body; "" for none.
 	Encoding string
 	Headers  map[string]any
@@ -154,8 +186,4 @@ type Delivery struct {
 	// header of its own, in which others who may publish to the queue may have
 	// written anything.
 	PublishedHere time.Time
-	// Attempt counts the transmissions so far, from the header that retries
-	// carry, clamped to the allowed range; 0 for a message that was never
-	// retried. Others may have written anything there, too.
-	Attempt int
 }

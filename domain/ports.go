@@ -58,14 +58,14 @@ type PartitionRepository interface {
 // MessageRepository keeps the messages. Methods are safe for concurrent use.
 type MessageRepository interface {
 	// AppendMessages stores messages of any number of tenants in one
-	// transaction, in the order given, and returns an outcome for each. No id
+	// transaction, in the order given, and returns a result for each. No id
 	// may occur twice for a tenant in one call. An error means that none was
 	// stored (or, when the connection broke during commit, that it is not
 	// known: appending again is safe); its kind is ErrUnavailable,
 	// ErrContended, ErrPartitionMissing or ErrRejected. An ErrUnavailable of a
 	// store that answers is an ErrStoreRefuses, an ErrRejected that is not the
 	// row's fault an ErrStoreFault.
-	AppendMessages(ctx context.Context, messages []Message) ([]AppendOutcome, error)
+	AppendMessages(ctx context.Context, messages []Message) ([]AppendResult, error)
 	// History returns a page. It may hold fewer than q.Limit messages with
 	// More set, and none, so that one page stays below q.MaxBytes; no payload
 	// beyond that is read. A cursor after which
@@ -101,10 +101,10 @@ type RetentionRepository interface {
 	// ListRetentions returns the tenants that do not keep messages for ever.
 	ListRetentions(ctx context.Context) ([]Retention, error)
 	// ExpireMessages moves the beginning of the tenant's history past what is
-	// older than r says, and then deletes at most limit of the messages before
-	// it, with what is recorded of their transmission. It returns how many
-	// messages it deleted, and whether more are to be deleted.
-	ExpireMessages(ctx context.Context, r Retention, limit int) (deleted int, more bool, err error)
+	// older than r says, and the cursors of endpoints with it, and then deletes at
+	// most limit of the messages before it, with what earlier versions recorded of
+	// their transmission. An error may come with what was done before.
+	ExpireMessages(ctx context.Context, r Retention, limit int) (Expiry, error)
 }
 
 // IdempotencyRepository remembers keys for IdempotencyLifetime. Methods are
@@ -156,12 +156,8 @@ type Publisher interface {
 	// queue, else an ErrUnavailable, which is an ErrQueueMissing when there is
 	// none. It returns by the end of ctx at the latest; a message whose confirm
 	// was not seen by then is an ErrUnavailable too, although it may have
-	// arrived.
+	// arrived. One whose headers the broker has no room for is an ErrTooLarge.
 	Publish(ctx context.Context, tenantID uuid.UUID, batch []Outgoing) []error
-	// Retry hands a message that could not be transmitted to the retry tier
-	// for its attempt (1 for the first), from where it comes back to its
-	// tenant's queue; nil once confirmed.
-	Retry(ctx context.Context, tenantID uuid.UUID, d Delivery, attempt int) error
 	// DeadLetter publishes a letter to its tenant's dead-letter queue; nil once
 	// confirmed. The error is an ErrQueueMissing when there is no such queue.
 	DeadLetter(ctx context.Context, letter DeadLetter) error
@@ -189,6 +185,32 @@ type Topology interface {
 	// QueueDepth returns how many messages are ready in the tenant's main
 	// queue.
 	QueueDepth(ctx context.Context, tenantID uuid.UUID) (int64, error)
+}
+
+// LegacyRetries is what earlier versions left at the broker: queues, the retry
+// tiers, in which messages waited for their next delivery to an endpoint, and came
+// back to their tenant's queue. It is safe for concurrent use.
+type LegacyRetries interface {
+	// EmptyRetryTiers deletes the tiers that have been found empty several times,
+	// and with the last one what all of them shared. It returns how many tiers
+	// are left, which it is to be called again for, about a minute later, and how
+	// many messages wait in them. Errors are ErrUnavailable; what was deleted
+	// already is no error.
+	EmptyRetryTiers(ctx context.Context) (tiers int, messages int64, err error)
+}
+
+// ReturnedMessages takes care of messages that come from their queue once more, and
+// that an earlier version of the service had stored: it knew that their delivery to
+// the tenant's endpoint was under way while they were in a queue, or in a retry tier
+// from which they come back. Methods are safe for concurrent use.
+type ReturnedMessages interface {
+	// Returned opens a delivery, due now, for each of these messages that was stored
+	// before the upgrade and neither delivered nor given up then, if the endpoint is
+	// still there; each once, however often it comes back. It counts the attempts
+	// that were made. It returns all that were stored before the upgrade while the
+	// tenant had an endpoint. Of a tenant that had none it returns nothing, and asks
+	// nobody. Errors are ErrUnavailable; calling it again is safe.
+	Returned(ctx context.Context, tenantID uuid.UUID, ids []uuid.UUID) (earlier []uuid.UUID, err error)
 }
 
 // Subscriber subscribes consumers to tenants' queues.
@@ -220,18 +242,10 @@ type Subscription interface {
 // Assignment is what a running consumer is to do.
 type Assignment struct {
 	Workers int
-	// EndpointVersion is that of the endpoint it sends to; 0 for none.
-	EndpointVersion int64
 }
 
 // Assignment returns what the tenant's consumer is to do.
-func (t *Tenant) Assignment() Assignment {
-	a := Assignment{Workers: t.Workers}
-	if t.Endpoint != nil {
-		a.EndpointVersion = t.Endpoint.Version
-	}
-	return a
-}
+func (t *Tenant) Assignment() Assignment { return Assignment{Workers: t.Workers} }
 
 // ConsumerManager runs the tenants' consumers in this process. Methods are
 // safe for concurrent use.

@@ -20,8 +20,8 @@ type StreamRepository interface {
 	// StreamBounds returns ErrNotFound for a tenant without a history.
 	StreamBounds(ctx context.Context, tenantID uuid.UUID) (StreamBounds, error)
 	// ReadStream returns, oldest first, at most limit messages after cursor,
-	// and whether more follow. It is fewer when they would exceed maxBytes, with
-	// RowOverhead for each, but none only when there are none; no payload that
+	// and whether more follow. It is fewer when they would exceed maxBytes, as
+	// Message.Size counts, but none only when there are none; no payload that
 	// is not returned is read. When messages after the cursor are not kept any
 	// longer it is an ErrGone; a cursor that the history has not reached is an
 	// ErrConflict, and a tenant without a history an ErrNotFound.

@@ -66,8 +66,6 @@ type Tenant struct {
 	OwnerID uuid.UUID
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays int
-	// Endpoint is where messages are transmitted to, or nil.
-	Endpoint *Endpoint
 	// Discarded counts the messages that were dropped with a deleted tenant.
 	Discarded int64
 	CreatedAt time.Time

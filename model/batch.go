@@ -27,6 +27,12 @@ type RawBatch struct {
 type BatchMessage struct {
 	// Payload is any JSON value, null included.
 	Payload json.RawMessage `json:"payload" validate:"required" swaggertype:"object,string" example:"text:hello"`
+	// Type is as in PublishMessage.
+	Type *string `json:"type" maxLength:"128" example:"order.created"`
+	// OrderingKey is as in PublishMessage.
+	OrderingKey *string `json:"ordering_key" maxLength:"128" example:"order-1842"`
+	// Headers are as in PublishMessage.
+	Headers map[string]string `json:"headers" example:"source:shop"`
 	// IdempotencyKey has 1 to 255 printable ASCII characters.
 	IdempotencyKey *string `json:"idempotency_key" minLength:"1" maxLength:"255" example:"order-1842"`
 } //@name BatchMessage
@@ -37,7 +43,7 @@ func (r *BatchMessage) Domain() (domain.Submission, error) {
 	if r.Payload == nil {
 		return domain.Submission{}, payloadMissing()
 	}
-	s := domain.Submission{Payload: r.Payload}
+	s := domain.Submission{Payload: r.Payload, Type: textOf(r.Type), OrderingKey: textOf(r.OrderingKey), Headers: r.Headers}
 	if r.IdempotencyKey != nil {
 		if err := domain.CheckIdempotencyKey(*r.IdempotencyKey, "/idempotency_key"); err != nil {
 			return domain.Submission{}, err

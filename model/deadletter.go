@@ -22,10 +22,19 @@ type DeadLetter struct {
 	MessageID string `json:"message_id" validate:"required" example:"0197a3a3-11d2-7a51-9a3e-0242ac120003"`
 	// Reason is why it was given up; unknown for what came to the dead-letter
 	// queue from elsewhere.
-	Reason string `json:"reason" validate:"required" enums:"invalid_payload,invalid_headers,id_conflict,not_storable,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
+	Reason string `json:"reason" validate:"required" enums:"invalid_payload,invalid_headers,id_conflict,not_storable,delivery_failed,transmit_failed,endpoint_paused,unknown" example:"invalid_payload"`
 	// Error says what went wrong.
 	Error    string `json:"error" validate:"required" example:"not JSON at byte 0"`
 	Attempts int    `json:"attempts" validate:"required" example:"1"`
+	// EndpointID and Seq are the endpoint that did not take the message, and the
+	// message's place in the history; null for letters with other reasons than
+	// delivery_failed.
+	EndpointID *string `json:"endpoint_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a4-7d2c-7c3e-8f7e-0242ac120004"`
+	Seq        *int64  `json:"seq" validate:"required" format:"int64" extensions:"x-nullable" example:"1842"`
+	// Type is the type that it came with, and left out where it had none.
+	Type string `json:"type,omitempty" example:"order.created"`
+	// OrderingKey is left out where there is none that a message can have.
+	OrderingKey string `json:"ordering_key,omitempty" example:"order-1842"`
 	// Body is the body as it was received, or what was packed in it, when that is a JSON value.
 	Body json.RawMessage `json:"body,omitempty" swaggertype:"object,string" example:"text:hello"`
 	// BodyBase64 is the body, byte for byte, when it is not.
@@ -42,12 +51,16 @@ type DeadLetter struct {
 // deadLetterHead and deadLetterTail are what a DeadLetter has before its body,
 // and after it.
 type deadLetterHead struct {
-	ID        int64  `json:"id"`
-	TenantID  string `json:"tenant_id"`
-	MessageID string `json:"message_id"`
-	Reason    string `json:"reason"`
-	Error     string `json:"error"`
-	Attempts  int    `json:"attempts"`
+	ID          int64   `json:"id"`
+	TenantID    string  `json:"tenant_id"`
+	MessageID   string  `json:"message_id"`
+	Reason      string  `json:"reason"`
+	Error       string  `json:"error"`
+	Attempts    int     `json:"attempts"`
+	EndpointID  *string `json:"endpoint_id"`
+	Seq         *int64  `json:"seq"`
+	Type        string  `json:"type,omitempty"`
+	OrderingKey string  `json:"ordering_key,omitempty"`
 }
 
 type deadLetterTail struct {
@@ -60,11 +73,15 @@ type deadLetterTail struct {
 // the middle one is its body, in the memory of l or encoded, so that a large one
 // is not held twice. The body of l must not be used afterwards.
 func EncodeDeadLetter(l *domain.DeadLetter) (head, body, tail []byte, err error) {
-	head, err = encode(deadLetterHead{
+	begin := deadLetterHead{
 		ID: l.Seq, TenantID: l.TenantID.String(), MessageID: l.MessageID,
 		Reason: string(l.Reason), Error: l.Error, Attempts: l.Attempts,
-	})
-	if err != nil {
+		Type: l.Type, OrderingKey: l.Envelope().OrderingKey,
+	}
+	if begin.EndpointID = optionalID(l.EndpointID); begin.EndpointID != nil {
+		begin.Seq = &l.MessageSeq
+	}
+	if head, err = encode(begin); err != nil {
 		return nil, nil, nil, err
 	}
 	end := deadLetterTail{Headers: l.Headers, CreatedAt: l.CreatedAt.UTC()}
@@ -115,55 +132,30 @@ func DeadLetterCursors(q *domain.DeadLetterQuery, seq int64, end *domain.DeadLet
 	return cursors(strconv.FormatInt(seq, 10), end.More, "")
 }
 
-// SelectDeadLetters is the body of calls about several dead letters.
-type SelectDeadLetters struct {
-	// IDs has 1 to 1000 ids. Give either ids or all.
-	IDs json.RawMessage `json:"ids" swaggertype:"array,integer" example:"17,18"`
-	// All is true for all that there are when the call begins.
-	All *bool `json:"all" example:"true"`
-} //@name SelectDeadLetters
-
-// Domain returns which letters are meant, or an ErrInvalid.
-func (r *SelectDeadLetters) Domain() (domain.DeadLetterSelection, error) {
-	switch {
-	case r.IDs == nil && r.All == nil:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/ids", Message: "is required, unless all is given"})
-	case r.IDs != nil && r.All != nil:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be left out when ids is given"})
-	case r.All != nil && !*r.All:
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: "/all", Message: "must be true when it is given"})
-	case r.All != nil:
-		return domain.DeadLetterSelection{All: true}, nil
-	}
-	// Pointers tell null from 0.
-	var ids []*int64
-	if err := json.Unmarshal(r.IDs, &ids); err != nil || len(ids) < 1 || len(ids) > domain.MaxDeadLetterIDs {
-		return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{
-			Pointer: "/ids", Message: fmt.Sprintf("must be a list of 1 to %d ids, which are numbers", domain.MaxDeadLetterIDs),
-		})
-	}
-	selection := domain.DeadLetterSelection{Seqs: make([]int64, len(ids))}
-	for i, id := range ids {
-		if id == nil || *id < 1 {
-			return domain.DeadLetterSelection{}, domain.WithFields(domain.FieldError{Pointer: fmt.Sprintf("/ids/%d", i), Message: "must be a number above 0"})
-		}
-		selection.Seqs[i] = *id
-	}
-	return selection, nil
-}
-
 // Replayed is the answer to POST /dead-letters/replay.
 type Replayed struct {
-	// Replayed is how many letters the broker has confirmed.
+	// Replayed is how many letters the broker has confirmed, or are on their way to
+	// their endpoint.
 	Replayed int `json:"replayed" validate:"required" example:"2"`
-	// Skipped is how many others were asked for: unknown, replayed before, or
-	// not through in time and left as they were.
+	// Skipped is how many others were asked for: unknown, replayed before, without
+	// an endpoint or a message to be replayed, or not through in time. They are left
+	// as they were.
 	Skipped int `json:"skipped" validate:"required" example:"0"`
+	// JobID, State, Total and Done are those of the job that does it when more than
+	// 1,000 letters are asked for; else they are left out.
+	JobID string `json:"job_id,omitempty" format:"uuid" example:"0197a3a5-7d2c-7c3e-8f7e-0242ac120005"`
+	State string `json:"state,omitempty" enums:"running,done,canceled" example:"running"`
+	Total *int64 `json:"total,omitempty" format:"int64" example:"250000"`
+	Done  *int64 `json:"done,omitempty" format:"int64" example:"0"`
 } //@name Replayed
 
 // FromReplay returns the answer to a replay.
-func FromReplay(r domain.ReplayResult) Replayed {
-	return Replayed{Replayed: r.Replayed, Skipped: r.Skipped}
+func FromReplay(r *domain.ReplayResult) Replayed {
+	answer := Replayed{Replayed: r.Replayed, Skipped: r.Skipped}
+	if j := r.Job; j != nil {
+		answer.JobID, answer.State, answer.Total, answer.Done = j.ID.String(), string(j.State), &j.Total, &j.Done
+	}
+	return answer
 }
 
 // Deleted is the answer to DELETE /dead-letters.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 // EventType is the type of the events that carry messages.
 const EventType = "message"
 
-// eventOverhead is about what an event has beside its payload.
+// eventOverhead is about what an event has beside its payload and its envelope.
 const eventOverhead = 256
 
 // EncodeEvent returns a stored message as a whole event of a realtime stream
@@ -20,7 +21,8 @@ const eventOverhead = 256
 // GET /messages, and one line. It is written by hand because every stored
 // message passes here. The payload must be valid JSON.
 func EncodeEvent(m *domain.Message) []byte {
-	b := make([]byte, 0, eventOverhead+len(m.Payload))
+	envelope := m.Envelope()
+	b := make([]byte, 0, eventOverhead+envelope.Size()+len(m.Payload))
 	b = append(b, "id: "...)
 	b = strconv.AppendInt(b, m.Seq, 10)
 	b = append(b, "\nevent: "+EventType+"\ndata: "...)
@@ -46,7 +48,48 @@ func AppendMessageHead(b []byte, m *domain.Message) []byte {
 	b = append(b, m.TenantID.String()...)
 	b = append(b, `","seq":`...)
 	b = strconv.AppendInt(b, m.Seq, 10)
+	if m.Type != "" {
+		b = appendText(append(b, `,"type":`...), m.Type)
+	}
+	if m.OrderingKey != "" {
+		b = appendText(append(b, `,"ordering_key":`...), m.OrderingKey)
+	}
+	if len(m.Headers) > 0 {
+		b = appendTexts(append(b, `,"headers":`...), m.Headers)
+	}
 	return append(b, `,"payload":`...)
+}
+
+// appendTexts appends an object of text, in the order of the names.
+func appendTexts(b []byte, texts map[string]string) []byte {
+	names := make([]string, 0, domain.MaxHeaders)
+	for name := range texts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	separator := byte('{')
+	for _, name := range names {
+		b = appendText(append(b, separator), name)
+		b = appendText(append(b, ':'), texts[name])
+		separator = ','
+	}
+	return append(b, '}')
+}
+
+// appendText appends text as JSON, as encode does.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, err := encode(text)
+			if err != nil { // text can always be encoded
+				return append(b, `""`...)
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
 }
 
 // AppendMessageTail is described at AppendMessageHead.

@@ -73,6 +73,32 @@ func TestEventsCarryWhatTheHistoryDoes(t *testing.T) {
 	}
 }
 
+// What a message carries besides its payload comes before that, where there is
+// any.
+func TestEventsWithEnvelopes(t *testing.T) {
+	t.Parallel()
+	m := storedMessage(`1`)
+	m.Seq, m.Type, m.OrderingKey, m.Headers = 7, "order.created", "order-1", map[string]string{"b": "2", "a": "1", "c": ""}
+	require.Contains(t, requireEvent(t, EncodeEvent(m), 7),
+		`"seq":7,"type":"order.created","ordering_key":"order-1","headers":{"a":"1","b":"2","c":""},"payload":1,"created_at"`)
+	for _, text := range []string{
+		"", "a", `"`, `\`, "\n\r\t", "\x00\x1f\x7f", "<b>&amp;</b>", "ü 日本 \u2028\u2029\u0085", "\U0001F600", strings.Repeat(`a"`, 500),
+	} {
+		for _, change := range []func(m *domain.Message){
+			func(m *domain.Message) { m.Type = text },
+			func(m *domain.Message) { m.OrderingKey = text },
+			func(m *domain.Message) { m.Headers = map[string]string{text: text, "x": text} },
+			func(m *domain.Message) { m.Headers = map[string]string{} },
+		} {
+			m := storedMessage(`{"a": 1}`)
+			change(m)
+			want, err := history(t, m)
+			require.NoError(t, err)
+			require.Equal(t, want, requireEvent(t, EncodeEvent(m), 42))
+		}
+	}
+}
+
 func TestEventsOfAnyTime(t *testing.T) {
 	t.Parallel()
 	for _, at := range []time.Time{
@@ -98,6 +124,19 @@ func FuzzEncodeEvent(f *testing.F) {
 		if want, err := history(t, m); err == nil {
 			require.Equal(t, want, data)
 		}
+	})
+}
+
+// Whatever text a message carries, its event says the same as the history.
+func FuzzEncodeEnvelope(f *testing.F) {
+	f.Add("order.created", "order-1", "name", "value")
+	f.Add("\n\n", `"`, "\u2028", `\`)
+	f.Fuzz(func(t *testing.T, typ, orderingKey, name, value string) {
+		m := storedMessage(`{}`)
+		m.Type, m.OrderingKey, m.Headers = typ, orderingKey, map[string]string{name: value, "name": name}
+		want, err := history(t, m)
+		require.NoError(t, err)
+		require.Equal(t, want, requireEvent(t, EncodeEvent(m), 42))
 	})
 }
 

@@ -18,6 +18,12 @@ const (
 type PublishMessage struct {
 	// Payload is any JSON value, null included.
 	Payload json.RawMessage `json:"payload" validate:"required" swaggertype:"object,string" example:"text:hello"`
+	// Type is what kind of message it is: at most 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'. No type is the same as "".
+	Type *string `json:"type" maxLength:"128" example:"order.created"`
+	// OrderingKey names the messages among which order matters: at most 128 bytes of UTF-8 without control characters. No key is the same as "".
+	OrderingKey *string `json:"ordering_key" maxLength:"128" example:"order-1842"`
+	// Headers are at most 20 of text, with names like those of types and at most 1000 bytes of UTF-8 without control characters. CC, BCC, timestamp_in_ms and what begins with x- belongs to the message broker.
+	Headers map[string]string `json:"headers" example:"source:shop"`
 } //@name PublishMessage
 
 // Domain returns the message to be published under an idempotency key, or an
@@ -26,7 +32,17 @@ func (r *PublishMessage) Domain(key string) (domain.Submission, error) {
 	if r.Payload == nil {
 		return domain.Submission{}, payloadMissing()
 	}
-	return domain.Submission{Payload: r.Payload, IdempotencyKey: key}, nil
+	return domain.Submission{
+		Payload: r.Payload, Type: textOf(r.Type), OrderingKey: textOf(r.OrderingKey), Headers: r.Headers, IdempotencyKey: key,
+	}, nil
+}
+
+// textOf returns what a member that may be left out says; "" for nothing.
+func textOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 // Accepted is the answer to POST /messages.
@@ -47,6 +63,12 @@ type Message struct {
 	TenantID string `json:"tenant_id" validate:"required" format:"uuid" example:"0197a3a2-7d2c-7c3e-8f7e-0242ac120002"`
 	// Seq is the position in the tenant's history: 1, 2, 3, ... without holes.
 	Seq int64 `json:"seq" validate:"required" example:"1"`
+	// Type is what kind of message it is, and left out where it has none. By AMQP it may be any text.
+	Type string `json:"type,omitempty" example:"order.created"`
+	// OrderingKey names the messages among which order matters, and is left out where there is none.
+	OrderingKey string `json:"ordering_key,omitempty" example:"order-1842"`
+	// Headers are those that it was published with, and left out where there are none.
+	Headers map[string]string `json:"headers,omitempty" example:"source:shop"`
 	// Payload is the JSON value that was published.
 	Payload json.RawMessage `json:"payload" validate:"required" swaggertype:"object,string" example:"text:hello"`
 	// CreatedAt is when the message was stored.
@@ -57,30 +79,15 @@ type Message struct {
 func FromMessage(m *domain.Message) Message {
 	return Message{
 		ID: m.ID.String(), TenantID: m.TenantID.String(), Seq: m.Seq,
+		Type: m.Type, OrderingKey: m.OrderingKey, Headers: m.Headers,
 		Payload: m.Payload, CreatedAt: m.CreatedAt.UTC(),
 	}
 }
 
-// Delivered is a stored message with what is known of its way to the endpoint.
-type Delivered struct {
-	Message
-	// Delivery is left out for a message that is only stored.
-	Delivery *Delivery `json:"delivery,omitempty"`
-} //@name Delivered
-
-// EncodeDelivered returns the JSON of a stored message with its transmission,
-// which may be nil, in three pieces, of which the middle one is the payload in
-// the memory of m, which must not be used afterwards.
-func EncodeDelivered(m *domain.Message, t *domain.Transmission) (head, payload, tail []byte, err error) {
-	tail = AppendMessageTail(nil, m)
-	if t != nil {
-		delivery, err := encode(FromTransmission(t))
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		tail = append(append(tail, `,"delivery":`...), delivery...)
-	}
-	return AppendMessageHead(nil, m), PayloadOf(m), append(tail, '}'), nil
+// EncodeMessage returns the JSON of a stored message in three pieces, of which the
+// middle one is the payload in the memory of m, which must not be used afterwards.
+func EncodeMessage(m *domain.Message) (head, payload, tail []byte) {
+	return AppendMessageHead(nil, m), PayloadOf(m), append(AppendMessageTail(nil, m), '}')
 }
 
 // MessagePage is a page of a tenant's history.

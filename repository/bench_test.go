@@ -37,6 +37,33 @@ func BenchmarkAppendMessages(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendEnveloped stores batches of 512 messages of 256 bytes with one
+// writer, where none, all, or one in 100 has a type, a key and two headers.
+func BenchmarkAppendEnveloped(b *testing.B) {
+	for _, every := range []int{0, 100, 1} {
+		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
+			d := newDatabase(b)
+			ids := d.newTenants(b, 10)
+			payload := payloadOf(256)
+			headers := map[string]string{"source": "shop", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+			for b.Loop() {
+				b.StopTimer()
+				batch := make([]domain.Message, 512)
+				for i := range batch {
+					batch[i] = domain.Message{ID: newID(b), TenantID: ids[i%len(ids)], Payload: payload}
+					if every > 0 && i%every == 0 {
+						batch[i].Type, batch[i].OrderingKey, batch[i].Headers = "order.created", "order-1842", headers
+					}
+				}
+				b.StartTimer()
+				_, err := d.store.AppendMessages(b.Context(), batch)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(512*b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
 // BenchmarkAppendRedelivered stores batches of which one message is known.
 func BenchmarkAppendRedelivered(b *testing.B) {
 	d := newDatabase(b)

@@ -79,12 +79,12 @@ func TestChangesAreHeard(t *testing.T) {
 		{`UPDATE tenants SET workers = 7 WHERE false`, nil},
 		{`UPDATE tenants SET paused = true WHERE id IN (SELECT id FROM tenants WHERE id IN (` + q(one) + `,` + q(two) + `) ORDER BY id)`, []domain.Change{tenant(one), tenant(two)}},
 
-		{`INSERT INTO endpoints (tenant_id, url, timeout_ms, secret) VALUES (` + q(one) + `, 'u', 100, 's')`, []domain.Change{tenant(one)}},
+		{`INSERT INTO endpoints (tenant_id, id, url, timeout_ms, secret) VALUES (` + q(one) + `, ` + q(two) + `, 'u', 100, 's')`, []domain.Change{tenant(one)}},
 		{
-			`INSERT INTO endpoints (tenant_id, url, timeout_ms, secret) VALUES (` + q(one) + `, 'u', 100, 's') ON CONFLICT (tenant_id) DO UPDATE SET url = 'v'`,
+			`INSERT INTO endpoints (tenant_id, id, url, timeout_ms, secret) VALUES (` + q(one) + `, ` + q(two) + `, 'u', 100, 's') ON CONFLICT (tenant_id, id) DO UPDATE SET url = 'v'`,
 			[]domain.Change{tenant(one)},
 		},
-		{`UPDATE endpoints SET paused_reason = 'gone'`, []domain.Change{tenant(one)}},
+		{`UPDATE endpoints SET status_reason = 'gone'`, []domain.Change{tenant(one)}},
 		{`DELETE FROM endpoints WHERE tenant_id = ` + q(two), nil},
 		{`DELETE FROM endpoints`, []domain.Change{tenant(one)}},
 
@@ -94,8 +94,8 @@ func TestChangesAreHeard(t *testing.T) {
 		{`INSERT INTO users (name, email) SELECT 'n', id FROM (SELECT id::text FROM generate_series(1, 51) AS id) x`, []domain.Change{anything}},
 		{`TRUNCATE users`, []domain.Change{anything}},
 
-		{`INSERT INTO replicas (name, address) VALUES ('a', 'a'), ('b', 'b')`, []domain.Change{replicas}},
-		{`INSERT INTO replicas (name, address) VALUES ('a', 'a') ON CONFLICT (name) DO UPDATE SET seen_at = now()`, nil},
+		{`INSERT INTO replicas (name, address, generation) VALUES ('a', 'a', 1), ('b', 'b', 1)`, []domain.Change{replicas}},
+		{`INSERT INTO replicas (name, address, generation) VALUES ('a', 'a', 1) ON CONFLICT (name) DO UPDATE SET seen_at = now()`, nil},
 		{`UPDATE replicas SET seen_at = now()`, nil},
 		{`DELETE FROM replicas WHERE name = 'none'`, nil},
 		{`DELETE FROM replicas WHERE name = 'a'`, []domain.Change{replicas}},
@@ -105,8 +105,15 @@ func TestChangesAreHeard(t *testing.T) {
 		{`INSERT INTO tenant_streams (tenant_id) VALUES (` + q(one) + `)`, nil},
 		{`UPDATE tenant_streams SET last_seq = 1`, nil},
 		{`INSERT INTO transmissions (tenant_id, message_id, state, attempts) VALUES (` + q(one) + `, ` + q(one) + `, 'failed', 1)`, nil},
+		{`INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version) VALUES (` + q(one) + `, ` + q(two) + `, 0, 1)`, nil},
+		{`UPDATE endpoint_cursors SET settled_seq = 1`, nil},
+		{`INSERT INTO deliveries (tenant_id, endpoint_id, seq, message_id) VALUES (` + q(one) + `, ` + q(two) + `, 1, ` + q(one) + `)`, nil},
+		{`INSERT INTO deliverers (name) VALUES ('a')`, nil},
+		{`INSERT INTO delivery_claims (tenant_id, owner, epoch) VALUES (` + q(one) + `, 'a', 1)`, nil},
 		{`INSERT INTO consumer_reports (tenant_id, replica, state, workers, busy, depth, tag, last_error) VALUES (` + q(one) + `, 'a', 's', 1, 1, 1, 't', '')`, nil},
 
+		{`SELECT pg_notify('lanekeeper_changes', 'deliveries:' || ` + q(one) + `)`, []domain.Change{{Kind: domain.DeliveriesChanged, ID: one}}},
+		{`NOTIFY lanekeeper_changes, 'deliveries'`, nil},
 		{`NOTIFY lanekeeper_changes, 'tenant:'`, nil},
 		{`NOTIFY lanekeeper_changes, 'tenant:00000000-0000-0000-0000-000000000000'`, nil},
 		{`NOTIFY lanekeeper_changes, 'anything:else'`, nil},

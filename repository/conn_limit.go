@@ -37,6 +37,10 @@ const (
 	// turnAtMost is how long a large read keeps others from theirs. One that takes
 	// longer waits for a lock or a disk, and not for a processor.
 	turnAtMost = 100 * time.Millisecond
+	// turnRest is how many times as long as a large read took the next one waits after
+	// it: for what was read to be written as an answer, which takes a processor of
+	// ours, and for all that is small.
+	turnRest = 2
 )
 
 // newLargeReads returns the turns of large reads. A part of a page keeps a processor
@@ -71,8 +75,13 @@ func (s *Store) awaitReadTurn(ctx context.Context, tenantID uuid.UUID, bytes int
 	if err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	late := time.AfterFunc(turnAtMost, giveBack)
-	return func() { late.Stop(); giveBack() }, nil
+	return func() {
+		if late.Stop() {
+			time.AfterFunc(min(turnRest*time.Since(begun), turnAtMost), giveBack)
+		}
+	}, nil
 }
 
 // readInTurn is WithTenant for a read of so many bytes, once its turn has come.

@@ -25,12 +25,12 @@ const recordDeadLettersSQL = `
 WITH tenant AS MATERIALIZED (
     SELECT id FROM tenants WHERE id = $1 AND status NOT IN ('deleting', 'deleted') FOR NO KEY UPDATE
 )
-INSERT INTO dead_letters (tenant_id, letter_id, message_id, body, headers, reason, error, attempts, created_at, bytes)
+INSERT INTO dead_letters (tenant_id, letter_id, message_id, body, headers, reason, error, attempts, created_at, bytes, type)
 SELECT t.id, l.letter_id, l.message_id, l.body, l.headers, l.reason, l.error, l.attempts, clock_timestamp(),
-       octet_length(l.body) + octet_length(l.headers::text)
+       octet_length(l.body) + octet_length(l.headers::text) + octet_length(l.type), nullif(l.type, '')
 FROM tenant t
-CROSS JOIN unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::text[], $8::int[])
-    AS l (letter_id, message_id, body, headers, reason, error, attempts)
+CROSS JOIN unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::text[], $8::int[], $9::text[])
+    AS l (letter_id, message_id, body, headers, reason, error, attempts, type)
 ON CONFLICT (letter_id, tenant_id) DO NOTHING`
 
 // RecordDeadLetters implements domain.DeadLetterRepository, with a statement
@@ -74,7 +74,7 @@ func (s *Store) recordDeadLetters(ctx context.Context, letters []domain.DeadLett
 func insertDeadLetters(ctx context.Context, on session, tenantID uuid.UUID, letters []domain.DeadLetter) (int, error) {
 	n := len(letters)
 	ids, messageIDs, bodies, headers := make([]uuid.UUID, n), make([]string, n), make([][]byte, n), make([][]byte, n)
-	reasons, texts, attempts := make([]string, n), make([]string, n), make([]int32, n)
+	reasons, texts, attempts, types := make([]string, n), make([]string, n), make([]int32, n), make([]string, n)
 	for i := range letters {
 		l := &letters[i]
 		encoded, err := encodeHeaders(l.Headers)
@@ -84,10 +84,11 @@ func insertDeadLetters(ctx context.Context, on session, tenantID uuid.UUID, lett
 		ids[i], messageIDs[i], headers[i] = l.ID, storableText(l.MessageID), encoded
 		bodies[i] = append([]byte{}, l.Body...) // not NULL when it is empty
 		reasons[i], texts[i] = storableText(string(l.Reason)), storableText(l.Error)
+		types[i] = storableText(l.Type)
 		attempts[i] = int32(min(max(l.Attempts, 0), 1<<30))
 	}
 	tag, err := on.Exec(ctx, recordDeadLettersSQL, tenantID, postgres.UUIDs(ids), messageIDs, pgtype.FlatArray[[]byte](bodies),
-		pgtype.FlatArray[[]byte](headers), reasons, texts, attempts)
+		pgtype.FlatArray[[]byte](headers), reasons, texts, attempts, types)
 	return int(tag.RowsAffected()), err
 }
 
@@ -102,14 +103,22 @@ func (s *Store) LastDeadLetter(ctx context.Context, tenantID uuid.UUID) (int64, 
 	return last, translate(err, "find the last dead letter")
 }
 
-const countDeadLettersSQL = `SELECT count(*) FROM dead_letters WHERE tenant_id = $1 AND id <= $2 AND replayed_at IS NULL`
+// countDeadLettersSQL counts the parts of wantedLettersSQL, each up to $10.
+const countDeadLettersSQL = `
+SELECT (SELECT count(*) FROM (SELECT ` + waitingLettersSQL + ` LIMIT $10) AS waiting)
+     + (SELECT count(*) FROM (SELECT ` + sentLettersSQL + ` LIMIT $10) AS sent)
+     + (SELECT count(*) FROM (SELECT ` + allLettersSQL + ` LIMIT $10) AS every)`
 
 // CountDeadLetters implements domain.DeadLetterRepository.
-func (s *Store) CountDeadLetters(ctx context.Context, tenantID uuid.UUID, last int64) (int, error) {
+func (s *Store) CountDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (int, error) {
+	q.Seqs = nil
 	var n int
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		return on.QueryRow(ctx, countDeadLettersSQL, tenantID, last).Scan(&n)
+	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{q.TenantID}, func(on session) error {
+		return on.QueryRow(ctx, countDeadLettersSQL, letterArgs(&q, q.Limit)...).Scan(&n)
 	})
+	if q.Limit > 0 {
+		n = min(n, q.Limit)
+	}
 	return n, translate(err, "count dead letters")
 }
 

@@ -11,37 +11,6 @@ import (
 	"lanekeeper/domain"
 )
 
-// A page of letters is read like one of messages: a letter counts for the size
-// of its body and headers as text, which is known without reading them; the page
-// ends before the first that has no room in $2 bytes, of which the size alone is
-// returned. The size of headers that were stored before it was known is
-// estimated.
-const (
-	deadLetterPageSQL = `
-SELECT id, letter_id, message_id, CASE WHEN upto <= $2 THEN body END, CASE WHEN upto <= $2 THEN headers END,
-       reason, error, attempts, created_at, replayed_at, upto <= $2, size, total
-FROM (
-    SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at, size,
-           count(*) OVER () AS total, sum(size) OVER place AS upto
-    FROM (
-        SELECT id, letter_id, message_id, body, headers, reason, error, attempts, created_at, replayed_at,
-               coalesce(bytes, octet_length(body) + least(pg_column_size(headers)::bigint * 64, 262144)::int) + 256 AS size
-        FROM dead_letters
-        WHERE tenant_id = $1 AND `
-	deadLetterPageEndSQL = `
-    ) AS page
-    WINDOW place AS (ORDER BY id ROWS UNBOUNDED PRECEDING)
-) AS sized
-WHERE upto - size <= $2
-ORDER BY id`
-)
-
-const listDeadLettersSQL = deadLetterPageSQL + `id > $3 AND ($4::bigint = 0 OR id <= $4) AND ($5::boolean OR replayed_at IS NULL)
-        ORDER BY id
-        LIMIT $6` + deadLetterPageEndSQL
-
-const pickDeadLettersSQL = deadLetterPageSQL + `id = ANY($3::bigint[]) AND replayed_at IS NULL` + deadLetterPageEndSQL
-
 // DeadLetterPage implements domain.DeadLetterRepository. Where the letters end
 // is read before the page, so that whoever goes on from there misses nothing
 // that comes between the two.
@@ -58,7 +27,7 @@ func (s *Store) DeadLetterPage(ctx context.Context, q domain.DeadLetterQuery) (d
 		read := func() error {
 			var batch pgx.Batch
 			batch.Queue(lastDeadLetterSQL, q.TenantID)
-			batch.Queue(listDeadLettersSQL, q.TenantID, maxBytes, q.After, q.UpTo, q.Replayed, q.Limit+1)
+			batch.Queue(listDeadLettersSQL, append(letterArgs(&q, q.Limit+1), maxBytes)...)
 			results := on.SendBatch(ctx, &batch)
 			defer results.Close()
 			if err := results.QueryRow().Scan(&page.Last); err != nil {
@@ -95,23 +64,11 @@ func (s *Store) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (
 // PickDeadLetters implements domain.DeadLetterRepository. It returns 8 MiB at
 // most, or a single letter.
 func (s *Store) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64) ([]domain.DeadLetter, error) {
-	letters, next, err := s.pickDeadLetters(ctx, tenantID, seqs, maxPageBytes)
-	if err == nil && len(letters) == 0 && next > 0 {
-		letters, _, err = s.pickDeadLetters(ctx, tenantID, seqs, next)
+	if len(seqs) == 0 {
+		return nil, nil
 	}
-	return letters, translate(err, "pick dead letters")
-}
-
-func (s *Store) pickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []int64, maxBytes int) (letters []domain.DeadLetter, next int, err error) {
-	err = s.readInTurn(ctx, tenantID, maxBytes, func(on session) error {
-		rows, err := on.Query(ctx, pickDeadLettersSQL, tenantID, maxBytes, seqs)
-		if err != nil {
-			return fmt.Errorf("query dead letters: %w", err)
-		}
-		letters, _, next, err = collectDeadLetters(rows, tenantID, len(seqs))
-		return err
-	})
-	return letters, next, err
+	letters, _, err := s.ListDeadLetters(ctx, domain.DeadLetterQuery{TenantID: tenantID, Seqs: seqs, Limit: len(seqs)})
+	return letters, err
 }
 
 // collectDeadLetters returns the letters of a read, whether others follow, and
@@ -120,9 +77,10 @@ func collectDeadLetters(rows pgx.Rows, tenantID uuid.UUID, limit int) (letters [
 	l := domain.DeadLetter{TenantID: tenantID}
 	var headers []byte
 	var replayed *time.Time
+	var endpointID *uuid.UUID
 	var fits bool
 	var size, total int
-	into := []any{&l.Seq, &l.ID, &l.MessageID, &l.Body, &headers, &l.Reason, &l.Error, &l.Attempts, &l.CreatedAt, &replayed, &fits, &size, &total}
+	into := []any{&l.Seq, &l.ID, &l.MessageID, &l.Body, &headers, &l.Reason, &l.Error, &l.Attempts, &l.CreatedAt, &replayed, &l.Type, &endpointID, &l.MessageSeq, &l.Round, &fits, &size, &total}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		switch {
 		case len(letters) == limit:
@@ -135,6 +93,10 @@ func collectDeadLetters(rows pgx.Rows, tenantID uuid.UUID, limit int) (letters [
 		l.ReplayedAt = time.Time{}
 		if replayed != nil {
 			l.ReplayedAt = replayed.UTC()
+		}
+		l.EndpointID = uuid.Nil
+		if endpointID != nil {
+			l.EndpointID = *endpointID
 		}
 		var err error
 		if l.Headers, err = decodeHeaders(headers); err != nil {

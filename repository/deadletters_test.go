@@ -222,7 +222,7 @@ func TestReplayedDeadLetters(t *testing.T) {
 	picked, err := d.store.PickDeadLetters(t.Context(), id, append(seqs, all[2].Seq, all[0].Seq, all[0].Seq))
 	require.NoError(t, err)
 	require.Equal(t, []domain.DeadLetter{all[0], all[2]}, picked)
-	n, err := d.store.CountDeadLetters(t.Context(), id, all[1].Seq)
+	n, err := d.store.CountDeadLetters(t.Context(), domain.DeadLetterQuery{TenantID: id, UpTo: all[1].Seq})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	last, err := d.store.LastDeadLetter(t.Context(), id)
@@ -356,4 +356,21 @@ func TestDeadLettersWhileTheDatabaseIsAway(t *testing.T) {
 	_, _, err = s.ListDeadLetters(t.Context(), domain.DeadLetterQuery{TenantID: newID(t), Limit: 1})
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	require.NoError(t, s.RecordDeadLetters(t.Context(), nil))
+}
+
+// The type of a letter is kept, also one that no message can have.
+func TestDeadLettersKeepTheirType(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	id := d.newLane(t)
+	types := map[string]string{"": "", "order.created": "order.created", "a b": "a b", "\x00\xff": "\uFFFD\uFFFD"}
+	var sent []domain.DeadLetter
+	for typ := range types {
+		l := letter(t, id, "x")
+		l.Type = typ
+		sent = append(sent, l)
+	}
+	for i, got := range d.record(t, sent...) {
+		require.Equal(t, types[sent[i].Type], got.Type)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,158 +12,159 @@ import (
 	"lanekeeper/pkg/postgres"
 )
 
-const endpointColumns = `tenant_id, url, timeout_ms, secret, paused_reason, version, created_at, updated_at`
+const externalIDConstraint = "endpoints_external_id_key"
 
-// Without a secret only what exists is updated.
+// lockStreamSQL locks a tenant's stream until the end of the transaction: what was
+// appended before is in last_seq, and what is appended later has a higher seq. It
+// also keeps inserts of endpoints apart, so that each counts those before it.
+const lockStreamSQL = `SELECT last_seq FROM tenant_streams WHERE tenant_id = $1 FOR UPDATE`
+
+// insertEndpointSQL inserts nothing when there is no room for another one, or when
+// the message to begin with is ahead of the history. The cursor stands before the
+// first message; those that are not kept any longer it has passed.
+const insertEndpointSQL = `
+WITH place AS MATERIALIZED (
+    SELECT nextval('endpoint_versions') AS version,
+           CASE WHEN $20::bigint = 0 THEN s.last_seq ELSE greatest($20, s.first_seq) - 1 END AS settled
+    FROM tenant_streams s
+    WHERE s.tenant_id = $1 AND $20 <= s.last_seq + 1
+      AND (SELECT count(*) FROM endpoints WHERE tenant_id = $1) < $21
+      AND NOT EXISTS (SELECT FROM endpoints WHERE tenant_id = $1 AND id = $2)
+), placed AS (
+    INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version) SELECT $1, $2, settled, version FROM place
+)
+INSERT INTO endpoints (tenant_id, id, external_id, url, description, types, timeout_ms, concurrency, rate, ordering, on_failure,
+    retry_schedule_ms, retry_final, headers, secret, old_secret, old_secret_until, sealed_with, status, version)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, version FROM place`
+
+// InsertEndpoint implements domain.EndpointRepository. It is one round trip, and one
+// transaction: the stream is locked, for which those who append wait.
+func (s *Store) InsertEndpoint(ctx context.Context, e domain.Endpoint, at domain.NewCursor) (domain.Endpoint, error) {
+	values, err := s.endpointValues(&e)
+	if err != nil {
+		return domain.Endpoint{}, fmt.Errorf("insert endpoint: %w", err)
+	}
+	var row endpointRow
+	var last int64
+	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{e.TenantID}, func(on session) error {
+		var batch pgx.Batch
+		batch.Queue(lockStreamSQL, e.TenantID)
+		batch.Queue(insertEndpointSQL, append(values, at.FromSeq, domain.MaxEndpointsPerTenant)...)
+		batch.Queue(findEndpointSQL, e.TenantID, e.ID)
+		results := on.SendBatch(ctx, &batch)
+		defer results.Close()
+		if err := results.QueryRow().Scan(&last); err != nil {
+			if errors.Is(err, pgx.ErrNoRows) {
+				return domain.TenantNotFound()
+			}
+			return fmt.Errorf("lock stream: %w", err)
+		}
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("insert: %w", err)
+		}
+		return results.QueryRow().Scan(row.targets()...)
+	})
+	switch constraint, taken := postgres.UniqueViolation(err); {
+	case taken && constraint == externalIDConstraint:
+		return domain.Endpoint{}, externalIDTaken(err)
+	case errors.Is(err, pgx.ErrNoRows) && at.FromSeq > last+1:
+		return domain.Endpoint{}, domain.CursorAhead()
+	case errors.Is(err, pgx.ErrNoRows):
+		return domain.Endpoint{}, domain.New(domain.ErrLimited, "quota_exceeded",
+			fmt.Sprintf("The tenant has %d endpoints, and may not have more.", domain.MaxEndpointsPerTenant))
+	case err != nil:
+		return domain.Endpoint{}, translate(err, "insert endpoint")
+	}
+	return s.readEndpoint(&row), nil
+}
+
+func externalIDTaken(cause error) error {
+	return domain.Wrap(cause, domain.ErrConflict, "external_id_taken", "Another endpoint of the tenant has this external id.")
+}
+
 const (
-	putEndpointSQL = `
-INSERT INTO endpoints AS e (tenant_id, url, timeout_ms, secret)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT (tenant_id) DO UPDATE SET
-    url = excluded.url, timeout_ms = excluded.timeout_ms, secret = excluded.secret, paused_reason = '',
-    version = nextval('endpoint_versions'), updated_at = statement_timestamp()
-RETURNING ` + endpointColumns
-
-	updateEndpointSQL = `
-UPDATE endpoints
-SET url = $2, timeout_ms = $3, paused_reason = '',
-    version = nextval('endpoint_versions'), updated_at = statement_timestamp()
-WHERE tenant_id = $1
-RETURNING ` + endpointColumns
+	findEndpointSQL           = `SELECT ` + endpointColumns + ` FROM endpoints e WHERE e.tenant_id = $1 AND e.id = $2`
+	findEndpointByExternalSQL = `SELECT ` + endpointColumns + ` FROM endpoints e WHERE e.tenant_id = $1 AND e.external_id = $2`
 )
 
-// PutEndpoint implements domain.EndpointRepository.
-func (s *Store) PutEndpoint(ctx context.Context, e domain.Endpoint) (domain.Endpoint, error) {
-	query, args := putEndpointSQL, []any{e.TenantID, e.URL, e.Timeout.Milliseconds(), e.Secret}
-	if e.Secret == nil {
-		query, args = updateEndpointSQL, args[:3]
-	}
-	return s.oneEndpoint(ctx, e.TenantID, "put endpoint", query, args...)
-}
-
-const findEndpointSQL = `SELECT ` + endpointColumns + ` FROM endpoints WHERE tenant_id = $1`
-
 // FindEndpoint implements domain.EndpointRepository.
-func (s *Store) FindEndpoint(ctx context.Context, tenantID uuid.UUID) (domain.Endpoint, error) {
-	return s.oneEndpoint(ctx, tenantID, "find endpoint", findEndpointSQL, tenantID)
+func (s *Store) FindEndpoint(ctx context.Context, tenantID, id uuid.UUID) (domain.Endpoint, error) {
+	return s.findEndpoint(ctx, tenantID, findEndpointSQL, id)
 }
 
-// oneEndpoint runs a query for one endpoint. Verb says what is being done.
-func (s *Store) oneEndpoint(ctx context.Context, tenantID uuid.UUID, verb, query string, args ...any) (domain.Endpoint, error) {
+// FindEndpointByExternalID implements domain.EndpointRepository.
+func (s *Store) FindEndpointByExternalID(ctx context.Context, tenantID uuid.UUID, externalID string) (domain.Endpoint, error) {
+	return s.findEndpoint(ctx, tenantID, findEndpointByExternalSQL, externalID)
+}
+
+func (s *Store) findEndpoint(ctx context.Context, tenantID uuid.UUID, query string, key any) (domain.Endpoint, error) {
 	var row endpointRow
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		return on.QueryRow(ctx, query, args...).Scan(row.targets()...)
+		return on.QueryRow(ctx, query, tenantID, key).Scan(row.targets()...)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return domain.Endpoint{}, domain.EndpointNotFound()
 	}
 	if err != nil {
-		return domain.Endpoint{}, translate(err, verb)
+		return domain.Endpoint{}, translate(err, "find endpoint")
 	}
-	return *row.endpoint(), nil
+	return s.readEndpoint(&row), nil
 }
 
-const deleteEndpointSQL = `DELETE FROM endpoints WHERE tenant_id = $1`
+const listEndpointsSQL = `SELECT ` + endpointColumns + ` FROM endpoints e WHERE e.tenant_id = $1 ORDER BY e.created_at, e.id`
 
-// DeleteEndpoint implements domain.EndpointRepository.
-func (s *Store) DeleteEndpoint(ctx context.Context, tenantID uuid.UUID) error {
+// ListEndpoints implements domain.EndpointRepository.
+func (s *Store) ListEndpoints(ctx context.Context, tenantID uuid.UUID) ([]domain.Endpoint, error) {
+	var endpoints []domain.Endpoint
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		tag, err := on.Exec(ctx, deleteEndpointSQL, tenantID)
-		if err == nil && tag.RowsAffected() == 0 {
-			return domain.EndpointNotFound()
-		}
-		return err
-	})
-	return translate(err, "delete endpoint")
-}
-
-const pauseEndpointSQL = `
-UPDATE endpoints
-SET paused_reason = $3, version = nextval('endpoint_versions'), updated_at = statement_timestamp()
-WHERE tenant_id = $1 AND version = $2`
-
-// PauseEndpoint implements domain.EndpointRepository.
-func (s *Store) PauseEndpoint(ctx context.Context, tenantID uuid.UUID, version int64, reason string) error {
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		_, err := on.Exec(ctx, pauseEndpointSQL, tenantID, version, reason)
-		return err
-	})
-	return translate(err, "pause endpoint")
-}
-
-// recordTransmissionSQL takes no record of a message that is not stored (any
-// more): nobody would delete it.
-const recordTransmissionSQL = `
-INSERT INTO transmissions AS t (tenant_id, message_id, state, attempts, last_status)
-SELECT m.tenant_id, m.id, $3, $4, $5 FROM messages m WHERE m.tenant_id = $1 AND m.id = $2
-ON CONFLICT (tenant_id, message_id) DO UPDATE SET
-    state = excluded.state, attempts = excluded.attempts, last_status = excluded.last_status,
-    updated_at = statement_timestamp()
-WHERE t.state <> 'succeeded'`
-
-// RecordTransmission implements domain.EndpointRepository. Of a message that
-// is not stored nothing is recorded.
-func (s *Store) RecordTransmission(ctx context.Context, t domain.Transmission) error {
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{t.TenantID}, func(on session) error {
-		_, err := on.Exec(ctx, recordTransmissionSQL, t.TenantID, t.MessageID, string(t.State), t.Attempts, t.LastStatus)
-		return err
-	})
-	return translate(err, "record transmission")
-}
-
-const findTransmissionsSQL = `
-SELECT message_id, state, attempts, last_status, updated_at
-FROM transmissions
-WHERE tenant_id = $1 AND message_id = ANY($2::uuid[])`
-
-// FindTransmissions implements domain.EndpointRepository.
-func (s *Store) FindTransmissions(ctx context.Context, tenantID uuid.UUID, messageIDs []uuid.UUID) ([]domain.Transmission, error) {
-	if len(messageIDs) == 0 {
-		return nil, nil
-	}
-	var found []domain.Transmission
-	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
-		rows, err := on.Query(ctx, findTransmissionsSQL, tenantID, postgres.UUIDs(messageIDs))
+		rows, err := on.Query(ctx, listEndpointsSQL, tenantID)
 		if err != nil {
-			return fmt.Errorf("query transmissions: %w", err)
+			return fmt.Errorf("query endpoints: %w", err)
 		}
-		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Transmission, error) {
-			t := domain.Transmission{TenantID: tenantID}
-			var state string
-			err := row.Scan(&t.MessageID, &state, &t.Attempts, &t.LastStatus, &t.UpdatedAt)
-			t.State, t.UpdatedAt = domain.TransmissionState(state), t.UpdatedAt.UTC()
-			return t, err
+		endpoints, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Endpoint, error) {
+			var r endpointRow
+			err := row.Scan(r.targets()...)
+			return s.readEndpoint(&r), err
 		})
 		return err
 	})
 	if err != nil {
-		return nil, translate(err, "find transmissions")
+		return nil, translate(err, "list endpoints")
 	}
-	return found, nil
+	return endpoints, nil
 }
 
-// endpointRow is a row of endpoints, or of nulls where a tenant has none.
-type endpointRow struct {
-	tenantID             *uuid.UUID
-	url, pausedReason    *string
-	timeoutMS, version   *int64
-	secret               []byte
-	createdAt, updatedAt *time.Time
-}
+const endpointProgressSQL = `
+SELECT c.endpoint_id, c.settled_seq, s.last_seq, coalesce(c.breaker_opened_at, 'epoch'), coalesce(c.failing_since, 'epoch'), c.reading_stopped,
+       (SELECT count(*) FROM deliveries d WHERE d.tenant_id = c.tenant_id AND d.endpoint_id = c.endpoint_id AND d.seq <= c.settled_seq)
+FROM endpoint_cursors c JOIN tenant_streams s ON s.tenant_id = c.tenant_id
+WHERE c.tenant_id = $1 AND c.endpoint_id = ANY($2::uuid[])`
 
-// targets returns where to scan endpointColumns to.
-func (r *endpointRow) targets() []any {
-	return []any{&r.tenantID, &r.url, &r.timeoutMS, &r.secret, &r.pausedReason, &r.version, &r.createdAt, &r.updatedAt}
-}
-
-// endpoint returns nil for a row of nulls.
-func (r *endpointRow) endpoint() *domain.Endpoint {
-	if r.tenantID == nil {
-		return nil
+// EndpointProgress implements domain.EndpointRepository. It is one statement, so that
+// what it returns goes together.
+func (s *Store) EndpointProgress(ctx context.Context, tenantID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]domain.EndpointProgress, error) {
+	progress := make(map[uuid.UUID]domain.EndpointProgress, len(ids))
+	if len(ids) == 0 {
+		return progress, nil
 	}
-	return &domain.Endpoint{
-		TenantID: *r.tenantID, URL: *r.url, Timeout: time.Duration(*r.timeoutMS) * time.Millisecond,
-		Secret: r.secret, PausedReason: *r.pausedReason, Version: *r.version,
-		CreatedAt: r.createdAt.UTC(), UpdatedAt: r.updatedAt.UTC(),
+	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+		rows, err := on.Query(ctx, endpointProgressSQL, tenantID, postgres.UUIDs(ids))
+		if err != nil {
+			return fmt.Errorf("query cursors: %w", err)
+		}
+		var id uuid.UUID
+		var p domain.EndpointProgress
+		h := &p.Health
+		_, err = pgx.ForEachRow(rows, []any{&id, &p.Settled, &p.Last, &h.BreakerOpenedAt, &h.FailingSince, &h.ReadingStopped, &p.Open}, func() error {
+			read := p
+			read.Health.BreakerOpenedAt, read.Health.FailingSince = epochIsNever(p.Health.BreakerOpenedAt), epochIsNever(p.Health.FailingSince)
+			progress[id] = read
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, translate(err, "read the progress of endpoints")
 	}
+	return progress, nil
 }

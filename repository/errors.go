@@ -94,3 +94,26 @@ func isSeqConstraint(name string) bool { return strings.HasSuffix(name, "_seq_te
 func isMessagesTable(name string) bool {
 	return name == "messages" || strings.HasPrefix(name, "messages_")
 }
+
+// translateSettle tells the settler how to go on: ErrRejected is for what is
+// clearly about one of the settlements, and ErrContended for what others hold.
+func translateSettle(ctx context.Context, err error) error {
+	if _, known := errors.AsType[*domain.Error](err); known {
+		return err
+	}
+	if ctx.Err() != nil {
+		// Cancelled statements look like statement timeouts.
+		return unavailable(err)
+	}
+	switch postgres.Classify(err) {
+	case postgres.ClassContended:
+		return contended(err)
+	case postgres.ClassData:
+		return domain.Wrap(err, domain.ErrRejected, "settlement_rejected", "The store refuses what became of a delivery.")
+	case postgres.ClassOther:
+		return domain.Wrap(err, domain.ErrRejected, "settlement_fault", "The service cannot store what became of a delivery, which is a fault of its own.").
+			Because(domain.ErrStoreFault)
+	case postgres.ClassNone, postgres.ClassUnavailable:
+	}
+	return unavailable(err)
+}

@@ -147,13 +147,37 @@ func requireDense(t testing.TB, history []domain.Message) {
 	}
 }
 
+// outcomesOf returns the outcomes of an append.
+func outcomesOf(appended []domain.AppendResult) []domain.AppendOutcome {
+	var outcomes []domain.AppendOutcome
+	for _, r := range appended {
+		outcomes = append(outcomes, r.Outcome)
+	}
+	return outcomes
+}
+
+// requireAppended requires the results of an append to say of every message that
+// was stored what its row says, and nothing of the others.
+func (d *database) requireAppended(t require.TestingT, batch []domain.Message, appended []domain.AppendResult) {
+	require.Len(t, appended, len(batch))
+	for i, m := range batch {
+		if appended[i].Outcome != domain.AppendStored {
+			require.Equal(t, domain.AppendResult{Outcome: appended[i].Outcome}, appended[i])
+			continue
+		}
+		found, _, err := d.store.FindMessage(context.Background(), m.TenantID, m.ID, maxPageBytes)
+		require.NoError(t, err)
+		require.Equal(t, domain.AppendResult{Outcome: domain.AppendStored, Seq: found.Seq, CreatedAt: found.CreatedAt}, appended[i])
+	}
+}
+
 // appendPatiently tries again while others hold the streams, as the writer
 // does, until ctx ends.
-func appendPatiently(ctx context.Context, s *Store, batch []domain.Message) ([]domain.AppendOutcome, error) {
+func appendPatiently(ctx context.Context, s *Store, batch []domain.Message) ([]domain.AppendResult, error) {
 	for {
-		outcomes, err := s.AppendMessages(ctx, batch)
+		appended, err := s.AppendMessages(ctx, batch)
 		if !errors.Is(err, domain.ErrContended) || ctx.Err() != nil {
-			return outcomes, err
+			return appended, err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,8 +14,8 @@ import (
 	"lanekeeper/pkg/postgres"
 )
 
-// maxAppendBytes bounds the payloads of one call. The server keeps several
-// copies of a statement's parameters.
+// maxAppendBytes bounds the messages of one call. The server keeps several copies
+// of a statement's parameters.
 const maxAppendBytes = 128 << 20
 
 // lockStreamsSQL locks the streams of a batch in the order of their ids, so
@@ -29,7 +30,11 @@ SELECT tenant_id FROM tenant_streams WHERE tenant_id = ANY($1::uuid[]) ORDER BY 
 // while the locks are held, so created_at goes with seq. A message that is
 // stored already makes it fail. The size is that of the payload as jsonb writes
 // it, because that is what readers get: it has spaces that were not sent,
-// numbers without exponents, and each key once.
+// numbers without exponents, and each key once. The lists of types, ordering keys
+// and headers are empty where no message has any: unnest fills shorter lists up.
+// It returns a row for each
+// tenant, and not for each message: the seq before its first one, when they were
+// stored, and how many were inserted for all tenants together.
 const insertMessagesSQL = `
 WITH raised AS (
     UPDATE tenant_streams s
@@ -37,20 +42,32 @@ WITH raised AS (
     FROM unnest($1::uuid[], $2::bigint[]) AS c (tenant_id, n)
     WHERE s.tenant_id = c.tenant_id
     RETURNING s.tenant_id, s.last_seq - c.n AS base
+), inserted AS (
+    INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes, type, ordering_key, headers)
+    SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text),
+           coalesce(m.type, ''), nullif(m.ordering_key, ''), m.headers
+    FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::text[], $8::text[], $9::jsonb[])
+        AS m (tenant_id, id, n, payload, type, ordering_key, headers)
+    JOIN raised r ON r.tenant_id = m.tenant_id
+    RETURNING 1
 )
-INSERT INTO messages (id, tenant_id, payload, created_at, seq, bytes)
-SELECT m.id, m.tenant_id, m.payload, statement_timestamp(), r.base + m.n, octet_length(m.payload::text)
-FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::jsonb[]) AS m (tenant_id, id, n, payload)
-JOIN raised r ON r.tenant_id = m.tenant_id`
+SELECT tenant_id, base, statement_timestamp(), (SELECT count(*) FROM inserted) FROM raised`
 
 // findStoredSQL looks for messages one by one: each look-up touches its
 // tenant's partition only, and the list of all tenants lets the planner leave
-// out every other one. OFFSET 0 keeps it from joining whole partitions.
+// out every other one. OFFSET 0 keeps it from joining whole partitions. A row
+// without a type is one of an earlier version, which kept nothing but the payload,
+// of messages that may be delivered again with more.
 const findStoredSQL = `
-SELECT i.ord - 1, coalesce(stored.payload = i.payload, false)
-FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[]) WITH ORDINALITY AS i (tenant_id, id, payload, ord)
+SELECT i.ord - 1, coalesce(stored.payload = i.payload, false) AND (
+    stored.type IS NULL
+    OR stored.type = coalesce(i.type, '')
+    AND coalesce(stored.ordering_key, '') = coalesce(i.ordering_key, '')
+    AND stored.headers IS NOT DISTINCT FROM i.headers)
+FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[], $5::text[], $6::text[], $7::jsonb[])
+    WITH ORDINALITY AS i (tenant_id, id, payload, type, ordering_key, headers, ord)
 CROSS JOIN LATERAL (
-    SELECT m.payload
+    SELECT m.payload, m.type, m.ordering_key, m.headers
     FROM messages m
     WHERE m.tenant_id = i.tenant_id AND m.id = i.id AND m.tenant_id = ANY($4::uuid[])
     OFFSET 0
@@ -66,27 +83,27 @@ var errMiscounted = errors.New("stored another number of messages")
 // AppendMessages implements domain.MessageRepository. It first assumes that
 // all messages are new, and looks for stored ones only when that turns out to
 // be wrong.
-func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+func (s *Store) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendResult, error) {
 	if len(messages) == 0 {
 		return nil, nil
 	}
 	size := 0
 	for i := range messages {
-		size += len(messages[i].Payload)
+		size += messages[i].Size()
 	}
 	if size > maxAppendBytes && len(messages) > 1 {
 		return nil, domain.New(domain.ErrRejected, "append_too_large", "The messages are too large to be stored at once.")
 	}
-	outcomes := make([]domain.AppendOutcome, len(messages))
-	err := s.appendNew(ctx, messages, outcomes)
+	appended := make([]domain.AppendResult, len(messages))
+	err := s.appendNew(ctx, messages, appended)
 	if isStoredAlready(err) {
-		clear(outcomes)
-		err = s.appendKnown(ctx, messages, outcomes)
+		clear(appended)
+		err = s.appendKnown(ctx, messages, appended)
 	}
 	if err != nil {
 		return nil, translateAppend(ctx, err)
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
 // isStoredAlready reports whether an error is that a message is stored already.
@@ -98,8 +115,11 @@ func isStoredAlready(err error) bool {
 // appendNew stores messages that are all new, or fails because one is not. It
 // is a single round trip: where little comes, those are most of what storing
 // takes.
-func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	rows := newAppendRows(messages, outcomes)
+func (s *Store) appendNew(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
+	rows, err := newAppendRows(messages, appended)
+	if err != nil {
+		return err
+	}
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
 		var batch pgx.Batch
 		batch.Queue(beginSQL)
@@ -111,30 +131,33 @@ func (s *Store) appendNew(ctx context.Context, messages []domain.Message, outcom
 		if _, err := results.Exec(); err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		if err := rows.readStreams(results, messages, outcomes); err != nil {
+		if err := rows.readStreams(results, messages, appended); err != nil {
 			return err
 		}
-		return rows.readInsert(results, messages, outcomes)
+		return rows.readInsert(results, messages, appended)
 	})
 }
 
 // appendKnown stores those messages that are not stored yet.
-func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	rows := newAppendRows(messages, outcomes)
+func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, appended []domain.AppendResult) error {
+	rows, err := newAppendRows(messages, appended)
+	if err != nil {
+		return err
+	}
 	return s.WithTenant(ctx, appendAccess, rows.tenants, func(tx session) error {
-		if err := rows.findStored(ctx, tx, messages, outcomes); err != nil {
+		if err := rows.findStored(ctx, tx, messages, appended); err != nil {
 			return err
 		}
-		fresh := newAppendRows(messages, outcomes)
-		if len(fresh.ids) == 0 {
-			return nil
+		fresh, err := newAppendRows(messages, appended)
+		if err != nil || len(fresh.ids) == 0 {
+			return err
 		}
 		var batch pgx.Batch
 		fresh.queueInsert(&batch)
 		batch.Queue(commitSQL)
 		results := tx.SendBatch(ctx, &batch)
 		defer results.Close()
-		err := fresh.readInsert(results, messages, outcomes)
+		err = fresh.readInsert(results, messages, appended)
 		if isStoredAlready(err) {
 			// Nobody else can have stored one: the streams are locked.
 			return domain.Wrap(err, domain.ErrRejected, "repeated_id", "A message occurs twice.")
@@ -143,58 +166,8 @@ func (s *Store) appendKnown(ctx context.Context, messages []domain.Message, outc
 	})
 }
 
-// appendRows holds the columns of the messages that have no outcome yet, and
-// how many each tenant has.
-type appendRows struct {
-	tenants []uuid.UUID
-	counts  []int64
-
-	tenantIDs []uuid.UUID
-	ids       []uuid.UUID
-	numbers   []int64 // the position within the tenant's part of the batch
-	payloads  [][]byte
-}
-
-func newAppendRows(messages []domain.Message, outcomes []domain.AppendOutcome) *appendRows {
-	n := 0
-	for _, outcome := range outcomes {
-		if outcome == 0 {
-			n++
-		}
-	}
-	r := &appendRows{
-		tenantIDs: make([]uuid.UUID, 0, n), ids: make([]uuid.UUID, 0, n),
-		numbers: make([]int64, 0, n), payloads: make([][]byte, 0, n),
-	}
-	positions := make(map[uuid.UUID]int)
-	for i := range messages {
-		if outcomes[i] != 0 {
-			continue
-		}
-		m := &messages[i]
-		at, seen := positions[m.TenantID]
-		if !seen {
-			at = len(r.tenants)
-			positions[m.TenantID] = at
-			r.tenants = append(r.tenants, m.TenantID)
-			r.counts = append(r.counts, 0)
-		}
-		r.counts[at]++
-		r.tenantIDs = append(r.tenantIDs, m.TenantID)
-		r.ids = append(r.ids, m.ID)
-		r.numbers = append(r.numbers, r.counts[at])
-		r.payloads = append(r.payloads, m.Payload)
-	}
-	return r
-}
-
-func (r *appendRows) queueInsert(batch *pgx.Batch) {
-	batch.Queue(insertMessagesSQL, postgres.UUIDs(r.tenants), r.counts, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids),
-		r.numbers, pgtype.FlatArray[[]byte](r.payloads))
-}
-
 // readStreams reads which tenants exist, and marks the messages of the others.
-func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Message, appended []domain.AppendResult) error {
 	rows, err := results.Query()
 	if err != nil {
 		return fmt.Errorf("lock streams: %w", err)
@@ -208,8 +181,8 @@ func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Mes
 		return nil
 	}
 	for i := range messages {
-		if _, ok := alive[messages[i].TenantID]; !ok && outcomes[i] == 0 {
-			outcomes[i] = domain.AppendNoTenant
+		if _, ok := alive[messages[i].TenantID]; !ok && appended[i].Outcome == 0 {
+			appended[i].Outcome = domain.AppendNoTenant
 		}
 	}
 	return nil
@@ -217,37 +190,51 @@ func (r *appendRows) readStreams(results pgx.BatchResults, messages []domain.Mes
 
 // readInsert reads the results of the insert and of the commit after it, and
 // marks the messages without an outcome as stored.
-func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, outcomes []domain.AppendOutcome) error {
-	inserted, err := results.Exec()
+func (r *appendRows) readInsert(results pgx.BatchResults, messages []domain.Message, appended []domain.AppendResult) error {
+	rows, err := results.Query()
+	if err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	last := make(map[uuid.UUID]int64, len(r.tenants))
+	var tenant uuid.UUID
+	var base, inserted int64
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &base, &at, &inserted}, func() error { last[tenant] = base; return nil })
 	if err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
 	if _, err := results.Exec(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	at = at.UTC()
 	stored := int64(0)
 	for i := range messages {
-		if outcomes[i] == 0 {
-			outcomes[i] = domain.AppendStored
-			stored++
+		if appended[i].Outcome != 0 {
+			continue
 		}
+		// They have their numbers in the order of the batch.
+		seq := last[messages[i].TenantID] + 1
+		last[messages[i].TenantID] = seq
+		appended[i] = domain.AppendResult{Outcome: domain.AppendStored, Seq: seq, CreatedAt: at}
+		stored++
 	}
-	if n := inserted.RowsAffected(); n != stored {
+	if inserted != stored {
 		// The streams were locked, so this cannot be. To append again tells what
 		// is stored and what is not.
-		return fmt.Errorf("%w: %d of %d", errMiscounted, n, stored)
+		return fmt.Errorf("%w: %d of %d", errMiscounted, inserted, stored)
 	}
 	return nil
 }
 
 // findStored begins a transaction, locks the streams, and marks the messages
 // that are stored already.
-func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, outcomes []domain.AppendOutcome) error {
+func (r *appendRows) findStored(ctx context.Context, tx session, messages []domain.Message, appended []domain.AppendResult) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
 	batch.Queue(customPlansSQL)
 	batch.Queue(lockStreamsSQL, postgres.UUIDs(r.tenants))
-	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants))
+	batch.Queue(findStoredSQL, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids), pgtype.FlatArray[[]byte](r.payloads), postgres.UUIDs(r.tenants),
+		r.types, r.orderingKeys, pgtype.FlatArray[[]byte](r.headers))
 	results := tx.SendBatch(ctx, &batch)
 	defer results.Close()
 	for range 2 {
@@ -255,7 +242,7 @@ func (r *appendRows) findStored(ctx context.Context, tx session, messages []doma
 			return fmt.Errorf("begin with custom plans: %w", err)
 		}
 	}
-	if err := r.readStreams(results, messages, outcomes); err != nil {
+	if err := r.readStreams(results, messages, appended); err != nil {
 		return err
 	}
 	rows, err := results.Query()
@@ -266,11 +253,11 @@ func (r *appendRows) findStored(ctx context.Context, tx session, messages []doma
 	var same bool
 	_, err = pgx.ForEachRow(rows, []any{&at, &same}, func() error {
 		switch {
-		case outcomes[at] != 0: // the tenant is gone, its rows are not yet
+		case appended[at].Outcome != 0: // the tenant is gone, its rows are not yet
 		case same:
-			outcomes[at] = domain.AppendDuplicate
+			appended[at].Outcome = domain.AppendDuplicate
 		default:
-			outcomes[at] = domain.AppendConflict
+			appended[at].Outcome = domain.AppendConflict
 		}
 		return nil
 	})

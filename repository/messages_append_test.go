@@ -27,7 +27,7 @@ func TestAppendOutcomes(t *testing.T) {
 	a, b := message(t, tenants[0], `{"a": 1, "b": [1.0, null]}`), message(t, tenants[1], `"b"`)
 	first, err := d.store.AppendMessages(t.Context(), []domain.Message{a, b})
 	require.NoError(t, err)
-	require.Equal(t, []domain.AppendOutcome{domain.AppendStored, domain.AppendStored}, first)
+	require.Equal(t, []domain.AppendOutcome{domain.AppendStored, domain.AppendStored}, outcomesOf(first))
 
 	respelled := a
 	respelled.Payload = []byte(` { "b":[1.0,null], "a":1 } `)
@@ -35,13 +35,15 @@ func TestAppendOutcomes(t *testing.T) {
 	changed.Payload = []byte(`"c"`)
 	moved := a // ids belong to their tenant
 	moved.TenantID = tenants[1]
-	second, err := d.store.AppendMessages(t.Context(), []domain.Message{
+	batch := []domain.Message{
 		message(t, tenants[0], `1`), respelled, message(t, gone, `2`), changed, moved, message(t, tenants[0], `null`),
-	})
+	}
+	second, err := d.store.AppendMessages(t.Context(), batch)
 	require.NoError(t, err)
+	d.requireAppended(t, batch, second)
 	require.Equal(t, []domain.AppendOutcome{
 		domain.AppendStored, domain.AppendDuplicate, domain.AppendNoTenant, domain.AppendConflict, domain.AppendStored, domain.AppendStored,
-	}, second)
+	}, outcomesOf(second))
 
 	one, two := d.history(t, tenants[0]), d.history(t, tenants[1])
 	requireDense(t, one)
@@ -53,11 +55,11 @@ func TestAppendOutcomes(t *testing.T) {
 
 	onlyGone, err := d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{gone}, 2))
 	require.NoError(t, err)
-	require.Equal(t, []domain.AppendOutcome{domain.AppendNoTenant, domain.AppendNoTenant}, onlyGone)
+	require.Equal(t, []domain.AppendOutcome{domain.AppendNoTenant, domain.AppendNoTenant}, outcomesOf(onlyGone))
 
 	onlyKnown, err := d.store.AppendMessages(t.Context(), []domain.Message{a, b})
 	require.NoError(t, err)
-	require.Equal(t, []domain.AppendOutcome{domain.AppendDuplicate, domain.AppendDuplicate}, onlyKnown)
+	require.Equal(t, []domain.AppendOutcome{domain.AppendDuplicate, domain.AppendDuplicate}, outcomesOf(onlyKnown))
 
 	none, err := d.store.AppendMessages(t.Context(), nil)
 	require.NoError(t, err)
@@ -70,8 +72,9 @@ func TestAppendKeepsTheOrderOfTheBatch(t *testing.T) {
 	tenants := d.newTenants(t, 3)
 	batch := messagesFor(t, tenants, 500)
 	slices.Reverse(batch)
-	_, err := d.store.AppendMessages(t.Context(), batch)
+	appended, err := d.store.AppendMessages(t.Context(), batch)
 	require.NoError(t, err)
+	d.requireAppended(t, batch, appended)
 	for _, id := range tenants {
 		history := d.history(t, id)
 		requireDense(t, history)
@@ -103,7 +106,7 @@ func TestPayloadsComeBackAsSent(t *testing.T) {
 		m := message(t, id, payload)
 		outcomes, err := d.store.AppendMessages(t.Context(), []domain.Message{m})
 		require.NoError(t, err, "%.80s", payload)
-		require.Equal(t, domain.AppendStored, outcomes[0])
+		require.Equal(t, domain.AppendStored, outcomes[0].Outcome)
 		found, _, err := d.store.FindMessage(t.Context(), id, m.ID, maxPageBytes)
 		require.NoError(t, err)
 		var same bool
@@ -111,7 +114,7 @@ func TestPayloadsComeBackAsSent(t *testing.T) {
 		require.True(t, same, "%.80s came back as %.80s", payload, found.Payload)
 		again, err := d.store.AppendMessages(t.Context(), []domain.Message{m})
 		require.NoError(t, err)
-		require.Equal(t, domain.AppendDuplicate, again[0])
+		require.Equal(t, domain.AppendDuplicate, again[0].Outcome)
 	}
 }
 
@@ -162,8 +165,8 @@ func TestAppendConcurrently(t *testing.T) {
 					return err
 				}
 				mu.Lock()
-				for at, outcome := range outcomes {
-					switch outcome {
+				for at, appended := range outcomes {
+					switch appended.Outcome {
 					case domain.AppendStored:
 						stored[batch[at].ID]++
 					case domain.AppendDuplicate:

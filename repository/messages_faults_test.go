@@ -226,9 +226,9 @@ func (d *database) awaitLock(t *testing.T, sql string, tx pgx.Tx) {
 // be there once.
 func (d *database) requireAppends(t *testing.T, store *Store, tenants []uuid.UUID, batch []domain.Message) {
 	t.Helper()
-	outcomes, err := store.AppendMessages(t.Context(), batch)
+	appended, err := store.AppendMessages(t.Context(), batch)
 	require.NoError(t, err, "the store goes on")
-	require.Len(t, outcomes, len(batch))
+	d.requireAppended(t, batch, appended)
 	for _, id := range tenants {
 		history := d.history(t, id)
 		require.Len(t, history, len(batch)/len(tenants))

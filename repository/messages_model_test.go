@@ -23,7 +23,12 @@ func TestAppendAgainstModel(t *testing.T) {
 			ids[i] = newID(t)
 		}
 		type key struct{ tenant, id int }
-		payloads := make(map[key]int)
+		type content struct {
+			payload          int
+			typ, orderingKey string
+			header           string
+		}
+		contents := make(map[key]content)
 		lists := make([][]key, len(tenants))
 		for range rapid.IntRange(1, 5).Draw(rt, "batches") {
 			var batch []domain.Message
@@ -35,16 +40,25 @@ func TestAppendAgainstModel(t *testing.T) {
 					continue
 				}
 				used[k] = true
-				payload := rapid.IntRange(0, 1).Draw(rt, "payload")
-				batch = append(batch, domain.Message{ID: ids[k.id], TenantID: tenants[k.tenant], Payload: fmt.Append(nil, payload)})
-				switch before, known := payloads[k]; {
+				now := content{payload: rapid.IntRange(0, 1).Draw(rt, "payload")}
+				for _, part := range []*string{&now.typ, &now.orderingKey, &now.header} {
+					*part = rapid.SampledFrom([]string{"", "", "", "a"}).Draw(rt, "part of the envelope")
+				}
+				m := domain.Message{
+					ID: ids[k.id], TenantID: tenants[k.tenant], Payload: fmt.Append(nil, now.payload), Type: now.typ, OrderingKey: now.orderingKey,
+				}
+				if now.header != "" {
+					m.Headers = map[string]string{"header": now.header}
+				}
+				batch = append(batch, m)
+				switch before, known := contents[k]; {
 				case k.tenant == len(tenants)-1:
 					want = append(want, domain.AppendNoTenant)
 				case !known:
 					want = append(want, domain.AppendStored)
-					payloads[k] = payload
+					contents[k] = now
 					lists[k.tenant] = append(lists[k.tenant], k)
-				case before == payload:
+				case before == now:
 					want = append(want, domain.AppendDuplicate)
 				default:
 					want = append(want, domain.AppendConflict)
@@ -52,7 +66,8 @@ func TestAppendAgainstModel(t *testing.T) {
 			}
 			got, err := d.store.AppendMessages(t.Context(), batch)
 			require.NoError(rt, err)
-			require.Equal(rt, want, got)
+			require.Equal(rt, want, outcomesOf(got))
+			d.requireAppended(rt, batch, got)
 		}
 		for i, id := range tenants {
 			history := d.history(t, id)
@@ -61,7 +76,8 @@ func TestAppendAgainstModel(t *testing.T) {
 				k := lists[i][at]
 				require.EqualValues(rt, at+1, m.Seq)
 				require.Equal(rt, ids[k.id], m.ID)
-				require.Equal(rt, fmt.Sprint(payloads[k]), string(m.Payload))
+				got := content{int(m.Payload[0] - '0'), m.Type, m.OrderingKey, m.Headers["header"]}
+				require.Equal(rt, contents[k], got)
 			}
 		}
 	})

@@ -98,9 +98,10 @@ func checkCursor(row pgx.Row, q domain.HistoryQuery) error {
 }
 
 const findMessageSQL = `
-SELECT seq, CASE WHEN size <= $3 THEN coalesce(payload, 'null') END, created_at, size
+SELECT seq, CASE WHEN size <= $3 THEN coalesce(payload, 'null') END, created_at,
+       coalesce(type, ''), coalesce(ordering_key, ''), CASE WHEN size <= $3 THEN headers END, size
 FROM (
-    SELECT seq, payload, created_at, ` + rowSizeSQL + ` AS size FROM messages WHERE tenant_id = $1 AND id = $2
+    SELECT seq, payload, created_at, type, ordering_key, headers, ` + rowSizeSQL + ` AS size FROM messages WHERE tenant_id = $1 AND id = $2
 ) AS sized`
 
 // FindMessage implements domain.MessageRepository.
@@ -108,7 +109,14 @@ func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxByte
 	m := domain.Message{ID: id, TenantID: tenantID}
 	var size int
 	err := s.readInTurn(ctx, tenantID, maxBytes, func(on session) error {
-		return on.QueryRow(ctx, findMessageSQL, tenantID, id, maxBytes).Scan(&m.Seq, &m.Payload, &m.CreatedAt, &size)
+		var headers []byte
+		err := on.QueryRow(ctx, findMessageSQL, tenantID, id, maxBytes).
+			Scan(&m.Seq, &m.Payload, &m.CreatedAt, &m.Type, &m.OrderingKey, &headers, &size)
+		if err != nil {
+			return err
+		}
+		m.Headers, err = decodeMessageHeaders(headers)
+		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return domain.Message{}, 0, domain.MessageNotFound()
@@ -116,6 +124,6 @@ func (s *Store) FindMessage(ctx context.Context, tenantID, id uuid.UUID, maxByte
 	if err != nil {
 		return domain.Message{}, 0, translate(err, "find message")
 	}
-	m.CreatedAt = m.CreatedAt.UTC()
+	m.CreatedAt, m.Bytes = m.CreatedAt.UTC(), len(m.Payload)
 	return m, size, nil
 }

@@ -64,8 +64,13 @@ func NewMigrator(url string) (*Migrator, error) {
 }
 
 // Up applies all pending migrations and returns them. Those that others stand
-// in the way of are tried again for a minute.
+// in the way of are tried again for a minute. The error is an ErrOlderReplicas, and
+// nothing is applied, while replicas run that this version cannot run beside; one
+// that may have been killed is waited for, some seconds.
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
+	if err := awaitNoOlderReplicas(ctx, m.db); err != nil {
+		return nil, translate(err, "migrate up")
+	}
 	var steps []Migration
 	patient, cancel := context.WithTimeout(ctx, migrationPatience)
 	defer cancel()
@@ -130,8 +135,8 @@ func CheckConnection(ctx context.Context, urls ...string) error {
 	return nil
 }
 
-// Migrate applies all pending migrations to the database at url. The error is
-// an ErrUnavailable when trying again makes sense.
+// Migrate applies all pending migrations to the database at url, as Migrator.Up
+// does. The error is an ErrUnavailable when trying again makes sense.
 func Migrate(ctx context.Context, url string) (err error) {
 	m, err := NewMigrator(url)
 	if err != nil {

@@ -116,6 +116,11 @@ func TestMigrateMessagesThatAreInUse(t *testing.T) {
 	var known int
 	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(bytes) FROM messages WHERE tenant_id = $1`, id).Scan(&known))
 	require.Equal(t, 2, known)
+
+	var storage string
+	require.NoError(t, conn.QueryRow(t.Context(),
+		`SELECT attstorage FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'headers'`, p.table).Scan(&storage))
+	require.Equal(t, "e", storage, "pages count headers by what they take")
 }
 
 // messageBytesVersion is the migration that adds the size of a message.

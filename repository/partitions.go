@@ -51,11 +51,13 @@ func standsInTheWay(err error) bool {
 	return postgres.Classify(err) == postgres.ClassContended || postgres.IsDuplicateObject(err)
 }
 
+// startStreamSQL does not ask for max and min, for which the planner would read
+// the whole of a partition that is small by its reckoning.
 const startStreamSQL = `
 INSERT INTO tenant_streams (tenant_id, last_seq, first_seq)
 SELECT $1::uuid,
-       coalesce((SELECT max(seq) FROM messages WHERE tenant_id = $1::uuid), 0),
-       coalesce((SELECT min(seq) FROM messages WHERE tenant_id = $1::uuid), 1)
+       coalesce((SELECT seq FROM messages WHERE tenant_id = $1::uuid ORDER BY seq DESC LIMIT 1), 0),
+       coalesce((SELECT seq FROM messages WHERE tenant_id = $1::uuid ORDER BY seq LIMIT 1), 1)
 ON CONFLICT (tenant_id) DO UPDATE SET last_seq = excluded.last_seq WHERE tenant_streams.last_seq < excluded.last_seq`
 
 // streamStartedSQL tells, without a lock, whether startStreamSQL would change
@@ -63,7 +65,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET last_seq = excluded.last_seq WHERE tenant_
 const streamStartedSQL = `
 SELECT EXISTS (
     SELECT 1 FROM tenant_streams
-    WHERE tenant_id = $1::uuid AND last_seq >= coalesce((SELECT max(seq) FROM messages WHERE tenant_id = $1::uuid), 0)
+    WHERE tenant_id = $1::uuid AND last_seq >= coalesce((SELECT seq FROM messages WHERE tenant_id = $1::uuid ORDER BY seq DESC LIMIT 1), 0)
 )`
 
 // tryCreatePartition does it all in one transaction, so a crash leaves either

@@ -198,7 +198,7 @@ func TestErasePartitionAgainstAppends(t *testing.T) {
 					if err != nil && !isKind(err, domain.ErrContended) {
 						return err
 					}
-					if err == nil && outcomes[0] == domain.AppendNoTenant {
+					if err == nil && outcomes[0].Outcome == domain.AppendNoTenant {
 						return nil
 					}
 				}

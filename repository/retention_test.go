@@ -22,11 +22,11 @@ func (d *database) age(t testing.TB, tenantID uuid.UUID, seq int64) {
 func (d *database) expire(t testing.TB, tenantID uuid.UUID, days, limit int) (total int) {
 	t.Helper()
 	for {
-		n, more, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: tenantID, Days: days}, limit)
+		expiry, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: tenantID, Days: days}, limit)
 		require.NoError(t, err)
-		require.LessOrEqual(t, n, limit)
-		total += n
-		if !more {
+		require.LessOrEqual(t, expiry.Deleted, limit)
+		total += expiry.Deleted
+		if !expiry.More {
 			return total
 		}
 	}
@@ -41,7 +41,7 @@ func TestExpireMessages(t *testing.T) {
 	require.NoError(t, err)
 	id, other := tenants[0], tenants[1]
 	for _, m := range messages[:4] {
-		require.NoError(t, d.store.RecordTransmission(t.Context(), domain.Transmission{TenantID: m.TenantID, MessageID: m.ID, State: domain.TransmissionSucceeded}))
+		d.recordTransmission(t, m.TenantID, m.ID)
 	}
 	require.Zero(t, d.expire(t, id, 1, 3), "nothing is old")
 

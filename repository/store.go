@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,20 +15,26 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
+	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/shares"
 )
 
 // Default sizes of the pools, and limits the server puts on statements.
 const (
-	defaultMaxConns    = 10
-	defaultWriterConns = 2
-	defaultDDLConns    = 4
-	defaultLockConns   = 8
-	defaultStreamConns = 4
-	defaultEraseWait   = 5 * time.Second
-	fleetConns         = 4
-	// callerConns is how many connections look up callers. Each look-up finds a
-	// row by its key, so a few serve thousands in a second.
+	defaultMaxConns      = 10
+	defaultWriterConns   = 2
+	defaultDDLConns      = 4
+	defaultLockConns     = 8
+	defaultStreamConns   = 4
+	defaultEraseWait     = 5 * time.Second
+	defaultDeliveryConns = 4
+	fleetConns           = 4
+	// settleConns is how many connections settle deliveries: one at a time does,
+	// and another one what is tried apart.
+	settleConns = 2
+	// callerConns is how many connections look up callers and, one at a time, where
+	// histories end. Each look-up finds rows by their keys, so a few serve thousands
+	// in a second.
 	callerConns = 3
 
 	queryTimeout  = 10 * time.Second
@@ -48,6 +55,14 @@ const (
 	// callerLockTimeout is short: a call that waits for a row that is locked keeps
 	// others from logging in.
 	callerLockTimeout = 250 * time.Millisecond
+	deliveryTimeout   = 10 * time.Second
+	// deliveryLockTimeout is how long a claim waits for settlements, which take
+	// milliseconds.
+	deliveryLockTimeout = time.Second
+	settleTimeout       = 10 * time.Second
+	// settleLockTimeout is short: an endpoint that is locked must not hold up the
+	// settlements of the others.
+	settleLockTimeout = 250 * time.Millisecond
 	ddlLockTimeout    = time.Second
 	idleInTxTimeout   = 15 * time.Second
 	cleanupTimeout    = 5 * time.Second
@@ -79,9 +94,14 @@ type Options struct {
 	// StreamConns is the number of connections that read for realtime
 	// streams; 4 by default.
 	StreamConns int
+	// DeliveryConns is the number of connections that read for deliveries to
+	// endpoints; 4 by default.
+	DeliveryConns int
 	// EraseWait is how long ErasePartition waits for other transactions before
 	// it leaves the partition for a later call; 5 s by default.
 	EraseWait time.Duration
+	// Sealer encrypts the secrets and headers of endpoints; nil for not.
+	Sealer *sealing.Sealer
 }
 
 // Store is the database. It is safe for concurrent use, and connects when it
@@ -97,11 +117,18 @@ type Store struct {
 	locks   *pgxpool.Pool
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
-	callers *pgxpool.Pool // for callers and their tenants, which must not wait for reads
+	callers *pgxpool.Pool // for callers, their tenants and the ends of histories, which must not wait for reads
+	// deliveries reads for deliveries and claims them, settlers settles them.
+	deliveries *pgxpool.Pool
+	settlers   *pgxpool.Pool
 
 	tenantConnLimit *shares.Shares // in the general pool
 	largeReads      *shares.Shares // turns in it
 	eraseWait       time.Duration
+	sealer          *sealing.Sealer
+	// upgraded is the tenants that had an endpoint before there could be several;
+	// nil until it is asked for.
+	upgraded atomic.Pointer[map[uuid.UUID]struct{}]
 	// erasing holds a token while no goroutine of this process erases.
 	erasing chan struct{}
 	// plainDetach keeps to what servers before version 14 can do.
@@ -111,20 +138,27 @@ type Store struct {
 }
 
 var (
-	_ domain.TenantRepository      = (*Store)(nil)
-	_ domain.PartitionRepository   = (*Store)(nil)
-	_ domain.MessageRepository     = (*Store)(nil)
-	_ domain.IdempotencyRepository = (*Store)(nil)
-	_ domain.EndpointRepository    = (*Store)(nil)
-	_ domain.RetentionRepository   = (*Store)(nil)
-	_ domain.UserRepository        = (*Store)(nil)
-	_ domain.SecretRepository      = (*Store)(nil)
-	_ domain.DeadLetterRepository  = (*Store)(nil)
-	_ domain.ReplicaRepository     = (*Store)(nil)
-	_ domain.ReportRepository      = (*Store)(nil)
-	_ domain.DatabaseClock         = (*Store)(nil)
-	_ domain.ChangeWatcher         = (*Store)(nil)
-	_ domain.StreamRepository      = (*Store)(nil)
+	_ domain.TenantRepository        = (*Store)(nil)
+	_ domain.PartitionRepository     = (*Store)(nil)
+	_ domain.MessageRepository       = (*Store)(nil)
+	_ domain.IdempotencyRepository   = (*Store)(nil)
+	_ domain.EndpointRepository      = (*Store)(nil)
+	_ domain.RetentionRepository     = (*Store)(nil)
+	_ domain.UserRepository          = (*Store)(nil)
+	_ domain.SecretRepository        = (*Store)(nil)
+	_ domain.DeadLetterRepository    = (*Store)(nil)
+	_ domain.DeadLetterJobRepository = (*Store)(nil)
+	_ domain.ReplicaRepository       = (*Store)(nil)
+	_ domain.ReportRepository        = (*Store)(nil)
+	_ domain.DatabaseClock           = (*Store)(nil)
+	_ domain.ChangeWatcher           = (*Store)(nil)
+	_ domain.StreamRepository        = (*Store)(nil)
+	_ domain.TailRepository          = (*Store)(nil)
+
+	_ domain.MessageDeliveryRepository = (*Store)(nil)
+	_ domain.DeliveryRepository        = (*Store)(nil)
+	_ domain.AttemptRepository         = (*Store)(nil)
+	_ domain.ReplayRepository          = (*Store)(nil)
 )
 
 // Open returns a Store. It does not connect, so it fails only on an invalid
@@ -132,7 +166,8 @@ var (
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		tenantConnLimit: newTenantConnLimit(cmp.Or(o.MaxConns, defaultMaxConns)), largeReads: newLargeReads(),
-		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), erasing: make(chan struct{}, 1),
+		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), sealer: o.Sealer,
+		erasing: make(chan struct{}, 1),
 	}
 	s.erasing <- struct{}{}
 	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -164,6 +199,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}},
 		{&s.callers, o.URL, callerConns, postgres.PoolOptions{
 			Name: "lanekeeper-callers", StatementTimeout: callerTimeout, LockTimeout: callerLockTimeout,
+		}},
+		{&s.deliveries, o.URL, cmp.Or(o.DeliveryConns, defaultDeliveryConns), postgres.PoolOptions{
+			Name: "lanekeeper-delivery", StatementTimeout: deliveryTimeout, LockTimeout: deliveryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+		}},
+		{&s.settlers, o.URL, settleConns, postgres.PoolOptions{
+			Name: "lanekeeper-settle", StatementTimeout: settleTimeout, LockTimeout: settleLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
 		}},
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
@@ -205,6 +246,14 @@ const (
 	appendAccess
 	// streamAccess is like queryAccess, on a connection of the streams' pool.
 	streamAccess
+	// deliveryAccess is a connection of the deliveries' pool, for a statement or,
+	// as with appendAccess, a transaction.
+	deliveryAccess
+	// settleAccess is like appendAccess, on a connection that settles deliveries.
+	settleAccess
+	// lookupAccess is a single statement that finds rows by their keys, on a
+	// connection of the callers' pool.
+	lookupAccess
 )
 
 // WithTenant runs fn with a session for the data of the named tenants. Every
@@ -218,7 +267,13 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	switch how {
 	case appendAccess:
 		pool = s.writers
+	case deliveryAccess:
+		pool = s.deliveries
+	case settleAccess:
+		pool = s.settlers
 	case streamAccess:
+	case lookupAccess:
+		pool = s.callers
 	case queryAccess:
 		if len(tenantIDs) > 1 {
 			return s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error { return fn(conn) })
@@ -230,7 +285,7 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
-	if how == appendAccess {
+	if how != streamAccess {
 		defer rollBackOpen(ctx, conn.Conn())
 	}
 	return postgres.Judge(fn(conn), conn.Conn())

@@ -127,8 +127,9 @@ func TestStreamsOfExpiredMessages(t *testing.T) {
 	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET created_at = now() - interval '3 days' WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 	for more := true; more; {
-		_, more, err = d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: id, Days: 2}, 100)
+		expiry, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: id, Days: 2}, 100)
 		require.NoError(t, err)
+		more = expiry.More
 	}
 	require.Equal(t, domain.StreamBounds{First: 11, Last: 10}, bounds())
 	messages, _, err = d.store.ReadStream(t.Context(), id, 10, 10, testBytes)
@@ -159,10 +160,11 @@ func TestReadStreamWhileMessagesExpire(t *testing.T) {
 	work.Go(func() error {
 		defer close(done)
 		for more := true; more; {
-			var err error
-			if _, more, err = d.store.ExpireMessages(ctx, domain.Retention{TenantID: id, Days: 2}, 25); err != nil {
+			expiry, err := d.store.ExpireMessages(ctx, domain.Retention{TenantID: id, Days: 2}, 25)
+			if err != nil {
 				return err
 			}
+			more = expiry.More
 		}
 		return nil
 	})

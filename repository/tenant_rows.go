@@ -9,14 +9,17 @@ import (
 )
 
 // deleteTenantTables deletes what tables other than messages hold of a tenant
-// that is being erased.
+// that is being erased. The cursors go first: without them nothing is settled
+// that would leave rows behind in the other tables.
 func (s *Store) deleteTenantTables(ctx context.Context, tenantID uuid.UUID) error {
-	for _, table := range []string{"endpoints", "transmissions"} {
+	for _, table := range []string{
+		"endpoint_cursors", "endpoints", "delivery_claims", "deliveries", "replays", "upgraded_endpoints", "transmissions", "dead_letter_jobs",
+	} {
 		if err := s.deleteTenantRows(ctx, table, tenantID); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.deleteAttempts(ctx, tenantID)
 }
 
 // deleteTenantRows deletes the tenant's rows of a table in chunks, each in a

@@ -13,15 +13,9 @@ import (
 	"lanekeeper/domain"
 )
 
-// tenantColumns are those of a tenant t and of its endpoint e.
-const (
-	tenantColumns = `
-    t.id, t.name, t.description, t.status, t.target, t.workers, t.paused, t.user_id, t.retention_days, t.discarded,
-    t.created_at, t.updated_at, t.deleted_at,
-    e.tenant_id, e.url, e.timeout_ms, e.secret, e.paused_reason, e.version, e.created_at, e.updated_at`
-
-	joinEndpoint = ` LEFT JOIN endpoints e ON e.tenant_id = t.id`
-)
+const tenantColumns = `
+    id, name, description, status, target, workers, paused, user_id, retention_days, discarded,
+    created_at, updated_at, deleted_at`
 
 const insertTenantSQL = `
 INSERT INTO tenants (id, name, description, status, target, workers, paused, user_id, retention_days, created_at, updated_at)
@@ -38,7 +32,7 @@ func (s *Store) InsertTenant(ctx context.Context, t domain.Tenant) error {
 	return translate(err, "insert tenant")
 }
 
-const findTenantSQL = `SELECT ` + tenantColumns + ` FROM tenants t` + joinEndpoint + ` WHERE t.id = $1`
+const findTenantSQL = `SELECT ` + tenantColumns + ` FROM tenants WHERE id = $1`
 
 // FindTenant implements domain.TenantRepository.
 func (s *Store) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
@@ -51,9 +45,9 @@ func (s *Store) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, er
 
 const listTenantsSQL = `
 SELECT ` + tenantColumns + `
-FROM tenants t` + joinEndpoint + `
-WHERE t.id > $1 AND t.status = ANY($2::text[]) AND ($3::boolean OR t.user_id = $4 OR t.id = $5)
-ORDER BY t.id
+FROM tenants
+WHERE id > $1 AND status = ANY($2::text[]) AND ($3::boolean OR user_id = $4 OR id = $5)
+ORDER BY id
 LIMIT $6`
 
 // ListTenants implements domain.TenantRepository.
@@ -90,18 +84,15 @@ func (s *Store) ListTenants(ctx context.Context, q domain.TenantQuery) ([]domain
 }
 
 const lockTenantRowSQL = `
-SELECT ` + tenantColumns + ` FROM tenants t` + joinEndpoint + ` WHERE t.id = $1 AND t.status <> 'deleted' FOR UPDATE OF t`
+SELECT ` + tenantColumns + ` FROM tenants WHERE id = $1 AND status <> 'deleted' FOR UPDATE`
 
 const updateTenantSQL = `
-WITH changed AS (
-    UPDATE tenants
-    SET name = $2, description = $3, status = $4, target = $5, workers = $6, paused = $7, retention_days = $8, discarded = $9,
-        updated_at = statement_timestamp(),
-        deleted_at = CASE WHEN $4 = 'deleted' THEN coalesce(deleted_at, statement_timestamp()) END
-    WHERE id = $1
-    RETURNING *
-)
-SELECT ` + tenantColumns + ` FROM changed t` + joinEndpoint
+UPDATE tenants
+SET name = $2, description = $3, status = $4, target = $5, workers = $6, paused = $7, retention_days = $8, discarded = $9,
+    updated_at = statement_timestamp(),
+    deleted_at = CASE WHEN $4 = 'deleted' THEN coalesce(deleted_at, statement_timestamp()) END
+WHERE id = $1
+RETURNING ` + tenantColumns
 
 // ChangeTenant implements domain.TenantRepository.
 func (s *Store) ChangeTenant(ctx context.Context, id uuid.UUID, change func(*domain.Tenant) error) (domain.Tenant, error) {
@@ -157,16 +148,15 @@ func scanTenant(row pgx.Row) (domain.Tenant, error) {
 	var status, target string
 	var owner uuid.NullUUID
 	var deletedAt *time.Time
-	var endpoint endpointRow
-	err := row.Scan(append([]any{
+	err := row.Scan(
 		&t.ID, &t.Name, &t.Description, &status, &target, &t.Workers, &t.Stopped, &owner, &t.RetentionDays, &t.Discarded,
 		&t.CreatedAt, &t.UpdatedAt, &deletedAt,
-	}, endpoint.targets()...)...)
+	)
 	if err != nil {
 		return domain.Tenant{}, err
 	}
 	t.Status, t.Target = domain.TenantStatus(status), domain.TenantStatus(target)
-	t.OwnerID, t.Endpoint = owner.UUID, endpoint.endpoint()
+	t.OwnerID = owner.UUID
 	t.CreatedAt, t.UpdatedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC()
 	if deletedAt != nil {
 		t.DeletedAt = deletedAt.UTC()

@@ -3,6 +3,7 @@
 # servers, as far as they are missing:
 #
 #   scripts/install-servers.sh [postgresql] [rabbitmq-server] [redis-server] [iproute2] [pgbouncer]
+#   scripts/install-servers.sh curl nodejs npm python3      for make interop
 #
 # It installs on Debian and Ubuntu as root only. Anywhere else it prints what to
 # do and fails. The services that the packages bring along are not started.
@@ -16,6 +17,8 @@ installed() { # installed PACKAGE: are its programs on this machine?
   rabbitmq-server) [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || command -v rabbitmq-server ;;
   redis-server) command -v redis-server ;;
   iproute2) command -v ip || [[ -x /usr/sbin/ip || -x /sbin/ip ]] ;; # cuts networks in make chaos
+  curl | npm | python3) command -v "$1" ;;
+  nodejs) command -v node ;;
   pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer ;;
   *)
     echo "install-servers: unknown package $1" >&2

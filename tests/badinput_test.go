@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -221,5 +222,100 @@ func TestBadMessages(t *testing.T) {
 	}
 	app.Publish(tenant, `"only this"`)
 	require.JSONEq(t, `"only this"`, string(app.Stored(tenant, 1)[0].Payload))
+	app.RequireNoDeadLetters(tenant)
+}
+
+// Each way in refuses the same, says where it is, and takes the rest of a batch.
+func TestBadEnvelopes(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	tenant := app.CreateTenant("tenant", 0).ID
+	headers := func(n int) string {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(`"name-%d":"x"`, i))
+		}
+		return `{` + strings.Join(members, ",") + `}`
+	}
+	var messages, pointers []string
+	for _, c := range []struct{ fields, pointer string }{
+		{`"type":null`, "/type"},
+		{`"type":1`, "/type"},
+		{`"type":["a"]`, "/type"},
+		{`"type":"order created"`, "/type"},
+		{`"type":"order.*"`, "/type"},
+		{`"type":"\u00fc"`, "/type"},
+		{`"type":"\u0000"`, "/type"},
+		{`"type":"\ud83d"`, "/type"},
+		{`"type":"` + strings.Repeat("t", 129) + `"`, "/type"},
+		{`"type":"a","type":"a"`, "/type"},
+		{`"Type":"a"`, "/Type"},
+		{`"ordering_key":null`, "/ordering_key"},
+		{`"ordering_key":7`, "/ordering_key"},
+		{`"ordering_key":"a\u0000"`, "/ordering_key"},
+		{`"ordering_key":"a\nb"`, "/ordering_key"},
+		{`"ordering_key":"\u0085"`, "/ordering_key"},
+		{`"ordering_key":"` + strings.Repeat("ü", 65) + `"`, "/ordering_key"},
+		{`"headers":null`, "/headers"},
+		{`"headers":[]`, "/headers"},
+		{`"headers":"a"`, "/headers"},
+		{`"headers":` + headers(21), "/headers"},
+		{`"headers":` + headers(1000), "/headers"},
+		{`"headers":{"a":1}`, "/headers/a"},
+		{`"headers":{"a":null}`, "/headers/a"},
+		{`"headers":{"a":{}}`, "/headers/a"},
+		{`"headers":{"a":"1","a":"2"}`, "/headers/a"},
+		{`"headers":{"":"1"}`, "/headers/"},
+		{`"headers":{"a b":"1"}`, "/headers/a b"},
+		{`"headers":{"a:b/c":"1"}`, "/headers/a:b~1c"},
+		{`"headers":{"` + strings.Repeat("n", 129) + `":"1"}`, "/headers/" + strings.Repeat("n", 91) + "..."},
+		{`"headers":{"a":"` + strings.Repeat("v", 1001) + `"}`, "/headers/a"},
+		{`"headers":{"a":"` + strings.Repeat("v", 100_000) + `"}`, "/headers/a"},
+		{`"headers":{"a":"x\r\ny"}`, "/headers/a"},
+		{`"headers":{"a":"\u0000"}`, "/headers/a"},
+		{`"headers":{"a":"\udead"}`, "/headers/a"},
+		// These would make the broker put the message elsewhere, or are its own.
+		{`"headers":{"CC":"x"}`, "/headers/CC"},
+		{`"headers":{"bcc":"x"}`, "/headers/bcc"},
+		{`"headers":{"x-ordering-key":"x"}`, "/headers/x-ordering-key"},
+		{`"headers":{"X-Death":"x"}`, "/headers/X-Death"},
+		{`"headers":{"x-published-ms":"1"}`, "/headers/x-published-ms"},
+		{`"headers":{"timestamp_in_ms":"1"}`, "/headers/timestamp_in_ms"},
+	} {
+		message := `{"payload":1,` + c.fields + `}`
+		p := app.Refused(invalid, "invalid_fields", "POST", "/api/messages", message, apptest.ForTenant(tenant))
+		require.Equal(t, c.pointer, p.Errors[0].Pointer, message)
+		messages, pointers = append(messages, message), append(pointers, c.pointer)
+	}
+	messages = append(messages, `{"payload":"this one"}`)
+	for body, way := range map[string][]apptest.Header{
+		`{"messages":[` + strings.Join(messages, ",") + `]}`: {apptest.ForTenant(tenant)},
+		strings.Join(messages, "\n"):                         {apptest.ForTenant(tenant), ndjson()},
+	} {
+		var result struct {
+			Results []struct {
+				Status string `json:"status"`
+				Error  struct {
+					Status int                        `json:"status"`
+					Errors []struct{ Pointer string } `json:"errors"`
+				} `json:"error"`
+			} `json:"results"`
+		}
+		path := "/api/messages/batch"
+		if len(way) > 1 {
+			path += "?envelope=true"
+		}
+		app.Want(http.StatusMultiStatus, &result, "POST", path, body, way...)
+		for i, pointer := range pointers {
+			require.Equal(t, invalid, result.Results[i].Error.Status)
+			require.Equal(t, pointer, result.Results[i].Error.Errors[0].Pointer, messages[i])
+		}
+		require.Equal(t, "accepted", result.Results[len(pointers)].Status)
+	}
+	for _, query := range []string{"envelope=", "envelope=yes", "envelope=true&envelope=false"} {
+		app.Refused(bad, "invalid_query", "POST", "/api/messages/batch?"+query, "1", apptest.ForTenant(tenant), ndjson())
+	}
+	app.Refused(bad, "invalid_query", "POST", "/api/messages/batch?envelope=true", `{"messages":[{"payload":1}]}`, apptest.ForTenant(tenant))
+	app.Stored(tenant, 2)
 	app.RequireNoDeadLetters(tenant)
 }

@@ -199,7 +199,7 @@ func TestFewConnections(t *testing.T) {
 // of it stays, and the log says what the broker says.
 func TestFewQueues(t *testing.T) {
 	t.Parallel()
-	for _, room := range []int{12, 13} { // the last one finds room for both queues, one or none
+	for _, room := range []int{8, 9} { // the last one finds room for both queues, one or none
 		t.Run(fmt.Sprint(room), func(t *testing.T) {
 			t.Parallel()
 			v := devtest.NewVirtualHost(t)

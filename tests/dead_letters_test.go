@@ -23,6 +23,11 @@ type deadLetter struct {
 	BodyBase64 *string        `json:"body_base64"`
 	Headers    map[string]any `json:"headers"`
 	ReplayedAt *time.Time     `json:"replayed_at"`
+
+	Type        *string `json:"type"`
+	OrderingKey *string `json:"ordering_key"`
+	EndpointID  *string `json:"endpoint_id"`
+	Seq         *int64  `json:"seq"`
 }
 
 type deadLetterPage struct {
@@ -95,7 +100,7 @@ func TestReplayedLettersAreStoredOnce(t *testing.T) {
 	first := app.Publish(tenant, `{"n":1}`)
 	app.Stored(tenant, 1)
 	messages := []amqp.Publishing{
-		{MessageId: first, Body: []byte(`{"n":1}`)}, // is stored, and was not transmitted
+		{MessageId: first, Body: []byte(`{"n":1}`)}, // is stored already
 		{MessageId: "order-2", Body: []byte(`{"n":2}`), Headers: amqp.Table{"x-attempt": int64(99), "x-reason": "forged", "x-dead-letter-id": "forged"}},
 		{Body: []byte(`{"n":3}`)},
 		{MessageId: uuid.NewString(), Body: []byte(`{"n":4}`)},

@@ -125,7 +125,7 @@ func refineRequest(operation *openapi3.Operation) {
 		return
 	}
 	lines := openapi3.NewStringSchema()
-	lines.Description = "One payload a line"
+	lines.Description = "One payload a line; with `envelope=true` one message a line, such as `{\"payload\":{\"text\":\"one\"},\"type\":\"order.created\"}`"
 	lines.Example = "{\"text\":\"one\"}\n{\"text\":\"two\"}\n"
 	content[ndjsonType] = openapi3.NewMediaType().WithSchema(lines)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,8 @@ const (
 	openFiles = 65536
 	// stopGrace is how long a server may take to stop before it is killed.
 	stopGrace = 20 * time.Second
+	// killGrace is how long those that were killed may take to be gone.
+	killGrace = 5 * time.Second
 	// maxLog is the size at which a log is put aside when a server starts.
 	maxLog = 8 << 20
 )
@@ -144,19 +147,25 @@ func (p *process) stop(ctx context.Context, sig syscall.Signal) error {
 }
 
 // kill ends the child and everything that it started, at once, and returns
-// when the child is gone.
+// when they are gone. Until then they hold on to what the next one needs:
+// PostgreSQL does not start while a session of before has its shared memory.
 func (p *process) kill() {
 	p.stopping.Store(true)
+	var below []int
 	if !p.exited() {
 		// Stopped first, so that it starts nothing new meanwhile.
 		p.signal(syscall.SIGSTOP)
-		for _, pid := range descendants(p.cmd.Process.Pid) {
+		below = descendants(p.cmd.Process.Pid)
+		for _, pid := range below {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		p.signal(syscall.SIGKILL)
 	}
 	<-p.done
+	for begun := time.Now(); slices.ContainsFunc(below, alive) && time.Since(begun) < killGrace; {
+		<-time.After(time.Millisecond)
+	}
 }
 
 // pauseTree freezes the child and everything that it started.

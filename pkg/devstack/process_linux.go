@@ -35,6 +35,16 @@ func descendants(pid int) []int {
 	return gather(children, pid)
 }
 
+// alive reports whether a process still holds anything: a zombie does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return len(fields) > 0 && !bytes.Equal(fields[0], []byte("Z")) && !bytes.Equal(fields[0], []byte("X"))
+}
+
 // leftovers returns the processes that run one of programs and work in dir:
 // their working directory is in it, or an argument names it.
 func leftovers(dir string, programs []string) ([]int, error) {

@@ -40,6 +40,10 @@ func descendants(pid int) []int {
 	return gather(children, pid)
 }
 
+// alive reports whether there is a process. Its parent is gone, so it is no zombie for
+// long.
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
 // leftovers returns the processes that run one of programs with an argument
 // that names dir.
 func leftovers(dir string, programs []string) ([]int, error) {

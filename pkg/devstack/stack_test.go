@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,6 +66,28 @@ func TestStackTellsWhenAServerEnds(t *testing.T) {
 		require.Fail(t, "the end of PostgreSQL was not reported")
 	}
 	require.NoError(t, s.Stop(t.Context()))
+}
+
+// Nothing of what was killed is in the way of the next start, however long its end takes.
+func TestWhatIsKilledIsGone(t *testing.T) {
+	t.Parallel()
+	dir, err := devstack.TempDir()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Remove()) })
+	pg := devstack.NewPostgres(devstack.Options{Dir: dir.Path()})
+	t.Cleanup(pg.Kill)
+	for range 3 {
+		require.NoError(t, pg.Start(t.Context()))
+		for range 40 {
+			conn, err := pgx.Connect(t.Context(), pg.URL())
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		}
+		below := devstack.Descendants(mainPID(t, dir.Path()))
+		require.Greater(t, len(below), 40)
+		pg.Kill()
+		require.False(t, slices.ContainsFunc(below, devstack.Alive))
+	}
 }
 
 // The owner is a second process that is killed with SIGKILL, so it can end
@@ -140,10 +163,9 @@ func beOwner(dir string) {
 
 func openTempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := devstack.TempDir()
+	// The Stack locks it, but not between two starts: TempDir's would be swept then.
+	path, err := os.MkdirTemp("", "lanekeeper-stack-") //nolint:usetesting // the servers' accounts must get into it
 	require.NoError(t, err)
-	path := dir.Path()
-	require.NoError(t, dir.Close()) // the Stack locks it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(path)) })
 	return path
 }

@@ -1,9 +1,12 @@
 // Package jsonb scans JSON: it says, before a text is accepted, whether
-// PostgreSQL's jsonb type will be able to store it and to give it back; whether a
-// document is valid at all; and what members and elements a valid one has.
+// PostgreSQL's jsonb type will be able to store it and to give it back, and as
+// which text; whether a document is valid at all; and what members and elements a
+// valid one has.
 //
 //   - Check, or Scan, reads a payload once. Compact, whose result is what is
 //     hashed, is for those in which Scan has found white space.
+//   - Canonical writes a payload as jsonb gives it back, so that nobody has to read
+//     back what was stored a moment ago.
 //   - Valid reads a whole document once. What it accepts may be walked over with
 //     Members and Elements, which skip and do not check.
 //

@@ -70,7 +70,7 @@ func TestPostgresAtTheLimits(t *testing.T) {
 	}
 }
 
-func connect(t *testing.T) *pgx.Conn {
+func connect(t testing.TB) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), devtest.Postgres(t))
 	require.NoError(t, err)

@@ -26,21 +26,20 @@ type Options struct {
 
 // Metrics are the service's metrics.
 type Metrics struct {
-	registry  *prometheus.Registry
-	tenants   *tenants
-	consumers *consumers
+	registry   *prometheus.Registry
+	tenants    *tenants
+	consumers  *consumers
+	deliveries *deliveries
 
-	messages    *prometheus.CounterVec
-	transmitted *prometheus.CounterVec
-	retries     *prometheus.CounterVec
-	published   *prometheus.CounterVec
-	publish     prometheus.Histogram
-	batchRows   prometheus.Histogram
-	store       prometheus.Histogram
-	endToEnd    prometheus.Histogram
-	requests    *prometheus.HistogramVec
-	deaths      *prometheus.CounterVec
-	shortened   *prometheus.GaugeVec
+	messages  *prometheus.CounterVec
+	published *prometheus.CounterVec
+	publish   prometheus.Histogram
+	batchRows prometheus.Histogram
+	store     prometheus.Histogram
+	endToEnd  prometheus.Histogram
+	requests  *prometheus.HistogramVec
+	deaths    *prometheus.CounterVec
+	shortened *prometheus.GaugeVec
 
 	streamsDropped   prometheus.Counter
 	connectionsEnded *prometheus.CounterVec
@@ -69,14 +68,6 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "messages_total",
 			Help: "Messages that consumers are done with, by what became of them.",
 		}, []string{tenantLabel, "outcome"}),
-		transmitted: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "transmit_total",
-			Help: "Attempts to transmit a message to its tenant's endpoint, by what became of them.",
-		}, []string{tenantLabel, "outcome"}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "retries_total",
-			Help: "Messages that went to a retry tier.",
-		}, []string{tenantLabel}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "publish_total",
 			Help: "Messages that callers wanted published, by the answer they got.",
@@ -122,9 +113,9 @@ func New(o Options) *Metrics {
 			Help: "Bodies that were refused because there was no memory for them, in all or for their owner.",
 		}),
 	}
-	m.consumers = &consumers{tenants: m.tenants}
+	m.consumers, m.deliveries = &consumers{tenants: m.tenants}, newDeliveries(m.tenants)
 	m.registry.MustRegister(
-		m.messages, m.transmitted, m.retries, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.streamsDropped,
+		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.deliveries, m.streamsDropped,
 		m.connectionsEnded, m.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -146,6 +137,16 @@ func (m *Metrics) RegisterConsumers(stats func() []ConsumerStats) { m.consumers.
 // it once, like the others.
 func (m *Metrics) RegisterStreams(clients func() int) {
 	m.registerGauge("stream_clients", "Realtime streams that are open.", func() float64 { return float64(clients()) })
+}
+
+// RegisterTails sets the functions that return how many bytes of what was stored
+// last are in memory, and how often who reads that had to read the database.
+func (m *Metrics) RegisterTails(bytes func() int64, misses func() uint64) {
+	m.registerGauge("tail_memory_bytes", "Memory that holds what was stored last for its readers.", func() float64 { return float64(bytes()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: namespace, Name: "tail_misses_total",
+		Help: "How often who reads what was stored last did not find it in memory, and read the database.",
+	}, func() float64 { return float64(misses()) }))
 }
 
 // RegisterConnections sets the function that returns how many connections are
@@ -173,9 +174,8 @@ func (m *Metrics) Forget(tenant uuid.UUID) {
 		return
 	}
 	m.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
-	for _, vec := range []*prometheus.CounterVec{m.messages, m.transmitted, m.retries} {
-		vec.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
-	}
+	m.messages.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
+	m.deliveries.forget(label)
 }
 
 // seconds returns the histogram bounds from half a millisecond to ten

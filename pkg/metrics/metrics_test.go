@@ -85,6 +85,7 @@ func TestTenantLabelsAreCappedAndVanish(t *testing.T) {
 	for _, id := range ids {
 		m.AddMessages(id, "stored", 1)
 		m.AddMessages(id, "duplicate", 1)
+		m.AddDeliveriesExpired(id, 4)
 	}
 	m.RegisterConsumers(func() (stats []metrics.ConsumerStats) {
 		for _, id := range ids[1:] {
@@ -95,6 +96,7 @@ func TestTenantLabelsAreCappedAndVanish(t *testing.T) {
 	got := scrape(t, m)
 	require.Contains(t, got, `lanekeeper_messages_total{outcome="stored",tenant_id="`+ids[0].String()+`"} 1`)
 	require.Contains(t, got, `lanekeeper_messages_total{outcome="stored",tenant_id="_other"} 2`)
+	require.Contains(t, got, `lanekeeper_deliveries_expired_total{tenant_id="`+ids[0].String()+`"} 4`)
 	require.Contains(t, got, `lanekeeper_workers{tenant_id="_other"} 6`)
 	require.Contains(t, got, `lanekeeper_queue_depth{queue="_other",tenant_id="_other"} 10`)
 	require.NotContains(t, got, ids[2].String())

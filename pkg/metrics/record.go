@@ -38,17 +38,6 @@ func (m *Metrics) AddMessages(tenant uuid.UUID, outcome string, n int) {
 	}).Add(float64(n))
 }
 
-// AddTransmissions counts n attempts of a tenant's to transmit: "succeeded",
-// "retried", "failed" or "gone". It is not on a hot path: each attempt is an
-// HTTP request.
-func (m *Metrics) AddTransmissions(tenant uuid.UUID, outcome string, n int) {
-	label := m.tenants.label(tenant)
-	m.transmitted.WithLabelValues(label, outcome).Add(float64(n))
-	if outcome == "retried" {
-		m.retries.WithLabelValues(label).Add(float64(n))
-	}
-}
-
 // ObserveRequest records one HTTP request. Route is the pattern that matched,
 // "" for none; it is never the path, which callers could make up.
 func (m *Metrics) ObserveRequest(route, method string, status int, seconds float64) {
@@ -138,3 +127,25 @@ func (c *cache[K, V]) remove(gone func(K) bool) {
 		}
 	}
 }
+
+// AddDeliveries counts n attempts of a tenant by their outcome, which must come from
+// a fixed set.
+func (m *Metrics) AddDeliveries(tenant uuid.UUID, outcome string, n int) {
+	key := tenantOutcome{m.tenants.label(tenant), outcome}
+	m.deliveries.byTenant.get(key, func() prometheus.Counter {
+		return m.deliveries.attempts.WithLabelValues(key.tenant, key.outcome)
+	}).Add(float64(n))
+}
+
+// ObserveDelivery records how long one attempt took.
+func (m *Metrics) ObserveDelivery(seconds float64) { m.deliveries.seconds.Observe(seconds) }
+
+// AddDeliveriesExpired counts messages of a tenant that became too old before an
+// endpoint had got them.
+func (m *Metrics) AddDeliveriesExpired(tenant uuid.UUID, n int64) {
+	m.deliveries.expired.WithLabelValues(m.tenants.label(tenant)).Add(float64(n))
+}
+
+// RegisterEndpoints sets the function that returns how the endpoints are doing. It
+// is called at every scrape and must return soon.
+func (m *Metrics) RegisterEndpoints(stats func() Endpoints) { m.deliveries.stats.Store(&stats) }

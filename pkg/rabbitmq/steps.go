@@ -29,6 +29,12 @@ func (c *Channel) ExchangeDeclare(ctx context.Context, name, kind string, argume
 	return c.do(ctx, func() error { return c.raw.ExchangeDeclare(name, kind, true, false, false, false, arguments) })
 }
 
+// ExchangeDelete deletes an exchange and its bindings. One that is not there is no
+// error.
+func (c *Channel) ExchangeDelete(ctx context.Context, name string) error {
+	return c.do(ctx, func() error { return c.raw.ExchangeDelete(name, false, false) })
+}
+
 // QueueDeclare declares a durable queue.
 func (c *Channel) QueueDeclare(ctx context.Context, name string, arguments amqp.Table) error {
 	return c.do(ctx, func() error {

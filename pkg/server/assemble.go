@@ -20,6 +20,7 @@ import (
 	"lanekeeper/model"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/shares"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
@@ -29,8 +30,8 @@ import (
 	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
 	"lanekeeper/service/stream"
+	"lanekeeper/service/tail"
 	"lanekeeper/service/tenant"
-	"lanekeeper/service/transmit"
 	"lanekeeper/service/writer"
 )
 
@@ -58,11 +59,14 @@ type parts struct {
 	consumers     *tenant.ConsumerService
 	messages      *message.Service
 	retention     *message.Retention
+	endpoints     endpoints
 	letters       *deadletter.Service
 	letterJanitor *deadletter.Janitor
-	transmit      *transmit.Client
+	letterJobs    *deadletter.JobRunner
 	auth          *auth.Service
+	tails         *tail.Service
 	streams       *stream.Service
+	deliveries    *deliveries
 	tickets       *stream.Tickets
 	clock         *fleet.Clock
 	fleet         *fleet.Fleet
@@ -80,15 +84,18 @@ type parts struct {
 	migrated chan struct{}
 
 	// What ends them takes the time it may wait for that.
-	stopReconciler, stopFleet, stopWriter, stopStreams, stopBroker func(context.Context)
+	stopReconciler, stopFleet, stopDeliveries, stopWriter, stopTails, stopStreams, stopBroker func(context.Context)
 }
 
 // assemble builds everything and starts nothing. Address is where this process
 // listens.
 func assemble(ctx context.Context, c config.Config, address string, log *slog.Logger, d Decorators) (*parts, error) {
 	p := &parts{config: c, log: log, replica: replicaName(), migrated: make(chan struct{})}
-	var err error
-	if p.store, err = openStore(ctx, c); err != nil {
+	sealer, err := newSealer(c)
+	if err != nil {
+		return nil, err
+	}
+	if p.store, err = openStore(ctx, c, sealer); err != nil {
 		return nil, err
 	}
 	p.clock = fleet.NewClock(p.store, log)
@@ -109,6 +116,8 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	p.assembleFleet(address)
 	p.assembleTenants(d)
 	p.assembleMessages(publisher)
+	p.endpoints = newEndpoints(c, p.store, p.clock.Now, log)
+	p.deliveries = newDeliveries(p, publisher, d)
 	reports := consumerReports{p.manager, p.letterJanitor}
 	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{
@@ -151,8 +160,10 @@ func (p *parts) enqueue(id uuid.UUID) { p.reconciler.Enqueue(id) }
 
 // assembleStreams builds what sends clients messages as they are stored.
 func (p *parts) assembleStreams(redis *redis.Options) {
+	p.tails = tail.NewService(tail.Options{Histories: p.store, Log: p.log})
+	p.metrics.RegisterTails(p.tails.Bytes, p.tails.Misses)
 	p.streams = stream.NewService(stream.Options{
-		Streams: p.store, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
+		Streams: p.store, Tails: p.tails, Stored: p.tails.Doubt, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
 	})
 	p.metrics.RegisterStreams(p.streams.Clients)
 	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Now: p.clock.Now, Log: p.log})
@@ -175,14 +186,14 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 	p.writer = writer.New(writer.Options{
 		Repository: decorated[domain.MessageRepository](p.store, d.Messages), Log: p.log, Linger: writerLinger, PartitionMissing: p.enqueue,
 		ObserveBatch: func(rows int, elapsed time.Duration) { p.metrics.ObserveStoreBatch(rows, elapsed.Seconds()) },
-		Committed:    p.streams.Committed,
-	})
-	p.transmit = transmit.NewClient(transmit.ClientOptions{
-		AllowPrivate: p.config.Transmit.AllowPrivate, UserAgent: "Lanekeeper/" + p.config.AppVersion, Now: p.clock.Now,
+		Committed: func(c writer.Commit) {
+			p.tails.Committed(c.Messages, c.Appended)
+			p.streams.Committed(c.Tenants)
+		},
+		Uncertain: p.tails.Doubt,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
-		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer,
-		Transmitter: p.transmit, Endpoints: p.store, MaxAttempts: p.config.Retry.MaxAttempts,
+		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer, Returned: p.store,
 		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue,
 		Collector: p.collector(),
 	})
@@ -228,14 +239,18 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	p.messages = message.NewService(message.Options{
 		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Log: p.log, Observer: p.metrics,
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
-		Transmissions: p.store, StillThere: p.directory.StillThere,
+		StillThere: p.directory.StillThere,
 	})
-	p.retention = message.NewRetention(p.store, p.log)
+	p.retention = message.NewRetention(message.RetentionOptions{Store: p.store, Log: p.log, Lost: p.metrics.AddDeliveriesExpired})
+	p.letterJobs = deadletter.NewJobRunner(deadletter.JobOptions{
+		Letters: p.store, Jobs: p.store, Publisher: publisher, Tenant: p.directory.Lookup, Pace: p.messages.Pace, Rate: p.config.PublishRate, Log: p.log,
+	})
 	p.letters = deadletter.NewService(deadletter.Options{
-		Letters: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace, Log: p.log,
+		Letters: p.store, Jobs: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace,
+		JobBegun: p.letterJobs.Wake, Log: p.log,
 	})
 	p.letterJanitor = deadletter.NewJanitor(deadletter.JanitorOptions{
-		Letters: p.store, Log: p.log,
+		Letters: p.store, Jobs: p.store, Log: p.log,
 		KeepReplayed: time.Duration(p.config.DeadLetters.KeepReplayedDays) * day,
 		KeepOthers:   time.Duration(p.config.DeadLetters.KeepDays) * day,
 	})
@@ -260,12 +275,8 @@ func (p *parts) assembleAPI() error {
 	var err error
 	p.handler, err = controller.New(controller.Options{
 		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
-		Tenants: p.tenants, Consumers: p.consumers,
+		Tenants: p.tenants, Consumers: p.consumers, Endpoints: p.endpoints.service, Attempts: p.endpoints.attempts, Replays: p.endpoints.replays,
 		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
-		Endpoints: transmit.NewService(transmit.ServiceOptions{
-			Tenants: p.store, Endpoints: p.store, Transmitter: p.transmit, Settler: p.provisioner, Later: p.enqueue,
-			Directory: p.directory, Log: p.log,
-		}),
 		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
 		Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused,
 		OpenMode: p.config.OpenMode(), TrustedProxies: p.config.TrustedProxies, Log: p.log,
@@ -276,9 +287,11 @@ func (p *parts) assembleAPI() error {
 	return nil
 }
 
-func openStore(ctx context.Context, c config.Config) (*repository.Store, error) {
+// openStore opens the database. Commands that have nothing to do with endpoints need no
+// sealer.
+func openStore(ctx context.Context, c config.Config, sealer *sealing.Sealer) (*repository.Store, error) {
 	store, err := repository.Open(ctx, repository.Options{
-		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections,
+		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections, Sealer: sealer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

@@ -26,6 +26,8 @@ func Sections(args []string) []string {
 		return []string{"log", "database"}
 	case "token":
 		return []string{"log", "database", "app_name", "environment", "jwt_secret", "jwt_secrets", "jwt_lifetime"}
+	case "encrypt":
+		return []string{"log", "database", "encryption_keys"}
 	case "healthcheck":
 		return []string{"log", "app_host", "app_port"}
 	case "version":
@@ -65,6 +67,8 @@ func Command(ctx context.Context, c config.Config, log *slog.Logger, args []stri
 		return IssueToken(ctx, c, log, *email, out)
 	case "doctor":
 		return doctor(ctx, c, log, rest, out)
+	case "encrypt":
+		return EncryptEndpoints(ctx, c, out)
 	case "healthcheck":
 		return CheckHealth(ctx, c)
 	case "version":

@@ -13,6 +13,7 @@ import (
 	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/postgres"
+	"lanekeeper/pkg/sealing"
 	"lanekeeper/repository"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/fleet"
@@ -112,7 +113,39 @@ func connectError(err error) error {
 	return err
 }
 
+// EncryptEndpoints encrypts the secrets and headers of all endpoints with the first of
+// encryption_keys, so that the others are not needed any longer.
+func EncryptEndpoints(ctx context.Context, c config.Config, out io.Writer) error {
+	if len(c.EncryptionKeys) == 0 {
+		return errors.New("encryption_keys (ENCRYPTION_KEYS) must be set for this command")
+	}
+	sealer, err := newSealer(c)
+	if err != nil {
+		return err
+	}
+	return withStore(ctx, c, sealer, func(store *repository.Store) error {
+		encrypted, unreadable, err := store.ResealEndpoints(ctx)
+		if err != nil {
+			return err //nolint:wrapcheck // says what is wrong
+		}
+		fmt.Fprintf(out, "%d endpoints encrypted\n", encrypted)
+		if unreadable > 0 {
+			return fmt.Errorf("%w: %d endpoints are encrypted with a key that is not among encryption_keys", errFindings, unreadable)
+		}
+		return nil
+	})
+}
+
 func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(*auth.Service) error) error {
+	return withStore(ctx, c, nil, func(store *repository.Store) error {
+		clock := fleet.NewClock(store, log)
+		clock.Ask(ctx)
+		return work(newAuth(c, store, tenant.NewDirectory(store), clock, log))
+	})
+}
+
+// withStore runs work with the configured database, once its schema is up to date.
+func withStore(ctx context.Context, c config.Config, sealer *sealing.Sealer, work func(*repository.Store) error) error {
 	if c.Database.URL == "" {
 		return errNoDatabase
 	}
@@ -124,14 +157,12 @@ func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(
 			return fmt.Errorf("migrate: %w", err)
 		}
 	}
-	store, err := openStore(ctx, c)
+	store, err := openStore(ctx, c, sealer)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	clock := fleet.NewClock(store, log)
-	clock.Ask(ctx)
-	return work(newAuth(c, store, tenant.NewDirectory(store), clock, log))
+	return work(store)
 }
 
 // CheckHealth returns nil when the service on this machine is ready.

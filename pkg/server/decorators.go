@@ -15,6 +15,8 @@ type Decorators struct {
 	Partitions func(domain.PartitionRepository) domain.PartitionRepository
 	Topology   func(domain.Topology) domain.Topology
 	Consumers  func(domain.ConsumerManager) domain.ConsumerManager
+	// Deliveries is where it is kept how far deliveries are.
+	Deliveries func(domain.DeliveryRepository) domain.DeliveryRepository
 }
 
 // decorated returns the port with its decorator in front of it, if it has one.

@@ -34,7 +34,7 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 	if c.Database.URL == "" || c.RabbitMQ.URL == "" {
 		return errors.New("database.url (DATABASE_URL) and rabbitmq.url (RABBITMQ_URL) must be set for this command; the private servers print theirs when they start")
 	}
-	store, err := openStore(ctx, c)
+	store, err := openStore(ctx, c, nil)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,10 @@ const (
 // ends before stop is called.
 func (p *parts) start(ctx context.Context, ready func()) {
 	p.stopBroker = p.background(ctx, "broker", p.broker.Run)
+	p.stopTails = p.background(ctx, "tails", p.tails.Run)
 	p.stopStreams = p.background(ctx, "streams", p.streams.Run)
 	p.stopWriter = p.background(ctx, "writer", p.writer.Run)
+	p.stopDeliveries = p.background(ctx, "deliveries", func(ctx context.Context) { p.deliveries.run(ctx, p.migrated) })
 	p.stopFleet = p.background(ctx, "fleet", func(ctx context.Context) {
 		var clock sync.WaitGroup
 		clock.Go(func() { p.clock.Run(ctx) })
@@ -57,7 +59,10 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
+		wg.Go(func() { p.letterJobs.Run(ctx) })
+		wg.Go(func() { p.deliveries.days.Run(ctx) })
 		wg.Go(func() { p.policies.run(ctx) })
+		wg.Go(func() { emptyRetryTiers(ctx, p.broker, p.log) })
 		if err := p.reconciler.Run(ctx); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "reconciler ended", slog.Any("error", err))
 		}
@@ -68,6 +73,7 @@ func (p *parts) start(ctx context.Context, ready func()) {
 // follow takes a change into account that some replica made.
 func (p *parts) follow(c domain.Change) {
 	p.follower.Follow(c)
+	p.deliveries.follow(c)
 	switch c.Kind {
 	case domain.UserChanged:
 		p.auth.Forget(c.ID)
@@ -76,14 +82,14 @@ func (p *parts) follow(c domain.Change) {
 	case domain.AnythingChanged:
 		p.auth.ForgetAll()
 		p.fleet.Refresh()
-	case domain.TenantChanged, domain.TenantsChanged:
+	case domain.TenantChanged, domain.TenantsChanged, domain.DeliveriesChanged:
 	}
 }
 
 // migrate brings the schema up to date. It waits for a database that is away, or
 // that refuses what can be put right there: a password, a role, a database, TLS.
-// What can be put right in the configuration only ends the service. False means
-// that ctx ended or will.
+// What can be put right in the configuration only ends the service, and so do
+// replicas of an earlier version that still run. False means that ctx ended or will.
 func (p *parts) migrate(ctx context.Context) bool {
 	var reported time.Time
 	last := ""
@@ -91,6 +97,10 @@ func (p *parts) migrate(ctx context.Context) bool {
 		err := p.tryMigrate(ctx)
 		if err == nil {
 			return true
+		}
+		if errors.Is(err, repository.ErrOlderReplicas) {
+			p.fail(err)
+			return false
 		}
 		reason := postgres.Explain(err)
 		if postgres.IsMisconfigured(err) {
@@ -147,6 +157,7 @@ func (p *parts) stop(ctx context.Context) error {
 	together(
 		func() { p.stopReconciler(drain) },
 		func() { p.deregister(drain) },
+		func() { p.stopDeliveries(drain) },
 		func() { err = p.manager.Close(drain) },
 	)
 	p.stopWriter(finish) // before others may consume what it has not stored
@@ -154,7 +165,8 @@ func (p *parts) stop(ctx context.Context) error {
 		func() { p.stopStreams(finish) },
 		func() { p.stopBroker(finish) },
 	)
-	p.transmit.Close()
+	p.stopTails(finish) // which those read that ended before
+	p.endpoints.client.Close()
 	p.store.Shutdown(hangUp)
 	return errors.Join(err, p.closeRedis())
 }

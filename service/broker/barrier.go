@@ -122,11 +122,6 @@ func newBarrierQueue() (name string, arguments amqp.Table) {
 	return barrierPrefix + uuid.NewString(), amqp.Table{"x-queue-type": string(Quorum), "x-expires": int64(barrierExpires)}
 }
 
-// passBarrierOn is a barrier on a session that is not shared yet.
-func passBarrierOn(ctx context.Context, s *rabbitmq.Session) error {
-	return topology.OnChannel(ctx, s, func(ch *rabbitmq.Channel) error { return onFreshQueue(ctx, ch, func(string) error { return nil }) })
-}
-
 // tryFreshQueue makes a quorum queue, consumes and deletes it: what a broker can do
 // whose queues work.
 func tryFreshQueue(ctx context.Context, s *rabbitmq.Session) error {

@@ -38,8 +38,8 @@ type Options struct {
 	Confirmed func(tenantID uuid.UUID)
 }
 
-// Broker implements domain.Publisher, domain.Topology, domain.Subscriber and
-// domain.DeadLetterQueues. It owns the connections; see the package. It is safe
+// Broker implements domain.Publisher, domain.Topology, domain.Subscriber,
+// domain.DeadLetterQueues and domain.LegacyRetries. It owns the connections; see the package. It is safe
 // for concurrent use.
 type Broker struct {
 	*Publisher
@@ -48,6 +48,7 @@ type Broker struct {
 
 	control *rabbitmq.Connection
 	shared  *sharedTopology
+	tiers   *retryTiers
 }
 
 var (
@@ -57,6 +58,7 @@ var (
 
 	_ domain.DeadLetterQueues = (*Broker)(nil)
 	_ domain.QueueInspector   = (*Broker)(nil)
+	_ domain.LegacyRetries    = (*Broker)(nil)
 )
 
 // New returns a Broker that is away until Run runs.
@@ -76,8 +78,8 @@ func New(o Options) *Broker {
 	}
 	slots = quota.New(open("room"), o.Log)
 
-	shared := &sharedTopology{queueType: o.QueueType, log: o.Log}
-	control := rabbitmq.NewConnection(options("control", shared.declare))
+	shared := &sharedTopology{log: o.Log}
+	control := rabbitmq.NewConnection(options("control", declareShared))
 	shared.control = control
 	shared.client = topology.New(topology.Options{Control: control, Open: open("change"), Quota: slots, Log: o.Log})
 
@@ -94,7 +96,7 @@ func New(o Options) *Broker {
 	}
 	engine := publisher.New(publisher.Options{
 		Connect: func(name string) *rabbitmq.Connection {
-			return rabbitmq.NewConnection(options(name, declareExchanges))
+			return rabbitmq.NewConnection(options(name, declareShared))
 		},
 		Limits: control.Limits, Quota: slots, Channels: o.PublishChannels,
 		TimeHeader: HeaderPublished, OwnHeaders: ownHeaders(), Log: o.Log,
@@ -106,7 +108,7 @@ func New(o Options) *Broker {
 			queues: queues, quota: slots, away: func() bool { return control.Session() == nil },
 			connections: pool("consume"), letters: pool("letters"),
 		},
-		control: control, shared: shared,
+		control: control, shared: shared, tiers: newRetryTiers(shared.client, o.Log),
 	}
 }
 
@@ -122,6 +124,11 @@ func (b *Broker) Run(ctx context.Context) {
 		wg.Go(func() { run(ctx) })
 	}
 	wg.Wait()
+}
+
+// EmptyRetryTiers implements domain.LegacyRetries.
+func (b *Broker) EmptyRetryTiers(ctx context.Context) (tiers int, messages int64, err error) {
+	return b.tiers.takeAway(ctx)
 }
 
 // State says how the broker can be used at this moment.

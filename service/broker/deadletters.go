@@ -41,7 +41,7 @@ func (*Subscriber) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain
 		return foreignLetter(tenantID, &d), diedByLimit(deaths, QueueName(tenantID))
 	}
 	letter := domain.DeadLetter{
-		ID: id, TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
+		ID: id, TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Type: d.Type, Body: d.Body,
 		Headers: letterHeaders(&d), Reason: reason,
 		Error: bounded(text(d.Headers[HeaderError])), Attempts: min(count(d.Headers[HeaderAttempts]), maxAttempts),
 	}
@@ -62,7 +62,7 @@ func (*Subscriber) ReadDeadLetter(tenantID uuid.UUID, d domain.Delivery) (domain
 func foreignLetter(tenantID uuid.UUID, d *domain.Delivery) domain.DeadLetter {
 	letter := domain.DeadLetter{
 		ID:       foreignID(tenantID, d),
-		TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Body: d.Body,
+		TenantID: tenantID, MessageID: messageID(tenantID, d.MessageID), Type: d.Type, Body: d.Body,
 		Headers: letterHeaders(d), Reason: domain.ReasonUnknown,
 		Error: "it came to the dead-letter queue from elsewhere",
 	}
@@ -168,7 +168,9 @@ func plainValue(value any) any {
 		}
 		return items
 	case amqp.Decimal:
-		return fmt.Sprintf("%de-%d", v.Value, v.Scale)
+		return decimalText(v)
 	}
 	return value
 }
+
+func decimalText(d amqp.Decimal) string { return fmt.Sprintf("%de-%d", d.Value, d.Scale) }

@@ -41,8 +41,10 @@ func TestDeadLettersAreReadBack(t *testing.T) {
 				"table": amqp.Table{"list": []any{amqp.Table{"a": int64(1)}}}, "decimal": amqp.Decimal{Scale: 2, Value: 123},
 			},
 		},
-		{ID: uuid.New(), Body: []byte{}, Reason: domain.ReasonTransmitFailed, Headers: map[string]any{}},
+		{ID: uuid.New(), Body: []byte{}, Reason: domain.ReasonDeliveryFailed, Headers: map[string]any{}},
 		{ID: uuid.New(), MessageID: "\xff\x00", Body: []byte("1"), Reason: domain.ReasonIDConflict, Headers: map[string]any{}},
+		{ID: uuid.New(), Body: []byte("2"), Reason: "transmit_failed", Headers: map[string]any{}}, // of an earlier version
+		{ID: uuid.New(), Body: []byte("3"), Reason: "endpoint_paused", Headers: map[string]any{}},
 	}
 	for i := range letters {
 		letters[i].TenantID = tenant
@@ -187,7 +189,7 @@ func TestRequeuedMessagesGoToTheMainQueue(t *testing.T) {
 	got := <-sub.Deliveries()
 	require.Equal(t, "literal", got.MessageID)
 	require.Equal(t, d.Body, got.Body)
-	require.Equal(t, 2, got.Attempt)
+	require.EqualValues(t, 2, got.Headers["x-attempt"])
 	require.Equal(t, d.Published.UnixMilli(), got.Published.UnixMilli())
 	require.Equal(t, "yes", got.Headers["kept"])
 	require.NotContains(t, got.Headers, "x-death")

@@ -2,7 +2,7 @@
 // publishing with confirms, and subscriptions. What knows nothing of tenants is in
 // the leaves below pkg/rabbitmq.
 //
-// A Broker is a thin front of three parts, which implement the ports of the domain
+// A Broker is a thin front of these parts, which implement the ports of the domain
 // between them:
 //
 //	Queues      makes, inspects, drains and deletes the queues    pkg/rabbitmq/topology
@@ -30,8 +30,9 @@
 // Deleting closes the tenant's publishGate, purges the queue until nothing is added
 // to it any more, and returns how many messages that were (drain.go).
 //
-// The exchanges, the queues of the retry tiers and that of orphans are shared by all
-// tenants; sharedTopology declares them, and again when they were deleted.
+// The exchange of dead letters is shared by all tenants; sharedTopology declares it,
+// and again when it was deleted. retryTiers takes away what earlier versions shared
+// besides (tiers.go).
 //
 // # Connections
 //

@@ -19,7 +19,6 @@ func (o Options) Footprint() domain.Footprint {
 	}
 	if o.QueueType == Quorum {
 		f.QuorumPerTenant++
-		f.QuorumShared = len(retryTiers()) + 1 // and the orphans'
 	}
 	if o.DeadLetterQueueType == Quorum {
 		f.QuorumPerTenant++

@@ -23,23 +23,34 @@ const (
 	HeaderDeadLetterID = "x-dead-letter-id"
 	// HeaderDiedAt is when it died, in Unix milliseconds.
 	HeaderDiedAt = "x-buried-ms"
-	// HeaderAttempt counts the transmissions of a message that comes back
-	// from a retry tier.
-	HeaderAttempt = "x-attempt"
 )
 
 // maxForeignHeaders is how much of the headers that a message came with goes
 // along, in bytes. All properties of a message have to fit into one frame of
 // 128 KiB, or the broker closes the connection and would do so again at every
-// retry.
+// attempt.
 const maxForeignHeaders = 64 << 10
 
 // ownHeaders returns the names of the headers that we add to messages.
 func ownHeaders() []string {
 	return []string{
-		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt, HeaderAttempt,
-		domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
+		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt,
+		domain.HeaderOrderingKey, domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
 	}
+}
+
+// messageHeaders returns the headers of a message that is published at the time
+// now: its own, and ours.
+func messageHeaders(m *domain.Outgoing, now time.Time) amqp.Table {
+	headers := make(amqp.Table, len(m.Headers)+2)
+	for name, value := range m.Headers {
+		headers[name] = value
+	}
+	headers[HeaderPublished] = now.UnixMilli()
+	if m.OrderingKey != "" {
+		headers[domain.HeaderOrderingKey] = m.OrderingKey
+	}
+	return headers
 }
 
 // deadLetterHeaders returns the headers of a dead letter: ours, and those it

@@ -110,16 +110,10 @@ type queueKind int
 const (
 	mainQueue queueKind = iota + 1
 	letterQueue
-	tierQueue
 )
 
-// ownerOf returns whose queue it is; the zero id for one that all share.
+// ownerOf returns whose queue it is.
 func ownerOf(queue string) (owner uuid.UUID, kind queueKind, ours bool) {
-	for _, t := range retryTiers() {
-		if queue == t.name {
-			return uuid.Nil, tierQueue, true
-		}
-	}
 	rest, ok := strings.CutPrefix(queue, "tenant_")
 	if !ok || len(rest) < uuidLength {
 		return uuid.Nil, 0, false

@@ -32,7 +32,7 @@ func TestPoliciesThatShortenTheLifeOfMessages(t *testing.T) {
 	t.Parallel()
 	tenant := uuid.MustParse("01a22823-9cca-71fa-9831-bc7eb06f84e6")
 	queues := []string{
-		broker.QueueName(tenant), broker.DeadLetterQueueName(tenant), "lanekeeper.retry.1s", "lanekeeper.orphans", "somebody's",
+		broker.QueueName(tenant), broker.DeadLetterQueueName(tenant), "lanekeeper.retry.1s", "somebody's",
 		"tenant_of_somebody_else_queue_with_a_long_name",
 	}
 	policy := func(definition map[string]any) management.Policy {
@@ -40,7 +40,7 @@ func TestPoliciesThatShortenTheLifeOfMessages(t *testing.T) {
 	}
 	quorum := broker.Options{QueueType: broker.Quorum, DeadLetterQueueType: broker.Classic}
 	classic := broker.Options{QueueType: broker.Classic, DeadLetterQueueType: broker.Classic}
-	all := []string{queues[0], queues[1], queues[2]}
+	all := []string{queues[0], queues[1]}
 	for name, c := range map[string]struct {
 		options        broker.Options
 		own, operators []management.Policy
@@ -63,7 +63,7 @@ func TestPoliciesThatShortenTheLifeOfMessages(t *testing.T) {
 		"behind one of a higher priority": {quorum, []management.Policy{
 			{Name: "low", Pattern: ".*", Definition: map[string]any{"message-ttl": 1.0}},
 			{Name: "high", Pattern: "_queue$", Priority: 7, Definition: map[string]any{"max-in-memory-length": 1.0}},
-		}, nil, queues[1:3]},
+		}, nil, queues[1:2]},
 		"for another type of queue": {quorum, []management.Policy{
 			{Name: "p", Pattern: ".*", ApplyTo: "classic_queues", Definition: map[string]any{"message-ttl": 1.0}},
 		}, nil, queues[1:2]},

@@ -39,10 +39,10 @@ func (p *Publisher) Publish(ctx context.Context, tenantID uuid.UUID, batch []dom
 	now, queue := time.Now(), QueueName(tenantID)
 	publishings := make([]publisher.Publishing, len(batch))
 	for i, m := range batch {
-		publishings[i] = publisher.Publishing{Key: queue, Message: amqp.Publishing{
-			MessageId: cmp.Or(m.MessageID, m.ID.String()), Body: m.Body, Timestamp: now,
+		publishings[i] = publisher.Publishing{Key: queue, Whole: true, Message: amqp.Publishing{
+			MessageId: cmp.Or(m.MessageID, m.ID.String()), Type: shortText(m.Type), Body: m.Body, Timestamp: now,
 			ContentType: contentTypeJSON, ContentEncoding: shortText(m.Encoding), DeliveryMode: amqp.Persistent,
-			Headers: amqp.Table{HeaderPublished: now.UnixMilli()},
+			Headers: messageHeaders(&m, now),
 		}}
 	}
 	errs := p.engine.Publish(ctx, queue, publishings)
@@ -63,23 +63,9 @@ func (p *Publisher) DeadLetter(ctx context.Context, letter domain.DeadLetter) er
 		Exchange: DeadExchange, Key: queue, Message: amqp.Publishing{
 			// Returns are matched by the id.
 			MessageId: cmp.Or(letter.MessageID, letter.ID.String()),
+			Type:      shortText(letter.Type),
 			Body:      letter.Body, Timestamp: time.Now(), ContentEncoding: shortText(letter.Encoding()),
 			DeliveryMode: amqp.Persistent, Headers: deadLetterHeaders(&letter),
-		},
-	}))
-}
-
-// Retry publishes a delivery to the retry tier for its attempt; see
-// domain.Publisher.
-func (p *Publisher) Retry(ctx context.Context, tenantID uuid.UUID, d domain.Delivery, attempt int) error {
-	tiers := retryTiers()
-	tier := tiers[max(0, min(attempt, len(tiers))-1)].name
-	headers := passedOn(&d, amqp.Table{HeaderAttempt: int64(attempt)})
-	// sharedTopology keeps the tiers, so a missing one is not reported.
-	return publishError(p.publishOne(ctx, tier, publisher.Publishing{
-		Exchange: tier, Key: QueueName(tenantID), Message: amqp.Publishing{
-			MessageId: d.MessageID, Body: d.Body, Timestamp: d.Published,
-			ContentType: contentTypeJSON, DeliveryMode: amqp.Persistent, Headers: headers,
 		},
 	}))
 }
@@ -90,6 +76,7 @@ func (p *Publisher) Requeue(ctx context.Context, tenantID uuid.UUID, d domain.De
 	return p.outcome(tenantID, p.publishOne(ctx, queue, publisher.Publishing{Key: queue, Message: amqp.Publishing{
 		// Returns are matched by the id.
 		MessageId: cmp.Or(d.MessageID, uuid.NewString()),
+		Type:      d.Type,
 		Body:      d.Body, Timestamp: d.Published, ContentType: contentTypeJSON,
 		ContentEncoding: d.Encoding, DeliveryMode: amqp.Persistent, Headers: passedOn(&d, amqp.Table{}),
 	}}))
@@ -138,6 +125,9 @@ func publishError(err error) error {
 	case errors.Is(err, publisher.ErrNacked):
 		return domain.Wrap(err, domain.ErrUnavailable, "publish_refused",
 			"The message broker refused the message: its queue is full by a policy, or cannot write; try again shortly.").After(retryAfter)
+	case errors.Is(err, publisher.ErrHeaders):
+		return domain.Wrap(err, domain.ErrTooLarge, "headers_too_large",
+			"The headers do not fit into a frame of the message broker, which is set to small ones (frame_max).")
 	case errors.Is(err, publisher.ErrAway), errors.Is(err, rabbitmq.ErrClosed):
 		return unavailable(err)
 	default:

@@ -62,14 +62,10 @@ func (q *Queues) DeclareQueues(ctx context.Context, tenantID uuid.UUID) error {
 // CheckQueues implements domain.Topology. Binding once more what is bound
 // changes nothing, and fails where the queue is not there.
 func (q *Queues) CheckQueues(ctx context.Context, tenantID uuid.UUID) error {
-	for _, bound := range []struct{ queue, exchange string }{
-		{QueueName(tenantID), ReturnExchange}, {DeadLetterQueueName(tenantID), DeadExchange},
-	} {
-		if err := q.bind(ctx, bound.queue, bound.exchange); err != nil {
-			return err
-		}
+	if _, err := q.counts(ctx, QueueName(tenantID)); err != nil {
+		return err
 	}
-	return nil
+	return q.bind(ctx, DeadLetterQueueName(tenantID), DeadExchange)
 }
 
 // InspectQueues implements domain.QueueInspector. A queue that exists is
@@ -164,9 +160,9 @@ func (q *Queues) counts(ctx context.Context, name string) (domain.QueueCounts, e
 	return domain.QueueCounts{Ready: int64(found.Messages), Consumers: found.Consumers}, nil
 }
 
-// makeMain declares the tenant's main queue and binds it to where messages are
-// returned from the retry tiers. Fresh says that the queue may exist without having
-// passed the barrier. While it has not, this process publishes nothing to it.
+// makeMain declares the tenant's main queue. Fresh says that the queue may exist
+// without having passed the barrier. While it has not, this process publishes
+// nothing to it.
 func (q *Queues) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) error {
 	name, made := QueueName(tenantID), false
 	if !fresh {
@@ -194,7 +190,7 @@ func (q *Queues) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) e
 	if made { // else the broker may have been killed since it was
 		q.states.madeDurable(tenantID)
 	}
-	return q.bind(ctx, name, ReturnExchange)
+	return nil
 }
 
 // ensureUsable makes sure that the tenant's queue, which was just declared,

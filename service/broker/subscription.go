@@ -146,9 +146,14 @@ func delivery(d amqp.Delivery) domain.Delivery {
 		here = time.UnixMilli(ms)
 		published = here
 	}
+	for name, value := range d.Headers {
+		if number, ok := value.(amqp.Decimal); ok {
+			d.Headers[name] = decimalText(number) // a type of the library's
+		}
+	}
 	return domain.Delivery{
-		Tag: d.DeliveryTag, MessageID: d.MessageId, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
-		Published: published, PublishedHere: here, Attempt: count(d.Headers[HeaderAttempt]), Refusal: refusal(d.Headers),
+		Tag: d.DeliveryTag, MessageID: d.MessageId, Type: d.Type, Body: d.Body, Encoding: d.ContentEncoding, Headers: d.Headers,
+		Published: published, PublishedHere: here, Refusal: refusal(d.Headers),
 	}
 }
 

@@ -17,9 +17,6 @@ import (
 )
 
 const (
-	// endpointPrefetch is the least prefetch of tenants with an endpoint, unless
-	// large bodies shrink it to one for each worker.
-	endpointPrefetch = 32
 	// minPrefetchCooldown is for how long a prefetch that large bodies shrank does
 	// not grow, at first; every time it happens again it is twice as long.
 	minPrefetchCooldown = 5 * time.Minute
@@ -40,10 +37,7 @@ var errStopped = errors.New("the consumer was told to stop")
 type command struct {
 	stop    bool
 	workers int
-	// assign says that endpoint is meant; it may be nil.
-	assign   bool
-	endpoint *domain.Endpoint
-	done     chan struct{}
+	done    chan struct{}
 }
 
 // consumer is the consumer of one tenant. The goroutine of run owns the
@@ -54,8 +48,6 @@ type consumer struct {
 	commands chan command
 	done     chan struct{} // closed when run has returned
 	epoch    int
-	// endpoint is where messages go once they are stored, or nil.
-	endpoint *domain.Endpoint
 	// prefetchLimit is the prefetch that large bodies leave room for, 0 while that
 	// is not known; prefetchCooldown is when it may grow.
 	prefetchLimit    int
@@ -70,8 +62,7 @@ type consumer struct {
 	firstErr error         // written before first is closed
 	stopping atomic.Bool
 	workers  atomic.Int32
-	pool     atomic.Pointer[workers]
-	version  atomic.Int64 // of the endpoint; 0 for none
+	pool     atomic.Pointer[workerPool]
 	held     atomic.Int64
 	ready    atomic.Int64
 	taken    atomic.Int64 // deliveries, ever
@@ -94,21 +85,20 @@ type consumer struct {
 // shared is what all consumers of a manager use.
 type shared struct {
 	Options
-	prefetch         func() int
+	prefetch         func() int // for small bodies
 	budget           *budget
 	prefetchCooldown time.Duration // minPrefetchCooldown, less in tests
 }
 
 func newConsumer(s *shared, t domain.Tenant) *consumer {
 	c := &consumer{
-		shared: s, tenant: t.ID, endpoint: t.Endpoint, prefetchCooldown: s.prefetchCooldown,
+		shared: s, tenant: t.ID, prefetchCooldown: s.prefetchCooldown,
 		processor: &processor{shared: s, tenant: t.ID, created: t.CreatedAt},
 		commands:  make(chan command), done: make(chan struct{}), first: make(chan struct{}),
 		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1),
 		failures: logger.Changes{Remind: failureReminder},
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
-	c.version.Store(endpointVersion(t.Endpoint))
 	c.ready.Store(-1)
 	return c
 }
@@ -150,7 +140,7 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		if sub != nil {
 			began := time.Now()
-			switch reason, err := newSession(ctx, c, sub, c.endpoint).run(ctx); reason {
+			switch reason, err := newSession(ctx, c, sub).run(ctx); reason {
 			case endStopped:
 				return
 			case endResubscribe:
@@ -189,23 +179,15 @@ func (c *consumer) awaitStore(ctx context.Context) bool {
 	}
 }
 
-// subscribe makes one attempt to subscribe, and another one when the endpoint
-// changed meanwhile, because that has another prefetch. It returns nil and
-// true when the attempt failed, and false when the consumer shall end.
+// subscribe makes one attempt to subscribe. It returns nil and true when the
+// attempt failed, and false when the consumer shall end.
 func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
-	for {
-		endpoint := c.endpoint
-		tag, sub, err := c.attempt(ctx)
-		switch {
-		case errors.Is(err, errStopped):
-			return nil, false
-		case sub != nil && c.endpoint != endpoint:
-			_ = sub.Close()
-			continue
-		}
-		c.subscribed(ctx, tag, err)
-		return sub, ctx.Err() == nil || sub != nil
+	tag, sub, err := c.attempt(ctx)
+	if errors.Is(err, errStopped) {
+		return nil, false
 	}
+	c.subscribed(ctx, tag, err)
+	return sub, ctx.Err() == nil || sub != nil
 }
 
 // attempt subscribes, and applies commands meanwhile. The error is errStopped
@@ -267,15 +249,11 @@ func (c *consumer) subscribed(ctx context.Context, tag string, err error) {
 }
 
 // apply carries out a command and reports whether the consumer goes on.
-func (c *consumer) apply(cmd command, pool workers) bool {
+func (c *consumer) apply(cmd command, pool *workerPool) bool {
 	defer close(cmd.done)
 	if cmd.stop {
 		c.stopping.Store(true)
 		return false
-	}
-	if cmd.assign {
-		c.endpoint = cmd.endpoint
-		c.version.Store(endpointVersion(cmd.endpoint))
 	}
 	c.workers.Store(int32(cmd.workers)) //nolint:gosec // between 1 and 100
 	if pool != nil {
@@ -284,40 +262,13 @@ func (c *consumer) apply(cmd command, pool workers) bool {
 	return true
 }
 
-// prefetch returns the prefetch for a new subscription. Transmitting takes
-// long, so a tenant with an endpoint gets few deliveries at a time: enough for
-// its workers, and where there is room for that, for as many as it may be
-// resized to. Large bodies shrink it, as far as the workers allow.
+// prefetch returns the prefetch for a new subscription. Large bodies shrink it.
 func (c *consumer) prefetch() int {
-	prefetch := c.fullPrefetch()
+	prefetch := c.shared.prefetch()
 	if c.prefetchLimit > 0 {
-		prefetch = max(c.leastPrefetch(), min(prefetch, c.prefetchLimit))
+		prefetch = max(leastPrefetch, min(prefetch, c.prefetchLimit))
 	}
 	return prefetch
-}
-
-// fullPrefetch is the prefetch for small bodies.
-func (c *consumer) fullPrefetch() int {
-	share := c.shared.prefetch()
-	if c.endpoint != nil {
-		return max(endpointPrefetch, int(c.workers.Load()), min(share, domain.MaxWorkers))
-	}
-	return share
-}
-
-// leastPrefetch is what the consumer needs however large the bodies are.
-func (c *consumer) leastPrefetch() int {
-	if c.endpoint != nil {
-		return max(leastPrefetch, int(c.workers.Load()))
-	}
-	return leastPrefetch
-}
-
-func endpointVersion(e *domain.Endpoint) int64 {
-	if e == nil {
-		return 0
-	}
-	return e.Version
 }
 
 // sleep waits, and applies commands meanwhile; false means to end.

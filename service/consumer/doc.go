@@ -21,8 +21,9 @@
 // consumer holds too many, it drains and subscribes with a smaller prefetch. The
 // pool has as many workers as the tenant, and is resized while it runs. A worker
 // takes what is buffered, up to 256 deliveries, and has it stored: a processor
-// makes messages of deliveries, and dead letters of those that cannot be stored.
-// The session's goroutine, which is the consumer's, acknowledges.
+// makes messages of deliveries, and dead letters of those that cannot be stored. What
+// is stored already may have come back from an earlier version of the service, which
+// delivered from the queue to endpoints: a delivery is opened for it then. The session's goroutine, which is the consumer's, acknowledges.
 //
 // A session ends with everything that belongs to it. When it drains it finishes
 // and acknowledges what it began, within 10 s, and then closes its channel; when

@@ -22,9 +22,9 @@ func (o *observed) ObserveEndToEnd(seconds float64) { o.seconds = append(o.secon
 // what it writes into a message.
 func TestEndToEndBelievesNoSender(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	o := &observed{harness: l}
-	m, tenant := l.start(1, nil)
+	m, tenant := l.start(1)
 	now := time.Now()
 	tenant.CreatedAt = now.Add(-100 * time.Hour)
 	shared := *m.shared
@@ -44,7 +44,7 @@ func TestEndToEndBelievesNoSender(t *testing.T) {
 	} {
 		o.seconds = nil
 		d.MessageID, d.Body = uuid.NewString(), []byte(`1`)
-		c.processor.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+		c.processor.process(t.Context(), []domain.Delivery{d}, func([]uint64) {})
 		switch name {
 		case "ours":
 			require.Len(t, o.seconds, 1, name)
@@ -57,24 +57,4 @@ func TestEndToEndBelievesNoSender(t *testing.T) {
 			require.Empty(t, o.seconds, name)
 		}
 	}
-}
-
-// A message that claims attempts which were not made has them all before it.
-func TestForgedAttemptsAreNotBelieved(t *testing.T) {
-	t.Parallel()
-	l := newHarness(t, 2)
-	for i := range l.queue {
-		l.queue[i].Attempt = 99
-	}
-	again := uuid.MustParse(l.queue[1].MessageID)
-	l.records[again] = domain.Transmission{MessageID: again, State: domain.TransmissionRetrying, Attempts: 2}
-	_, err := l.store.AppendMessages(t.Context(), []domain.Message{{ID: again, TenantID: l.tenant, Payload: l.queue[1].Body}})
-	require.NoError(t, err)
-	l.transmit = fail(500)
-	l.start(1, endpoint(1))
-	l.eventually(func() bool { return len(l.acked) == 2 })
-	l.with(func() {
-		require.Equal(t, []int{1, 3}, l.retried)
-		require.Empty(t, l.letters)
-	})
 }

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -31,25 +30,22 @@ func startWriter(t *testing.T, store domain.MessageRepository) *writer.Writer {
 }
 
 // harness is everything around one consumer, in memory: a queue of deliveries
-// that come back when they are not acknowledged, an endpoint, and what was
-// published and recorded.
+// that come back when they are not acknowledged, and what was dead-lettered.
 type harness struct {
 	t      *testing.T
 	tenant uuid.UUID
 	store  *writertest.Store
 
-	mu        sync.Mutex
-	queue     []domain.Delivery
-	subs      []*memorySubscription
-	acked     map[string]int
-	transmit  func(ctx context.Context, m domain.Message) domain.TransmitResult
-	inFlight  int
-	most      int
-	sent      map[uuid.UUID]int
-	records   map[uuid.UUID]domain.Transmission
-	retried   []int
-	letters   []domain.DeadLetter
-	pausedFor string
+	mu      sync.Mutex
+	queue   []domain.Delivery
+	subs    []*memorySubscription
+	acked   map[string]int
+	letters []domain.DeadLetter
+	// earlier are messages that an earlier version had stored; returned counts how
+	// often each message was said to have come back, in calls that succeeded.
+	earlier      map[uuid.UUID]bool
+	returned     map[uuid.UUID]int
+	returnedFail error
 }
 
 type memorySubscription struct {
@@ -61,16 +57,9 @@ type memorySubscription struct {
 	open    map[uint64]domain.Delivery
 }
 
-func newHarness(t *testing.T, n int) *harness {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	l := &harness{
-		t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{},
-		sent: map[uuid.UUID]int{}, records: map[uuid.UUID]domain.Transmission{},
-	}
-	for range n {
-		l.queue = append(l.queue, domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{"a":1}`)})
-	}
-	return l
+	return &harness{t: t, tenant: uuid.New(), store: writertest.NewStore(), acked: map[string]int{}, returned: map[uuid.UUID]int{}}
 }
 
 func (l *harness) Subscribe(_ context.Context, _ uuid.UUID, _ string, prefetch int) (domain.Subscription, error) {
@@ -121,13 +110,6 @@ func (s *memorySubscription) Close() error { s.end(nil); return nil }
 
 func (l *harness) Publish(context.Context, uuid.UUID, []domain.Outgoing) []error { panic("not used") }
 
-func (l *harness) Retry(_ context.Context, _ uuid.UUID, _ domain.Delivery, attempt int) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.retried = append(l.retried, attempt)
-	return nil
-}
-
 func (l *harness) DeadLetter(_ context.Context, letter domain.DeadLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,62 +117,26 @@ func (l *harness) DeadLetter(_ context.Context, letter domain.DeadLetter) error 
 	return nil
 }
 
+func (l *harness) Returned(_ context.Context, _ uuid.UUID, ids []uuid.UUID) (earlier []uuid.UUID, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.returnedFail != nil {
+		return nil, l.returnedFail
+	}
+	for _, id := range ids {
+		l.returned[id]++
+		if l.earlier[id] {
+			earlier = append(earlier, id)
+		}
+	}
+	return earlier, nil
+}
+
 func (l *harness) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, error) {
 	return domain.QueueCounts{Consumers: 1}, nil
 }
-func (l *harness) AddMessages(uuid.UUID, string, int)              {}
-func (l *harness) ObserveEndToEnd(float64)                         {}
-func (l *harness) AddTransmissions(uuid.UUID, string, int)         {}
-func (l *harness) DeleteEndpoint(context.Context, uuid.UUID) error { panic("not used") }
-func (l *harness) PutEndpoint(context.Context, domain.Endpoint) (domain.Endpoint, error) {
-	panic("not used")
-}
-
-func (l *harness) FindEndpoint(context.Context, uuid.UUID) (domain.Endpoint, error) {
-	panic("not used")
-}
-
-func (l *harness) PauseEndpoint(_ context.Context, _ uuid.UUID, _ int64, reason string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pausedFor = reason
-	return nil
-}
-
-func (l *harness) RecordTransmission(_ context.Context, t domain.Transmission) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.records[t.MessageID].State != domain.TransmissionSucceeded {
-		l.records[t.MessageID] = t
-	}
-	return nil
-}
-
-func (l *harness) FindTransmissions(_ context.Context, _ uuid.UUID, ids []uuid.UUID) ([]domain.Transmission, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []domain.Transmission
-	for _, id := range ids {
-		if r, ok := l.records[id]; ok {
-			found = append(found, r)
-		}
-	}
-	return found, nil
-}
-
-func (l *harness) Transmit(ctx context.Context, _ domain.Endpoint, m domain.Message) domain.TransmitResult {
-	l.mu.Lock()
-	l.inFlight++
-	l.most = max(l.most, l.inFlight)
-	l.sent[m.ID]++
-	transmit := l.transmit
-	l.mu.Unlock()
-	result := transmit(ctx, m)
-	l.mu.Lock()
-	l.inFlight--
-	l.mu.Unlock()
-	return result
-}
+func (l *harness) AddMessages(uuid.UUID, string, int) {}
+func (l *harness) ObserveEndToEnd(float64)            {}
 
 func (l *harness) with(work func()) {
 	l.mu.Lock()
@@ -204,29 +150,15 @@ func (l *harness) eventually(condition func() bool) {
 }
 
 // start runs a manager with the harness's consumer.
-func (l *harness) start(workers int, endpoint *domain.Endpoint) (*TenantManager, domain.Tenant) {
+func (l *harness) start(workers int) (*TenantManager, domain.Tenant) {
 	l.t.Helper()
 	w := startWriter(l.t, l.store)
 	m := NewTenantManager(Options{
-		Subscriber: l, Publisher: l, Queues: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5,
+		Subscriber: l, Publisher: l, Queues: l, Writer: w, Returned: l,
 		Metrics: l, Log: slog.New(slog.DiscardHandler), Replica: "test",
 	})
 	l.t.Cleanup(func() { require.NoError(l.t, m.Close(context.Background())) })
-	tenant := domain.Tenant{ID: l.tenant, Workers: workers, Status: domain.TenantActive, Endpoint: endpoint}
+	tenant := domain.Tenant{ID: l.tenant, Workers: workers, Status: domain.TenantActive}
 	require.NoError(l.t, m.Start(l.t.Context(), tenant))
 	return m, tenant
-}
-
-func succeed(context.Context, domain.Message) domain.TransmitResult {
-	return domain.TransmitResult{Status: 204}
-}
-
-func fail(status int) func(context.Context, domain.Message) domain.TransmitResult {
-	return func(context.Context, domain.Message) domain.TransmitResult {
-		return domain.TransmitResult{Status: status, Err: errors.New("no"), Gone: status == 410}
-	}
-}
-
-func endpoint(version int64) *domain.Endpoint {
-	return &domain.Endpoint{URL: "http://x", Version: version}
 }

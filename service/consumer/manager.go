@@ -41,9 +41,6 @@ type Metrics interface {
 	AddMessages(tenantID uuid.UUID, outcome string, n int)
 	// ObserveEndToEnd takes the seconds from publication to commit.
 	ObserveEndToEnd(seconds float64)
-	// AddTransmissions counts n attempts of a tenant's with an outcome:
-	// succeeded, retried, failed or gone.
-	AddTransmissions(tenantID uuid.UUID, outcome string, n int)
 }
 
 // QueueCounter counts the messages that wait in a tenant's queue, and its
@@ -58,14 +55,10 @@ type Options struct {
 	Publisher  domain.Publisher
 	Queues     QueueCounter
 	Writer     domain.MessageWriter
-	// Transmitter and Endpoints are used for tenants with an endpoint.
-	Transmitter domain.Transmitter
-	Endpoints   domain.EndpointRepository
-	// MaxAttempts is how often a message is transmitted before it becomes a
-	// dead letter, at least 1.
-	MaxAttempts int
-	Metrics     Metrics
-	Log         *slog.Logger
+	// Returned is told of messages that are stored already; nil for nobody.
+	Returned domain.ReturnedMessages
+	Metrics  Metrics
+	Log      *slog.Logger
 	// Replica is part of every consumer tag.
 	Replica string
 	// QueueMissing is called for tenants whose queue does not exist; it must not
@@ -104,6 +97,9 @@ func NewTenantManager(o Options) *TenantManager {
 	if o.Collector == nil {
 		o.Collector = domain.NoDeadLetterCollector{}
 	}
+	if o.Returned == nil {
+		o.Returned = nothingReturned{}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}
 	m.shared = &shared{Options: o, prefetch: m.prefetch, budget: newBudget(o.Budget, m.count), prefetchCooldown: minPrefetchCooldown}
@@ -111,8 +107,7 @@ func NewTenantManager(o Options) *TenantManager {
 	return m
 }
 
-// Start implements domain.ConsumerManager. A change of the tenant's endpoint
-// makes the consumer drain and subscribe again. The error is that of the first
+// Start implements domain.ConsumerManager. The error is that of the first
 // attempt to subscribe; the consumer goes on trying.
 func (m *TenantManager) Start(ctx context.Context, t domain.Tenant) error {
 	for {
@@ -128,9 +123,8 @@ func (m *TenantManager) Start(ctx context.Context, t domain.Tenant) error {
 				return fmt.Errorf("wait for the consumer to stop: %w", ctx.Err())
 			}
 		}
-		assign := c.version.Load() != endpointVersion(t.Endpoint)
-		if assign || int(c.workers.Load()) != t.Workers {
-			if err := c.send(ctx, command{workers: t.Workers, assign: assign, endpoint: t.Endpoint}); err != nil {
+		if int(c.workers.Load()) != t.Workers {
+			if err := c.send(ctx, command{workers: t.Workers}); err != nil {
 				return err
 			}
 		}
@@ -210,7 +204,7 @@ func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
 	defer m.mu.Unlock()
 	running := make(map[uuid.UUID]domain.Assignment, len(m.entries))
 	for id, c := range m.entries {
-		running[id] = domain.Assignment{Workers: int(c.workers.Load()), EndpointVersion: c.version.Load()}
+		running[id] = domain.Assignment{Workers: int(c.workers.Load())}
 	}
 	return running
 }

@@ -8,7 +8,8 @@ import (
 	"lanekeeper/pkg/jsonb"
 )
 
-// overhead is what a delivery takes besides its body, in bytes, roughly.
+// overhead is what a delivery takes besides its body and its headers, in bytes,
+// roughly.
 const overhead = 1 << 10
 
 // meteredSubscription is a subscription whose bytes are counted: the broker
@@ -47,11 +48,10 @@ type meteredSubscription struct {
 	seen, seenBytes int64
 }
 
-// newMeteredSubscription takes over a subscription; least is the prefetch that it
-// needs.
-func newMeteredSubscription(sub domain.Subscription, b *budget, least int) *meteredSubscription {
+// newMeteredSubscription takes over a subscription.
+func newMeteredSubscription(sub domain.Subscription, b *budget) *meteredSubscription {
 	m := &meteredSubscription{
-		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= least,
+		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= leastPrefetch,
 		out:  make(chan domain.Delivery, cap(sub.Deliveries())),
 		full: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -117,7 +117,7 @@ func (m *meteredSubscription) pump() {
 		if m.open() {
 			unpack(&d)
 		}
-		if m.admit(int64(cap(d.Body)) + overhead) {
+		if m.admit(int64(cap(d.Body)+domain.HeaderBytes(d.Headers)) + overhead) {
 			select {
 			case m.out <- d:
 			case <-m.closing:

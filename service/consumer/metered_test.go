@@ -29,13 +29,13 @@ func sized(n, size int) []domain.Delivery {
 }
 
 // take subscribes to a queue of n deliveries of size bytes.
-func take(t *testing.T, b *budget, n, size, least int) *meteredSubscription {
+func take(t *testing.T, b *budget, n, size int) *meteredSubscription {
 	t.Helper()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	l.queue = sized(n, size)
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", n)
 	require.NoError(t, err)
-	in := newMeteredSubscription(sub, b, least)
+	in := newMeteredSubscription(sub, b)
 	t.Cleanup(func() { require.NoError(t, in.Close()) })
 	return in
 }
@@ -45,7 +45,7 @@ func few(n int) func() int { return func() int { return n } }
 func TestMeteredSubscriptionIsFullBeyondAConsumersShare(t *testing.T) {
 	t.Parallel()
 	b := newBudget(80*kib, few(1))
-	in := take(t, b, 20, 4*kib, 2)
+	in := take(t, b, 20, 4*kib)
 	<-in.Full()
 	require.EqualValues(t, 4*kib, in.meanWhenFull())
 	require.NoError(t, in.Close())
@@ -58,10 +58,26 @@ func TestMeteredSubscriptionIsFullBeyondAConsumersShare(t *testing.T) {
 	require.Zero(t, b.held.Load(), "what was held is given back")
 }
 
+// Headers count: there may be more of them than of a body.
+func TestMeteredSubscriptionAccountsForHeaders(t *testing.T) {
+	t.Parallel()
+	b := newBudget(800*kib, few(1))
+	l := newHarness(t)
+	l.queue = sized(1, 4*kib)
+	l.queue[0].Headers = map[string]any{"name": strings.Repeat("v", 20*kib-4), "n": int64(1)}
+	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 1)
+	require.NoError(t, err)
+	in := newMeteredSubscription(sub, b)
+	<-in.Deliveries()
+	require.EqualValues(t, 24*kib+1, b.held.Load())
+	require.NoError(t, in.Close())
+	require.Zero(t, b.held.Load())
+}
+
 func TestMeteredSubscriptionAccountsForWhatIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := newBudget(800*kib, few(1))
-	in := take(t, b, 20, 4*kib, 2)
+	in := take(t, b, 20, 4*kib)
 	for range 20 {
 		<-in.Deliveries()
 	}
@@ -94,13 +110,13 @@ func TestMeteredSubscriptionsShareABudget(t *testing.T) {
 	b := newBudget(80*kib, few(10))
 	small := make([]*meteredSubscription, 9)
 	for i := range small {
-		small[i] = take(t, b, 2, 4*kib, 2)
+		small[i] = take(t, b, 2, 4*kib)
 	}
 	for _, in := range small {
 		<-in.Deliveries()
 		<-in.Deliveries()
 	}
-	large := take(t, b, 5, 3*kib, 2)
+	large := take(t, b, 5, 3*kib)
 	<-large.Full()
 	require.Greater(t, b.held.Load(), int64(80*kib))
 	for _, in := range small {
@@ -115,8 +131,8 @@ func TestMeteredSubscriptionsShareABudget(t *testing.T) {
 
 func TestMeteredSubscriptionIsNeverFullWithTheLeastPrefetch(t *testing.T) {
 	t.Parallel()
-	in := take(t, newBudget(8*kib, few(1)), 10, 4*kib, 10)
-	for range 10 {
+	in := take(t, newBudget(8*kib, few(1)), leastPrefetch, 4*kib)
+	for range leastPrefetch {
 		<-in.Deliveries()
 	}
 	select {
@@ -156,7 +172,7 @@ type heavy struct {
 	published  []string
 }
 
-func newHeavy(t *testing.T, store domain.MessageRepository, other *harness) *heavy {
+func newHeavy(t *testing.T, store domain.MessageRepository) *heavy {
 	t.Helper()
 	l := servicetest.New(t)
 	h := &heavy{Servers: l, t: t, tenant: l.NewTenant(t), prefetches: &prefetches{Subscriber: l.Broker}}
@@ -164,7 +180,6 @@ func newHeavy(t *testing.T, store domain.MessageRepository, other *harness) *hea
 	h.manager = NewTenantManager(Options{
 		Subscriber: h.prefetches, Publisher: l.Broker, Queues: l.Broker, Writer: startWriter(t, store),
 		Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler), Replica: "test", Budget: 8 << 20,
-		Transmitter: other, Endpoints: other, MaxAttempts: 5,
 	})
 	t.Cleanup(func() { require.NoError(t, h.manager.Close(context.Background())) })
 	return h
@@ -197,7 +212,7 @@ func (h *heavy) awaitStored(store *writertest.Store) {
 func TestLargeMessagesShrinkThePrefetch(t *testing.T) {
 	t.Parallel()
 	store := writertest.NewStore()
-	h := newHeavy(t, store, nil)
+	h := newHeavy(t, store)
 	h.manager.shared.prefetchCooldown = 10 * time.Millisecond
 	var most int64
 	var slow sync.Once
@@ -240,7 +255,7 @@ func TestLargeMessagesShrinkThePrefetch(t *testing.T) {
 func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	store := writertest.NewStore()
-	h := newHeavy(t, store, nil)
+	h := newHeavy(t, store)
 	tried := make(chan struct{}, 1)
 	store.SetFault(func([]domain.Message) error {
 		select {
@@ -261,41 +276,7 @@ func TestLargeMessagesWaitInTheQueueWhileTheStoreIsAway(t *testing.T) {
 	require.Len(t, h.prefetches.list(), 2)
 }
 
-// However large the messages are, every worker has one to send.
-func TestLargeMessagesLeaveOneForEachWorker(t *testing.T) {
-	t.Parallel()
-	store := writertest.NewStore()
-	l := newHarness(t, 0)
-	release := make(chan struct{})
-	l.transmit = func(ctx context.Context, _ domain.Message) domain.TransmitResult {
-		select {
-		case <-release:
-			return domain.TransmitResult{Status: 200}
-		case <-ctx.Done(): // when the first subscription is drained
-			return domain.TransmitResult{Err: ctx.Err()}
-		}
-	}
-	h := newHeavy(t, store, l)
-	h.tenant.Workers, h.tenant.Endpoint = 20, endpoint(1)
-	h.publish(100, 200*kib)
-	require.NoError(t, h.manager.Start(t.Context(), h.tenant))
-	require.Eventually(t, func() bool {
-		list := h.prefetches.list()
-		return list[len(list)-1] == 20
-	}, 30*time.Second, 10*time.Millisecond)
-	l.eventually(func() bool { return l.inFlight >= 20 })
-	require.NoError(t, h.manager.Resize(t.Context(), h.tenant.ID, 3))
-	close(release)
-	require.Eventually(t, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.sent) == 100
-	}, 30*time.Second, 10*time.Millisecond)
-	require.Len(t, store.Stored(h.tenant.ID), 100)
-}
-
 type noMetrics struct{}
 
-func (noMetrics) AddMessages(uuid.UUID, string, int)      {}
-func (noMetrics) ObserveEndToEnd(float64)                 {}
-func (noMetrics) AddTransmissions(uuid.UUID, string, int) {}
+func (noMetrics) AddMessages(uuid.UUID, string, int) {}
+func (noMetrics) ObserveEndToEnd(float64)            {}

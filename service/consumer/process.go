@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,15 +41,16 @@ type processor struct {
 	letters domain.DeadLetterCollection
 }
 
-// process stores a chunk of deliveries and dead-letters what cannot be stored.
-// What is stored is offered to next, which returns true when it takes care of the
-// delivery. It calls finished with the tags of the others that are done; those
-// it could not finish before ctx ended are left to be delivered again.
-func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next func(stored) bool, finished func([]uint64)) {
+// process stores a chunk of deliveries and dead-letters what cannot be stored. What
+// is stored already may have come back from an earlier version of the service, and is
+// taken care of then. It calls finished with the tags of those that are done; those it
+// could not finish before ctx ended are left to be delivered again.
+func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finished func([]uint64)) {
 	messages := make([]domain.Message, 0, len(chunk))
 	sources := make([]int, 0, len(chunk))
 	var letters []domain.DeadLetter
 	var letterTags []uint64
+	var back cameBack
 	giveUp := func(d *domain.Delivery, reason domain.DeadLetterReason, text string) {
 		letters = append(letters, p.newLetter(d, reason, text))
 		letterTags = append(letterTags, d.Tag)
@@ -61,7 +65,15 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next f
 			giveUp(d, domain.ReasonInvalidPayload, err.Error())
 			continue
 		}
-		messages = append(messages, domain.Message{ID: p.messageID(d), TenantID: p.tenant, Payload: d.Body})
+		envelope, err := domain.ReadEnvelope(d.Type, d.Headers)
+		if err != nil {
+			back.unreadable = append(back.unreadable, unreadable{d, p.messageID(d), err.Error()})
+			continue
+		}
+		messages = append(messages, domain.Message{
+			ID: p.messageID(d), TenantID: p.tenant, Type: envelope.Type, OrderingKey: envelope.OrderingKey, Headers: envelope.Headers,
+			Payload: d.Body,
+		})
 		sources = append(sources, i)
 	}
 	if len(messages) > 0 {
@@ -79,13 +91,14 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next f
 				giveUp(d, domain.ReasonNotStorable, r.Err.Error())
 				continue
 			case r.Outcome == domain.AppendConflict:
-				giveUp(d, domain.ReasonIDConflict, "another payload is stored under this message id")
+				giveUp(d, domain.ReasonIDConflict, "another message is stored under this message id")
 				continue
 			case r.Outcome == domain.AppendStored:
 				p.observeEndToEnd(d, now)
 			}
 			counts[r.Outcome]++
-			if r.Outcome != domain.AppendNoTenant && next(stored{*d, messages[i], r.Outcome == domain.AppendDuplicate}) {
+			if r.Outcome == domain.AppendDuplicate {
+				back.duplicates, back.tags = append(back.duplicates, messages[i]), append(back.tags, d.Tag)
 				continue
 			}
 			tags = append(tags, d.Tag)
@@ -94,6 +107,9 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, next f
 		if len(tags) > 0 {
 			finished(tags)
 		}
+	}
+	if !p.takeBack(ctx, &back, finished, func(u unreadable) { giveUp(u.delivery, domain.ReasonInvalidHeaders, u.why) }) {
+		return
 	}
 	for i := range letters {
 		if !p.deadLetter(ctx, &letters[i]) {
@@ -115,25 +131,21 @@ func (p *processor) observeEndToEnd(d *domain.Delivery, now time.Time) {
 	p.shared.Metrics.ObserveEndToEnd(min(max(0, now.Sub(at)), longestDelay).Seconds())
 }
 
-// messageID returns the id under which a delivery is stored. A message id
-// that is no UUID becomes a UUIDv5 within the tenant, so that it stays the
-// same when the message is delivered again; without one an id is made up, and
-// the message is stored at least once.
+// messageID returns the id under which a delivery is stored. Without one an id is
+// made up, and the message is stored at least once.
 func (p *processor) messageID(d *domain.Delivery) uuid.UUID {
 	if d.MessageID == "" {
 		return uuid.Must(uuid.NewV7())
 	}
-	if id, err := domain.ParseID(d.MessageID); err == nil {
-		return id
-	}
-	return uuid.NewSHA1(p.tenant, []byte(d.MessageID))
+	return domain.StoredMessageID(p.tenant, d.MessageID)
 }
 
 // letterID returns the id of the dead letter that a delivery becomes. It is the
 // same however often the message is delivered: its acknowledgement may be lost
-// after it was dead-lettered. The reason is no part of it, because the endpoint
-// may be paused by the time it is delivered again. The body is, because others may
-// publish anything under the same id at the same time. What is replayed is
+// after it was dead-lettered. The reason is no part of it, because another version
+// of the service may find another one. The body is, and with it the type and the
+// headers, because others may publish anything under the same id at the same
+// time. What is replayed is
 // published anew, at another time, and becomes a letter of its own; and so does
 // every delivery without a message id.
 func (p *processor) letterID(d *domain.Delivery) uuid.UUID {
@@ -146,14 +158,23 @@ func (p *processor) letterID(d *domain.Delivery) uuid.UUID {
 	}
 	body := sha256.Sum256(d.Body)
 	name := binary.BigEndian.AppendUint64(body[:], uint64(published))
-	return uuid.NewSHA1(p.tenant, append(name, d.MessageID...))
+	name = append(name, d.MessageID...)
+	if d.Type != "" {
+		name = fmt.Appendf(name, "\x00%q", d.Type)
+	}
+	for _, header := range slices.Sorted(maps.Keys(d.Headers)) {
+		if header == domain.HeaderOrderingKey || !domain.ReservedHeader(header) { // the broker's change
+			name = fmt.Appendf(name, "\x00%q %v", header, d.Headers[header])
+		}
+	}
+	return uuid.NewSHA1(p.tenant, name)
 }
 
 // newLetter returns the dead letter that a delivery becomes.
 func (p *processor) newLetter(d *domain.Delivery, reason domain.DeadLetterReason, text string) domain.DeadLetter {
 	return domain.DeadLetter{
 		ID: p.letterID(d), TenantID: p.tenant, MessageID: d.MessageID,
-		Body: d.Body, Headers: domain.LetterHeaders(d), Reason: reason,
+		Type: d.Type, Body: d.Body, Headers: domain.LetterHeaders(d), Reason: reason,
 		Error: strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""), Attempts: 1,
 	}
 }

@@ -15,11 +15,9 @@ import (
 func (l *harness) processor() *processor {
 	w := startWriter(l.t, l.store)
 	return &processor{shared: &shared{Options: Options{
-		Publisher: l, Writer: w, Transmitter: l, Endpoints: l, MaxAttempts: 5, Metrics: l, Log: slog.New(slog.DiscardHandler),
+		Publisher: l, Writer: w, Returned: l, Metrics: l, Log: slog.New(slog.DiscardHandler),
 	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant)}
 }
-
-func nextIsNone(stored) bool { return false }
 
 // The broker delivers a message again whose acknowledgement was lost after it
 // was dead-lettered: that is the same letter. Another message is another letter, and
@@ -33,11 +31,15 @@ func TestLettersHaveOneID(t *testing.T) {
 		change func(d *domain.Delivery)
 		same   bool
 	}{
-		"delivered again":             {one, func(d *domain.Delivery) { d.Tag = 7 }, true},
-		"came back from a retry tier": {one, func(d *domain.Delivery) { d.Published, d.Attempt = published.Truncate(time.Millisecond), 2 }, true},
-		"replayed":                    {one, func(d *domain.Delivery) { d.Published = published.Add(time.Millisecond) }, false},
-		"another body":                {one, func(d *domain.Delivery) { d.Body = []byte(`not json either`) }, false},
-		"another message":             {one, func(d *domain.Delivery) { d.MessageID = uuid.NewString() }, false},
+		"delivered again":            {one, func(d *domain.Delivery) { d.Tag = 7 }, true},
+		"dated in milliseconds only": {one, func(d *domain.Delivery) { d.Published = published.Truncate(time.Millisecond) }, true},
+		"replayed":                   {one, func(d *domain.Delivery) { d.Published = published.Add(time.Millisecond) }, false},
+		"another body":               {one, func(d *domain.Delivery) { d.Body = []byte(`not json either`) }, false},
+		"another message":            {one, func(d *domain.Delivery) { d.MessageID = uuid.NewString() }, false},
+		"another type":               {one, func(d *domain.Delivery) { d.Type = "t" }, false},
+		"another ordering key":       {one, func(d *domain.Delivery) { d.Headers = map[string]any{"x-ordering-key": "k"} }, false},
+		"another header":             {one, func(d *domain.Delivery) { d.Headers = map[string]any{"a": []any{"\x00", map[string]any{"b": 1}}} }, false},
+		"counted by the broker":      {one, func(d *domain.Delivery) { d.Headers = map[string]any{"x-delivery-count": int64(1)} }, true},
 		"not dated": {
 			domain.Delivery{MessageID: "order-1", Body: []byte(`not json`)},
 			func(d *domain.Delivery) { d.Tag = 7 }, true,
@@ -49,37 +51,49 @@ func TestLettersHaveOneID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newHarness(t, 0)
+			l := newHarness(t)
 			p := l.processor()
 			second := tt.first
 			tt.change(&second)
 			for _, d := range []domain.Delivery{tt.first, second} {
-				p.process(t.Context(), []domain.Delivery{d}, nextIsNone, func([]uint64) {})
+				p.process(t.Context(), []domain.Delivery{d}, func([]uint64) {})
 			}
 			require.Len(t, l.letters, 2)
 			require.Equal(t, tt.same, l.letters[0].ID == l.letters[1].ID)
 
-			other := newHarness(t, 0)
-			other.processor().process(t.Context(), []domain.Delivery{tt.first}, nextIsNone, func([]uint64) {})
+			other := newHarness(t)
+			other.processor().process(t.Context(), []domain.Delivery{tt.first}, func([]uint64) {})
 			require.NotEqual(t, l.letters[0].ID, other.letters[0].ID, "of another tenant")
 		})
 	}
 }
 
-// An endpoint that answers 410 is paused, which is the reason for the same
-// message when it is delivered again.
-func TestLettersHaveOneIDWhateverTheReason(t *testing.T) {
+// What a delivery carries besides its body is stored with it. What no message can
+// have makes a dead letter of it, with everything it came with.
+func TestEnvelopesAreStored(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
-	l.transmit = fail(410)
+	l := newHarness(t)
 	p := l.processor()
-	d := domain.Delivery{MessageID: uuid.NewString(), Body: []byte(`{}`), Published: time.Now()}
-	s := newSender(p, endpoint(1))
-	for range 2 {
-		p.process(t.Context(), []domain.Delivery{d}, func(item stored) bool { return s.send(t.Context(), &item) }, func([]uint64) {})
-	}
+	headers := map[string]any{"x-ordering-key": "k", "a": "1", "n": int64(2), "x-death": []any{}, "list": []any{}}
+	var finished []uint64
+	p.process(t.Context(), []domain.Delivery{
+		{Tag: 1, MessageID: "1", Body: []byte(`1`), Type: "a type", Headers: headers},
+		{Tag: 2, MessageID: "2", Body: []byte(`2`), Type: "t", Headers: map[string]any{"a": "\x00"}},
+		{Tag: 3, MessageID: "3", Body: []byte(`3`)},
+		{Tag: 4, MessageID: "1", Body: []byte(`1`), Type: "another type", Headers: headers},
+	}, func(tags []uint64) { finished = append(finished, tags...) })
+	require.ElementsMatch(t, []uint64{1, 2, 3, 4}, finished)
+	stored := l.store.Stored(l.tenant)
+	require.Len(t, stored, 2)
+	require.Equal(t, domain.Envelope{Type: "a type", OrderingKey: "k", Headers: map[string]string{"a": "1", "n": "2"}}, stored[0].Envelope())
+	require.Equal(t, domain.Envelope{}, stored[1].Envelope())
+
 	require.Len(t, l.letters, 2)
-	require.Equal(t, domain.ReasonTransmitFailed, l.letters[0].Reason)
-	require.Equal(t, domain.ReasonEndpointPaused, l.letters[1].Reason)
-	require.Equal(t, l.letters[0].ID, l.letters[1].ID)
+	require.Equal(t, domain.ReasonInvalidHeaders, l.letters[1].Reason)
+	require.Contains(t, l.letters[1].Error, `header "a"`)
+	require.Equal(t, map[string]any{"a": "\x00"}, l.letters[1].Headers)
+	require.Equal(t, "t", l.letters[1].Type)
+	require.Equal(t, domain.ReasonIDConflict, l.letters[0].Reason)
+	require.Equal(t, "another type", l.letters[0].Type)
+	require.Equal(t, headers, l.letters[0].Headers)
 }

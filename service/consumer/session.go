@@ -35,78 +35,50 @@ type endReason uint8
 const (
 	endLost        endReason = iota + 1 // the subscription is gone
 	endStopped                          // the consumer was told to stop
-	endResubscribe                      // another prefetch is needed: the endpoint changed, or more or fewer fit
+	endResubscribe                      // another prefetch is needed: more or fewer deliveries fit
 )
 
 // session is the work on one subscription:
 //
-//	deliveries -> storing (chunks) -> [outbox -> sending (one by one)] -> finished -> acks
+//	deliveries -> workers (chunks) -> finished -> acks
 //
-// Without an endpoint the tenant's workers store and there is no outbox. With
-// one, a single worker stores, and the tenant's workers send what is stored.
 // The goroutine of the consumer owns the session and acknowledges.
 type session struct {
-	c        *consumer
-	sub      *meteredSubscription
-	endpoint *domain.Endpoint
-	acks     *acks.Batcher
+	c    *consumer
+	sub  *meteredSubscription
+	acks *acks.Batcher
 	// finished carries the tags of deliveries that are done.
 	finished chan []uint64
 	// work is the context of everything that is begun; abort ends it.
 	work  context.Context //nolint:containedctx // lives as long as the session
 	abort func()
 
-	storing *workerpool.Pool[domain.Delivery]
-	outbox  chan stored
-	sending *workerpool.Pool[stored] // nil without an endpoint
-	sender  *sender
+	workers *workerPool
 }
 
-// workers is the pool whose size is the tenant's number of workers.
-type workers interface {
-	Resize(n int)
-	Busy() int
-}
+// workerPool has as many workers as the tenant.
+type workerPool = workerpool.Pool[domain.Delivery]
 
-func newSession(ctx context.Context, c *consumer, sub domain.Subscription, endpoint *domain.Endpoint) *session {
-	prefetch := cap(sub.Deliveries())
-	if endpoint != nil {
-		prefetch = 0 // what waits for its acknowledgement keeps a worker idle
-	}
-	metered := newMeteredSubscription(sub, c.shared.budget, c.leastPrefetch())
-	s := &session{c: c, sub: metered, endpoint: endpoint, finished: make(chan []uint64), acks: acks.NewBatcher(prefetch, metered.Ack)}
+func newSession(ctx context.Context, c *consumer, sub domain.Subscription) *session {
+	metered := newMeteredSubscription(sub, c.shared.budget)
+	s := &session{c: c, sub: metered, finished: make(chan []uint64), acks: acks.NewBatcher(cap(sub.Deliveries()), metered.Ack)}
 	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
-	s.storing = workerpool.New(metered.Deliveries(), chunkSize, s.store)
-	if endpoint != nil {
-		s.outbox = make(chan stored, cap(metered.Deliveries()))
-		s.sender = newSender(c.processor, endpoint)
-		s.sending = workerpool.New(s.outbox, 1, s.send)
-		s.storing.Resize(1)
-	}
+	s.workers = workerpool.New(metered.Deliveries(), chunkSize, s.store)
 	return s
-}
-
-// workers returns the pool that the tenant's number of workers is for.
-func (s *session) workers() workers {
-	if s.sending != nil {
-		return s.sending
-	}
-	return s.storing
 }
 
 // run works until the subscription is lost, another prefetch is needed, or the
 // consumer is told to stop; in the latter cases it drains.
 func (s *session) run(ctx context.Context) (endReason, error) {
 	defer s.abort()
-	pool := s.workers()
-	pool.Resize(int(s.c.workers.Load()))
-	s.c.pool.Store(&pool)
+	s.workers.Resize(int(s.c.workers.Load()))
+	s.c.pool.Store(s.workers)
 	defer s.c.pool.Store(nil)
 	hold := time.NewTicker(holdCheck)
 	defer hold.Stop()
 	grow := time.NewTicker(s.c.prefetchCooldown)
 	defer grow.Stop()
-	for !s.prefetchTooSmall() {
+	for {
 		select {
 		case tags := <-s.finished:
 			if err := s.acks.Done(tags); err != nil {
@@ -115,11 +87,8 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 				s.c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
 			}
 		case cmd := <-s.c.commands:
-			if !s.c.apply(cmd, pool) {
+			if !s.c.apply(cmd, s.workers) {
 				return endStopped, s.drain()
-			}
-			if s.c.endpoint != s.endpoint {
-				return endResubscribe, s.drain()
 			}
 		case <-ctx.Done():
 			return endStopped, s.drain()
@@ -142,7 +111,6 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 			}
 		}
 	}
-	return endResubscribe, s.drain()
 }
 
 // shrinkPrefetch has the next subscription get fewer deliveries at a time: those
@@ -159,7 +127,7 @@ func (s *session) shrinkPrefetch(ctx context.Context) {
 // subscription may get at least twice as many deliveries at a time.
 func (s *session) growPrefetch(ctx context.Context) bool {
 	now := cap(s.sub.Deliveries())
-	if s.c.prefetchLimit == 0 || now >= s.c.fullPrefetch() {
+	if s.c.prefetchLimit == 0 || now >= s.c.shared.prefetch() {
 		return false
 	}
 	mean, known := s.sub.recentMean(now)
@@ -173,36 +141,12 @@ func (s *session) growPrefetch(ctx context.Context) bool {
 	return true
 }
 
-// prefetchTooSmall reports whether there are more workers that send than the
-// subscription gets deliveries for.
-func (s *session) prefetchTooSmall() bool {
-	return s.sending != nil && int(s.c.workers.Load()) > cap(s.sub.Deliveries())
-}
-
 // store handles a chunk of deliveries.
 func (s *session) store(chunk []domain.Delivery) {
 	s.c.taken.Add(int64(len(chunk)))
 	s.c.held.Add(int64(len(chunk)))
 	defer s.c.held.Add(-int64(len(chunk)))
-	next := func(item stored) bool {
-		if s.outbox == nil {
-			return false
-		}
-		s.c.held.Add(1)
-		s.outbox <- item // as large as the prefetch, so it never waits
-		return true
-	}
-	s.c.processor.process(s.work, chunk, next, func(tags []uint64) { s.finished <- tags })
-}
-
-// send transmits one stored message.
-func (s *session) send(chunk []stored) {
-	for i := range chunk {
-		if s.sender.send(s.work, &chunk[i]) {
-			s.finished <- []uint64{chunk[i].delivery.Tag}
-		}
-		s.c.held.Add(-1)
-	}
+	s.c.processor.process(s.work, chunk, func(tags []uint64) { s.finished <- tags })
 }
 
 // drain takes no more, finishes and acknowledges what was begun, and closes
@@ -222,21 +166,14 @@ func (s *session) discard() error {
 	return errors.Join(s.windDown(func([]uint64) error { return nil }), s.sub.Close())
 }
 
-// windDown stops the pools, first the one that fills the outbox, and passes
-// on what their workers finish until all of them have ended.
+// windDown stops the workers, and passes on what they finish until all of them
+// have ended.
 func (s *session) windDown(done func([]uint64) error) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.storing.Stop()
-		if s.sending != nil {
-			s.sending.Stop()
-		}
-		s.storing.Wait()
-		if s.sending != nil {
-			s.sending.Wait()
-			s.c.held.Add(-int64(len(s.outbox)))
-		}
+		s.workers.Stop()
+		s.workers.Wait()
 	}()
 	var errs error
 	for {

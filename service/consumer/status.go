@@ -64,7 +64,7 @@ func (c *consumer) status() domain.ConsumerStatus {
 	c.mu.Unlock()
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {
-		s.Busy = (*pool).Busy()
+		s.Busy = pool.Busy()
 	}
 	var known bool
 	if s.Depth, known = c.depth(); !known {

@@ -20,7 +20,7 @@ func TestPackedBodiesAreWeighedUnpacked(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.Less(t, packed.Len(), kib)
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	l.queue = []domain.Delivery{
 		{Tag: 1, Encoding: "gzip", Body: packed.Bytes()},
 		{Tag: 2, Encoding: "gzip", Body: []byte("none")},
@@ -29,7 +29,7 @@ func TestPackedBodiesAreWeighedUnpacked(t *testing.T) {
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 3)
 	require.NoError(t, err)
 	b := newBudget(8<<20, few(1))
-	in := newMeteredSubscription(sub, b, 2)
+	in := newMeteredSubscription(sub, b)
 	d := <-in.Deliveries()
 	require.Len(t, d.Body, 100*kib)
 	require.Empty(t, d.Encoding)

@@ -29,7 +29,7 @@ func (c *counted) QueueCounts(context.Context, uuid.UUID) (domain.QueueCounts, e
 // second check that finds no consumer, and only when nothing came in between.
 func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	queues := &counted{}
 	m := l.managerOf(l, queues)
 	require.NoError(t, m.Start(t.Context(), domain.Tenant{ID: l.tenant, Workers: 1, Status: domain.TenantActive}))
@@ -76,7 +76,7 @@ func TestAForgottenConsumerSubscribesAgain(t *testing.T) {
 // hands full, or leave it in the queue.
 func TestAConsumerThatMessagesDoNotReachSubscribesAgain(t *testing.T) {
 	t.Parallel()
-	l := newHarness(t, 0)
+	l := newHarness(t)
 	queues := &counted{}
 	queues.consumers.Store(1)
 	m := l.managerOf(l, queues)

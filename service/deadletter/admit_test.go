@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -65,8 +66,17 @@ func TestReplayIntoAFullQueue(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.ReplayResult{Replayed: 4}, result)
 
-	tenant.Status = domain.TenantInactive
-	_, err = s.Replay(t.Context(), tenant, all)
-	require.ErrorIs(t, err, domain.ErrLimited, "it is asked first")
 	require.Len(t, w.replayed(tenant.ID), 10)
+	result, err = s.Replay(t.Context(), tenant, all)
+	require.NoError(t, err, "nothing is to be published")
+	require.Zero(t, result)
+
+	// What goes to endpoints has nothing to do with the queue.
+	w.die(tenant.ID, 1)
+	deliveries := w.dieAt(tenant.ID, uuid.New(), 5)
+	result, err = s.Replay(t.Context(), tenant, all)
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 5, Skipped: 1}, result)
+	require.Equal(t, deliveries, w.reopened)
+	require.Len(t, w.bodies(), 10)
 }

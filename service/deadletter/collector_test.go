@@ -221,7 +221,7 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	d := <-sub.Deliveries()
 	require.Equal(t, "order-1", d.MessageID)
 	require.Equal(t, message.Body, d.Body)
-	require.Equal(t, 3, d.Attempt)
+	require.EqualValues(t, 3, d.Headers["x-attempt"])
 	require.NoError(t, sub.Ack(d.Tag, false))
 	require.NoError(t, sub.Close())
 	require.Empty(t, l.DeadLetters(t, tenant))

@@ -28,6 +28,17 @@
 // A Janitor, whose goroutines are those of its Run, deletes letters that are
 // older than they are kept, and counts the others for the metrics.
 //
+// # Jobs
+//
+// What a call asks for more than 1,000 letters is a row in dead_letter_jobs, with the
+// last letter that it is about. Each process has a JobRunner with four goroutines,
+// which Run waits for. A job is worked on in turns of at most 5 s, of the owner whose
+// last turn is longest ago, under a lease that each step renews; a step marks,
+// reopens or deletes letters and says how far the job is in one transaction, which
+// does nothing when another turn has begun. So it goes on 20 s after its replica was
+// killed, and at once after one that ended in good order. What was published and not
+// marked by then is published again, under the same ids.
+//
 // # The service
 //
 // Service is called by requests. It has no goroutines; everything ends within

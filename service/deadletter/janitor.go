@@ -21,11 +21,14 @@ const (
 	// countEvery is how often the letters are counted, for the metrics.
 	countEvery   = 15 * time.Second
 	countTimeout = 5 * time.Second
+	// keepJobs is how long callers can see what became of a job.
+	keepJobs = 7 * 24 * time.Hour
 )
 
 // JanitorOptions configure a Janitor.
 type JanitorOptions struct {
 	Letters domain.DeadLetterRepository
+	Jobs    domain.DeadLetterJobRepository
 	// KeepReplayed and KeepOthers are how long letters are kept after they
 	// were replayed, or recorded and not replayed; zero is for ever.
 	KeepReplayed, KeepOthers time.Duration
@@ -75,6 +78,12 @@ func (j *Janitor) deleteOld(ctx context.Context) {
 	})
 	if err != nil {
 		j.o.Log.DebugContext(ctx, "old dead letters not deleted, trying again later", slog.Any("error", err))
+	}
+	err = janitor.Sweep(ctx, sweepChunk, func(ctx context.Context, limit int) (int, error) {
+		return j.o.Jobs.DeleteOldDeadLetterJobs(ctx, keepJobs, limit) //nolint:wrapcheck // logged below
+	})
+	if err != nil {
+		j.o.Log.DebugContext(ctx, "old jobs about dead letters not deleted, trying again later", slog.Any("error", err))
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *Service) pages(q domain.DeadLetterQuery, verb string) pager.Options[dom
 func describe(p *domain.DeadLetterPage) pager.Part {
 	part := pager.Part{Rows: len(p.Letters), More: p.More, NextBytes: p.NextBytes}
 	for i := range p.Letters {
-		part.Bytes += len(p.Letters[i].Body) + domain.RowOverhead
+		part.Bytes += len(p.Letters[i].Body) + domain.HeaderBytes(p.Letters[i].Headers) + domain.RowOverhead
 	}
 	return part
 }
@@ -87,4 +87,34 @@ func (s *Service) Get(ctx context.Context, tenantID uuid.UUID, seq int64, take f
 		}
 		return take(part.Letters[0])
 	})
+}
+
+// Groups returns what a tenant's letters were given up for: of the newest that q
+// asks for, as many as can be read in time, but not more than
+// domain.MaxGroupedDeadLetters. It leaves q.After and q.Limit out of account. The
+// error is an ErrUnavailable when nothing could be read.
+func (s *Service) Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error) {
+	limited, cancel := context.WithTimeout(ctx, groupTimeout)
+	defer cancel()
+	g := newGrouping()
+	q.After, q.UpTo = 0, 0
+	for {
+		q.Limit = min(failuresAtATime, domain.MaxGroupedDeadLetters-g.counted) + 1 // to know of more
+		failures, err := s.o.Letters.ListDeadLetterFailures(limited, q)
+		switch {
+		case err != nil && (g.counted == 0 || ctx.Err() != nil):
+			return domain.DeadLetterGroups{}, timeError(fmt.Errorf("list why dead letters were given up: %w", err))
+		case err != nil:
+			s.o.Log.WarnContext(ctx, "dead letters grouped in part", slog.Int("counted", g.counted), slog.Any("error", err))
+			return g.result(true), nil
+		}
+		more := len(failures) == q.Limit
+		for i := range failures[:min(len(failures), q.Limit-1)] {
+			g.add(&failures[i])
+			q.UpTo = failures[i].Seq - 1
+		}
+		if !more || q.UpTo == 0 || g.counted >= domain.MaxGroupedDeadLetters {
+			return g.result(more), nil
+		}
+	}
 }

@@ -37,17 +37,21 @@ const MaxPageSize = 1000
 // Options configure NewService.
 type Options struct {
 	Letters   domain.DeadLetterRepository
+	Jobs      domain.DeadLetterJobRepository
 	Publisher domain.Publisher
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
 	// Admit returns why nothing may be published to a tenant at the moment, or
 	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
 	Admit func(t domain.Tenant) error
-	// Pace waits until messages with bodies of these sizes may be published to
+	// Pace waits until messages of these sizes may be published to
 	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
 	// lets as many through as Admit does.
 	Pace func(ctx context.Context, t domain.Tenant, sizes []int) error
-	Log  *slog.Logger
+	// JobBegun is called when a job was begun, and must not block; nil where nobody
+	// has to know.
+	JobBegun func()
+	Log      *slog.Logger
 }
 
 // Service works on recorded dead letters. It is safe for concurrent use.
@@ -67,32 +71,35 @@ func NewService(o Options) *Service {
 	return &Service{o: o}
 }
 
-// Replay publishes letters to the tenant's queue again, each under the id it
-// had, so that a message that is stored already is not stored twice. Letters
-// that die after the call began are not part of it. They go at the rate at which
-// the tenant may publish. What is not through in time, or comes when the queue is
-// full, is skipped and stays as it was. Errors are those of Options.Admit and
-// Options.Pace, and ErrUnavailable when nothing could be replayed; what was
-// published without a confirm may arrive nevertheless.
+// Replay sends letters again. Letters that die after the call began are not part of
+// it.
+//
+// Those of deliveries go to their endpoints, and nowhere else. The others are
+// published to the tenant's queue, each under the id it had, so that a message that
+// is stored already is not stored twice, and with what a message can have of what it
+// came with; they go at the rate at which the tenant may publish.
+//
+// What is not through in time, comes when the queue is full, or has nowhere to go is
+// skipped and stays as it was. What is about more than domain.MaxDeadLettersAtOnce
+// becomes a job. Errors, when nothing could be replayed, are those of Options.Admit
+// and Options.Pace, an ErrConflict when another job runs, and ErrUnavailable; what
+// was published without a confirm may arrive nevertheless.
 func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error) {
-	if err := s.o.Admit(t); err != nil {
-		return domain.ReplayResult{}, err
-	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	paced, end := context.WithTimeout(limited, paceTimeout)
 	defer end()
-	r := &replay{service: s, tenantID: t.ID}
-	asked, err := r.begin(limited, selection)
-	for err == nil {
-		var letters []domain.DeadLetter
-		if letters, err = r.next(limited); err != nil || len(letters) == 0 {
-			break
-		}
-		if err = s.o.Pace(paced, t, sizes(letters)); err != nil { // no time is left, or the queue has become full
-			break
-		}
-		err = r.publish(limited, letters)
+	q, asked, err := s.freeze(limited, t.ID, domain.ReplayDeadLetters, selection)
+	if err == nil && asked > domain.MaxDeadLettersAtOnce {
+		job, err := s.begin(limited, q, domain.ReplayDeadLetters)
+		return domain.ReplayResult{Job: job}, timeError(err)
+	}
+	r := &replay{service: s, tenant: t, paced: paced}
+	if err == nil {
+		err = r.run(limited, q)
+	}
+	if err == nil {
+		err = r.blocked
 	}
 	if r.replayed == 0 && err != nil {
 		return domain.ReplayResult{}, timeError(err)
@@ -104,127 +111,101 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 }
 
 // Delete deletes letters, whether they were replayed or not, and returns how
-// many there were. Letters that die after the call began are not part of it.
-// Errors are ErrUnavailable, also when the time was not enough for all: then
-// the call can be repeated.
-func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (int64, error) {
+// many there were. Letters that die after the call began are not part of it. A filter
+// that lets more than domain.MaxDeadLettersAtOnce through becomes a job. Errors are an
+// ErrConflict when another job runs, and ErrUnavailable, also when the time was not
+// enough for all: then the call can be repeated.
+func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (domain.DeleteResult, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	seqs, last := distinct(selection.Seqs), int64(0)
-	if selection.All {
+	switch {
+	case selection.All:
 		var err error
 		seqs = nil
 		if last, err = s.o.Letters.LastDeadLetter(limited, tenantID); err != nil {
-			return 0, timeError(fmt.Errorf("find the last dead letter: %w", err))
+			return domain.DeleteResult{}, timeError(fmt.Errorf("find the last dead letter: %w", err))
+		}
+	case !selection.Filter.Empty():
+		q, asked, err := s.freeze(limited, tenantID, domain.DeleteDeadLetters, selection)
+		if err == nil && asked > domain.MaxDeadLettersAtOnce {
+			job, err := s.begin(limited, q, domain.DeleteDeadLetters)
+			return domain.DeleteResult{Job: job}, timeError(err)
+		}
+		if err == nil {
+			q.Limit = domain.MaxDeadLettersAtOnce
+			var refs []domain.DeadLetterRef
+			refs, err = s.o.Letters.ListDeadLetterRefs(limited, q)
+			seqs = seqsOf(refs)
+		}
+		if err != nil {
+			return domain.DeleteResult{}, timeError(fmt.Errorf("find dead letters: %w", err))
 		}
 	}
 	n, err := s.o.Letters.DeleteDeadLetters(limited, tenantID, seqs, last)
 	switch {
 	case err == nil:
-		return n, nil
+		return domain.DeleteResult{Deleted: n}, nil
 	case n > 0:
-		return n, domain.Wrap(err, domain.ErrUnavailable, "purge_incomplete",
+		return domain.DeleteResult{}, domain.Wrap(err, domain.ErrUnavailable, "purge_incomplete",
 			fmt.Sprintf("%d dead letters were deleted, and not all; call again for the rest.", n)).After(retryAfter)
 	}
-	return 0, timeError(fmt.Errorf("delete dead letters: %w", err))
+	return domain.DeleteResult{}, timeError(fmt.Errorf("delete dead letters: %w", err))
 }
 
-// replay is one call of Replay on its way.
-type replay struct {
-	service  *Service
-	tenantID uuid.UUID
-	// all is set when the letters up to last are meant, else those of seqs.
-	all  bool
-	last int64
-	seqs []int64
-	// after is the last letter that was read.
-	after    int64
-	replayed int
+// Job and CancelJob return a job of the tenant; the latter ends it, after what is
+// under way, if it still runs. Errors are ErrNotFound and ErrUnavailable.
+func (s *Service) Job(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	return s.o.Jobs.FindDeadLetterJob(ctx, tenantID, id) //nolint:wrapcheck // says what it did
 }
 
-// begin freezes what is asked for, and returns how many that are.
-func (r *replay) begin(ctx context.Context, selection domain.DeadLetterSelection) (int, error) {
-	if !selection.All {
-		r.seqs = distinct(selection.Seqs)
-		return len(r.seqs), nil
+// CancelJob is described with Job.
+func (s *Service) CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
+	return s.o.Jobs.CancelDeadLetterJob(ctx, tenantID, id) //nolint:wrapcheck // says what it did
+}
+
+// freeze returns what a call is about, and how many letters that are; of very many
+// only that there are more than domain.MaxDeadLettersAtOnce.
+func (s *Service) freeze(ctx context.Context, tenantID uuid.UUID, action domain.DeadLetterAction, selection domain.DeadLetterSelection) (q domain.DeadLetterQuery, asked int, err error) {
+	q = domain.DeadLetterQuery{TenantID: tenantID, Limit: replayBatch, Replayed: action == domain.DeleteDeadLetters, Filter: selection.Filter}
+	if !selection.All && selection.Filter.Empty() {
+		q.Seqs = distinct(selection.Seqs)
+		return q, len(q.Seqs), nil
 	}
-	letters := r.service.o.Letters
-	r.all = true
-	var err error
-	if r.last, err = letters.LastDeadLetter(ctx, r.tenantID); err != nil {
-		return 0, fmt.Errorf("find the last dead letter: %w", err)
+	if q.UpTo, err = s.o.Letters.LastDeadLetter(ctx, tenantID); err != nil {
+		return q, 0, fmt.Errorf("find the last dead letter: %w", err)
 	}
-	asked, err := letters.CountDeadLetters(ctx, r.tenantID, r.last)
+	if q.UpTo == 0 {
+		q.Seqs = []int64{} // else it would be about what comes
+		return q, 0, nil
+	}
+	counted := q
+	counted.Limit = domain.MaxDeadLettersAtOnce + 1
+	if asked, err = s.o.Letters.CountDeadLetters(ctx, counted); err != nil {
+		return q, 0, fmt.Errorf("count dead letters: %w", err)
+	}
+	return q, asked, nil
+}
+
+// begin makes a job of what a call is about.
+func (s *Service) begin(ctx context.Context, q domain.DeadLetterQuery, action domain.DeadLetterAction) (*domain.DeadLetterJob, error) {
+	q.Limit = 0
+	total, err := s.o.Letters.CountDeadLetters(ctx, q)
 	if err != nil {
-		return 0, fmt.Errorf("count dead letters: %w", err)
+		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
-	return asked, nil
-}
-
-// next returns the next letters that are not replayed yet; none at the end.
-func (r *replay) next(ctx context.Context) ([]domain.DeadLetter, error) {
-	var letters []domain.DeadLetter
-	var err error
-	switch at, _ := slices.BinarySearch(r.seqs, r.after+1); {
-	case r.all && r.last > r.after:
-		letters, _, err = r.service.o.Letters.ListDeadLetters(ctx, domain.DeadLetterQuery{
-			TenantID: r.tenantID, After: r.after, UpTo: r.last, Limit: replayBatch,
-		})
-	case !r.all && at < len(r.seqs):
-		letters, err = r.service.o.Letters.PickDeadLetters(ctx, r.tenantID, r.seqs[at:min(at+replayBatch, len(r.seqs))])
-		if err == nil && len(letters) == 0 { // none of these
-			r.after = r.seqs[min(at+replayBatch, len(r.seqs))-1]
-			return r.next(ctx)
-		}
-	}
+	job, err := s.o.Jobs.InsertDeadLetterJob(ctx, domain.DeadLetterJob{
+		ID: uuid.Must(uuid.NewV7()), TenantID: q.TenantID, Owner: domain.Owner(ctx), Action: action, Filter: q.Filter, Last: q.UpTo, Total: int64(total),
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return nil, fmt.Errorf("begin a job: %w", err)
 	}
-	if n := len(letters); n > 0 {
-		r.after = letters[n-1].Seq
+	s.o.Log.InfoContext(ctx, "job about dead letters begun",
+		slog.String("job_id", job.ID.String()), slog.String("action", string(action)), slog.Int("letters", total))
+	if s.o.JobBegun != nil {
+		s.o.JobBegun()
 	}
-	return letters, nil
-}
-
-// publish publishes letters and marks those that the broker confirmed. The
-// error is that of a batch of which nothing went through: then it makes no
-// sense to go on.
-func (r *replay) publish(ctx context.Context, letters []domain.DeadLetter) error {
-	s := r.service
-	batch := make([]domain.Outgoing, len(letters))
-	for i := range letters {
-		l := &letters[i]
-		batch[i] = domain.Outgoing{ID: l.ID, MessageID: l.MessageID, Body: l.Body, Encoding: l.Encoding()}
-	}
-	var confirmed []int64
-	var errs error
-	for i, err := range s.o.Publisher.Publish(ctx, r.tenantID, batch) {
-		if err == nil {
-			confirmed = append(confirmed, letters[i].Seq)
-		} else if errs == nil {
-			errs = fmt.Errorf("publish: %w", err)
-		}
-	}
-	if len(confirmed) == 0 {
-		return errs
-	}
-	r.replayed += len(confirmed)
-	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
-	defer cancel()
-	if err := s.o.Letters.MarkReplayed(marking, r.tenantID, confirmed); err != nil {
-		// They are on their way. Replaying them again changes nothing, because
-		// they keep their ids.
-		return fmt.Errorf("mark as replayed: %w", err)
-	}
-	return nil
-}
-
-func sizes(letters []domain.DeadLetter) []int {
-	of := make([]int, len(letters))
-	for i := range letters {
-		of[i] = len(letters[i].Body)
-	}
-	return of
+	return &job, nil
 }
 
 // timeError turns the end of the call's time into an error for callers.

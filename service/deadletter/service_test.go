@@ -2,7 +2,10 @@ package deadletter
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,6 +50,26 @@ func TestReplayAll(t *testing.T) {
 	require.Equal(t, domain.ReplayResult{}, result)
 }
 
+// A letter is sent again with what a message can have of what it came with.
+func TestReplayKeepsEnvelopes(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 3)
+	letters := w.letters[tenant.ID]
+	letters[0].Type, letters[0].Headers = "order.created", map[string]any{"x-ordering-key": "k", "a": "1", "x-death": []any{}, "n": json.Number("2")}
+	letters[1].Type, letters[1].Headers = "t\x00", map[string]any{"a": map[string]any{"base64": "AA=="}, "b": strings.Repeat("v", 1001), "c": "3"}
+	result, err := w.service().Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 3}, result)
+	want := []domain.Outgoing{
+		{Type: "order.created", OrderingKey: "k", Headers: map[string]string{"a": "1", "n": "2"}}, {Headers: map[string]string{"c": "3"}}, {},
+	}
+	for i, m := range w.published {
+		got := domain.Outgoing{Type: m.Type, OrderingKey: m.OrderingKey, Headers: m.Headers}
+		require.Equal(t, want[i], got)
+	}
+}
+
 func TestReplayByID(t *testing.T) {
 	t.Parallel()
 	w, tenant := newWorld(), active()
@@ -65,6 +88,41 @@ func TestReplayByID(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.ReplayResult{Skipped: 2}, result)
 	require.Len(t, w.bodies(), 6)
+}
+
+// Letters of deliveries never go through the queue, whatever is chosen with them.
+func TestReplayDeliveries(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	queue := w.die(tenant.ID, 4)
+	deliveries := w.dieAt(tenant.ID, uuid.New(), 300)
+	nowhere := w.dieAt(tenant.ID, uuid.Nil, 2)
+	queue = append(queue, w.die(tenant.ID, 1)...)
+	s := w.service()
+	result, err := s.Replay(t.Context(), tenant, domain.DeadLetterSelection{Seqs: []int64{queue[1], nowhere[0], deliveries[7], queue[0], deliveries[3], 999}})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 4, Skipped: 2}, result)
+	require.Equal(t, []int64{deliveries[3], deliveries[7]}, w.reopened)
+	require.Equal(t, []string{"1", "2"}, w.bodies())
+
+	w.publish = func(context.Context, domain.Outgoing) error { return away() }
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 298, Skipped: 5}, result, "the broker is not needed")
+	require.Len(t, w.reopened, 300)
+	_, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.Equal(t, "broker_unavailable", domain.CodeOf(err))
+	w.publish = func(context.Context, domain.Outgoing) error { return nil }
+	result, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.NoError(t, err)
+	require.Equal(t, domain.ReplayResult{Replayed: 3, Skipped: 2}, result)
+	require.Equal(t, []string{"1", "2", "3", "4", fmt.Sprint(queue[4])}, w.bodies())
+	require.Equal(t, nowhere, w.waiting(tenant.ID), "stays as it is")
+
+	w.dieAt(tenant.ID, uuid.New(), 1)
+	w.mark = away
+	_, err = s.Replay(t.Context(), tenant, domain.DeadLetterSelection{All: true})
+	require.ErrorIs(t, err, domain.ErrUnavailable)
 }
 
 // More ids than one batch has, most of which name nothing.
@@ -172,14 +230,23 @@ func TestDelete(t *testing.T) {
 	w, tenant := newWorld(), active()
 	mine, other := w.die(tenant.ID, 5), w.die(uuid.New(), 2)
 	s := w.service()
-	n, err := s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{Seqs: []int64{mine[0], mine[0], other[0], 99}})
-	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
-	n, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{})
-	require.NoError(t, err)
-	require.Zero(t, n, "nothing is not everything")
+	deleted := func(selection domain.DeadLetterSelection) int64 {
+		result, err := s.Delete(t.Context(), tenant.ID, selection)
+		require.NoError(t, err)
+		require.Nil(t, result.Job)
+		return result.Deleted
+	}
+	require.EqualValues(t, 1, deleted(domain.DeadLetterSelection{Seqs: []int64{mine[0], mine[0], other[0], 99}}))
+	require.Zero(t, deleted(domain.DeadLetterSelection{}), "nothing is not everything")
+	endpoint := uuid.New()
+	w.dieAt(tenant.ID, endpoint, 3)
+	require.Zero(t, deleted(domain.DeadLetterSelection{Filter: domain.DeadLetterFilter{EndpointID: uuid.New()}}))
+	require.NoError(t, w.MarkReplayed(t.Context(), tenant.ID, w.waiting(tenant.ID)[5:]))
+	require.EqualValues(t, 3, deleted(domain.DeadLetterSelection{Filter: domain.DeadLetterFilter{EndpointID: endpoint}}), "replayed or not")
+	require.Equal(t, mine[1:], w.waiting(tenant.ID))
+
 	w.read = func(context.Context) error { return context.DeadlineExceeded }
-	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
+	_, err := s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
 	require.Equal(t, "purge_incomplete", domain.CodeOf(err))
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	_, err = s.Delete(t.Context(), tenant.ID, domain.DeadLetterSelection{All: true})
@@ -238,7 +305,7 @@ func TestJanitor(t *testing.T) {
 			}
 			return nil
 		}
-		j := NewJanitor(JanitorOptions{Letters: w, KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+		j := NewJanitor(JanitorOptions{Letters: w, Jobs: newJobs(w), KeepReplayed: time.Hour, KeepOthers: 2 * time.Hour, Log: slog.New(slog.DiscardHandler)})
 		_, known := j.Waiting(tenant.ID)
 		require.False(t, known)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -24,6 +24,7 @@ type world struct {
 	next      int64
 	published []domain.Outgoing
 	tenants   []uuid.UUID // that these were published to
+	reopened  []int64     // letters of deliveries
 	// publish is asked for every message, read before every page, and mark
 	// before letters are marked.
 	publish  func(ctx context.Context, m domain.Outgoing) error
@@ -57,6 +58,32 @@ func (w *world) die(tenant uuid.UUID, n int) []int64 {
 		w.letters[tenant] = append(w.letters[tenant], domain.DeadLetter{
 			Seq: w.next, ID: uuid.New(), TenantID: tenant, MessageID: fmt.Sprint("order ", w.next), Body: fmt.Append(nil, w.next),
 		})
+	}
+	return seqs
+}
+
+// dieAt adds n letters of deliveries to an endpoint; without one they have nowhere
+// to go.
+func (w *world) dieAt(tenant, endpoint uuid.UUID, n int) []int64 {
+	seqs := w.die(tenant, n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.letters[tenant] {
+		if l := &w.letters[tenant][i]; slices.Contains(seqs, l.Seq) {
+			l.Reason, l.EndpointID = domain.ReasonDeliveryFailed, endpoint
+		}
+	}
+	return seqs
+}
+
+// waiting returns the letters that were not replayed, and replayed the others.
+func (w *world) waiting(tenant uuid.UUID) (seqs []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.letters[tenant] {
+		if !l.Replayed() {
+			seqs = append(seqs, l.Seq)
+		}
 	}
 	return seqs
 }
@@ -95,6 +122,13 @@ func (w *world) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.Ou
 
 func (w *world) RecordDeadLetters(context.Context, []domain.DeadLetter) error { panic("not called") }
 
+// match reports whether q asks for a letter.
+func match(q *domain.DeadLetterQuery, l *domain.DeadLetter) bool {
+	f := &q.Filter
+	return l.Seq > q.After && (q.UpTo == 0 || l.Seq <= q.UpTo) && (q.Replayed || !l.Replayed()) && (q.Seqs == nil || slices.Contains(q.Seqs, l.Seq)) &&
+		(f.Reason == "" || l.Reason == f.Reason) && (f.EndpointID == uuid.Nil || l.EndpointID == f.EndpointID)
+}
+
 func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetter, bool, error) {
 	if err := w.read(ctx); err != nil {
 		return nil, false, err
@@ -103,7 +137,7 @@ func (w *world) ListDeadLetters(ctx context.Context, q domain.DeadLetterQuery) (
 	defer w.mu.Unlock()
 	var page []domain.DeadLetter
 	for _, l := range w.letters[q.TenantID] {
-		if l.Seq <= q.After || q.UpTo > 0 && l.Seq > q.UpTo || l.Replayed() && !q.Replayed {
+		if !match(&q, &l) {
 			continue
 		}
 		if len(page) == min(q.Limit, 3) {
@@ -135,12 +169,12 @@ func (w *world) LastDeadLetter(_ context.Context, tenantID uuid.UUID) (int64, er
 	return 0, nil
 }
 
-func (w *world) CountDeadLetters(_ context.Context, tenantID uuid.UUID, last int64) (int, error) {
+func (w *world) CountDeadLetters(_ context.Context, q domain.DeadLetterQuery) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for _, l := range w.letters[tenantID] {
-		if l.Seq <= last && !l.Replayed() {
+	for i := range w.letters[q.TenantID] {
+		if match(&q, &w.letters[q.TenantID][i]) && (q.Limit == 0 || n < q.Limit) {
 			n++
 		}
 	}
@@ -160,6 +194,53 @@ func (w *world) PickDeadLetters(ctx context.Context, tenantID uuid.UUID, seqs []
 		}
 	}
 	return picked, nil
+}
+
+func (w *world) ListDeadLetterRefs(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetterRef, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var refs []domain.DeadLetterRef
+	for _, l := range w.letters[q.TenantID] {
+		if match(&q, &l) && len(refs) < q.Limit {
+			refs = append(refs, domain.DeadLetterRef{Seq: l.Seq, TenantID: l.TenantID, MessageID: l.MessageID, Reason: l.Reason, EndpointID: l.EndpointID})
+		}
+	}
+	return refs, nil
+}
+
+func (w *world) ListDeadLetterFailures(ctx context.Context, q domain.DeadLetterQuery) ([]domain.DeadLetterFailure, error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var failures []domain.DeadLetterFailure
+	for _, l := range slices.Backward(w.letters[q.TenantID]) {
+		if match(&q, &l) && len(failures) < q.Limit {
+			failures = append(failures, domain.DeadLetterFailure{Seq: l.Seq, Reason: l.Reason, EndpointID: l.EndpointID, Error: l.Error, CreatedAt: l.CreatedAt})
+		}
+	}
+	return failures, nil
+}
+
+// ReopenDeliveries skips letters without an endpoint.
+func (w *world) ReopenDeliveries(ctx context.Context, tenantID uuid.UUID, letters []domain.DeadLetterRef) (int, error) {
+	var seqs []int64
+	for i := range letters {
+		if letters[i].EndpointID != uuid.Nil {
+			seqs = append(seqs, letters[i].Seq)
+		}
+	}
+	if err := w.MarkReplayed(ctx, tenantID, seqs); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reopened = append(w.reopened, seqs...)
+	return len(seqs), nil
 }
 
 func (w *world) MarkReplayed(ctx context.Context, tenantID uuid.UUID, seqs []int64) error {

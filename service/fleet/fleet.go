@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/rendezvous"
 )
 
 // Options configure New.
@@ -41,7 +42,7 @@ type Fleet struct {
 
 	// members is nil as long as none is known. The goroutine of the
 	// heartbeat writes it, and Deregister after that has ended.
-	members atomic.Pointer[members]
+	members atomic.Pointer[rendezvous.Members]
 	// outages counts how often reports may have been lost: the database came
 	// back, or this replica did. The heartbeat
 	// writes it.
@@ -111,7 +112,7 @@ func (f *Fleet) Owns(tenantID uuid.UUID) bool { return f.Owner(tenantID) == f.o.
 
 // Owner returns the name of the replica that a tenant belongs to, or "" as
 // long as none is known.
-func (f *Fleet) Owner(tenantID uuid.UUID) string { return f.members.Load().owner(tenantID) }
+func (f *Fleet) Owner(tenantID uuid.UUID) string { return f.members.Load().Owner(tenantID) }
 
 // Size returns how many replicas are live, this one included.
 func (f *Fleet) Size() int {
@@ -120,15 +121,15 @@ func (f *Fleet) Size() int {
 	case m == nil:
 		return 1
 	case f.isMember():
-		return len(m.names)
+		return len(m.Names())
 	}
-	return len(m.names) + 1
+	return len(m.Names()) + 1
 }
 
 // isMember reports whether this replica takes part.
 func (f *Fleet) isMember() bool {
 	m := f.members.Load()
-	return m != nil && slices.Contains(m.names, f.o.Replica.Name)
+	return m != nil && slices.Contains(m.Names(), f.o.Replica.Name)
 }
 
 // Deregister ends what Run does, and removes the row of this replica, so that the

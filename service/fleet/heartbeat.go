@@ -9,6 +9,7 @@ import (
 
 	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/logger"
+	"lanekeeper/pkg/rendezvous"
 )
 
 const (
@@ -104,10 +105,10 @@ func (h *heartbeat) update(ctx context.Context) error {
 	}
 	came, left := h.members.update(now, alive, known)
 	if len(came)+len(left) > 0 {
-		m := newMembers(h.members.names())
+		m := rendezvous.New(h.members.names())
 		h.fleet.members.Store(m)
 		h.fleet.o.Log.InfoContext(ctx, "members of the fleet changed",
-			slog.Any("came", came), slog.Any("left", left), slog.Int("members", len(m.names)))
+			slog.Any("came", came), slog.Any("left", left), slog.Int("members", len(m.Names())))
 		h.fleet.o.Changed()
 	}
 	h.forgetDead(ctx, now)

@@ -293,7 +293,7 @@ func (r *replica) list() []string {
 	if m == nil {
 		return nil
 	}
-	return m.names
+	return m.Names()
 }
 
 func requireMembers(t testing.TB, r *replica, names ...string) {

@@ -51,7 +51,7 @@ func (s *Service) History(ctx context.Context, q domain.HistoryQuery, take func(
 func describe(p *domain.HistoryPage) pager.Part {
 	part := pager.Part{Rows: len(p.Messages), More: p.More, NextBytes: p.NextBytes}
 	for i := range p.Messages {
-		part.Bytes += len(p.Messages[i].Payload) + domain.RowOverhead
+		part.Bytes += p.Messages[i].Size()
 	}
 	return part
 }
@@ -70,17 +70,10 @@ func checkQuery(q domain.HistoryQuery) error {
 	return nil
 }
 
-// transmissions is what is recorded of messages' way to the endpoint.
-type transmissions interface {
-	FindTransmissions(ctx context.Context, tenantID uuid.UUID, messageIDs []uuid.UUID) ([]domain.Transmission, error)
-}
-
-// Get hands take one message of a tenant, and how far its transmission got: nil
-// when there was none, because the tenant had no endpoint when it was stored.
-// While take runs, what the message holds counts towards the shares of the
-// tenant and its owner. Errors are those of take, and before its call
-// ErrNotFound and ErrUnavailable.
-func (s *Service) Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message, *domain.Transmission) error) error {
+// Get hands take one message of a tenant. While take runs, what the message holds
+// counts towards the shares of the tenant and its owner. Errors are those of take,
+// and before its call ErrNotFound and ErrUnavailable.
+func (s *Service) Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take func(domain.Message) error) error {
 	m, size, err := s.o.Messages.FindMessage(ctx, t.ID, id, domain.SmallAnswer)
 	if err != nil {
 		return fmt.Errorf("read message: %w", err)
@@ -95,15 +88,5 @@ func (s *Service) Get(ctx context.Context, t domain.Tenant, id uuid.UUID, take f
 			return fmt.Errorf("read message: %w", err)
 		}
 	}
-	found, err := s.o.Transmissions.FindTransmissions(ctx, t.ID, []uuid.UUID{id})
-	if err != nil {
-		return fmt.Errorf("read transmission: %w", err)
-	}
-	switch {
-	case len(found) > 0:
-		return take(m, &found[0])
-	case t.Endpoint != nil && !m.CreatedAt.Before(t.Endpoint.CreatedAt):
-		return take(m, &domain.Transmission{TenantID: t.ID, MessageID: id, State: domain.TransmissionPending})
-	}
-	return take(m, nil)
+	return take(m)
 }

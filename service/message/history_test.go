@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -106,6 +107,44 @@ func TestPagesComeInParts(t *testing.T) {
 	}
 }
 
+// Headers count towards a page as payloads do.
+func TestPagesCountEnvelopes(t *testing.T) {
+	t.Parallel()
+	heavy := &heavyHistory{headers: make(map[string]string)}
+	for i := range domain.MaxHeaders {
+		heavy.headers[string(rune('a'+i))] = strings.Repeat("v", domain.MaxHeaderValueLength)
+	}
+	f := newFixture(func(o *message.Options) { o.Messages = heavy })
+	size, last := 0, domain.HistoryPage{}
+	err := f.History(t.Context(), domain.HistoryQuery{TenantID: f.tenant.ID, Limit: 1000}, func(part domain.HistoryPage, _ bool) error {
+		for i := range part.Messages {
+			size += part.Messages[i].Size()
+		}
+		last = part
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, last.More)
+	require.Less(t, size, domain.MaxAnswer*11/10)
+	require.Greater(t, size, domain.MaxAnswer*9/10)
+}
+
+// heavyHistory has messages without end that have small payloads and large headers,
+// and gives some at a time.
+type heavyHistory struct {
+	domain.MessageRepository
+
+	headers map[string]string
+}
+
+func (h *heavyHistory) History(_ context.Context, q domain.HistoryQuery) (domain.HistoryPage, error) {
+	page := domain.HistoryPage{More: true}
+	for i := range min(q.Limit, 10) {
+		page.Messages = append(page.Messages, domain.Message{Seq: q.Cursor + int64(i) + 1, Payload: []byte(`1`), Headers: h.headers})
+	}
+	return page, nil
+}
+
 func TestReading(t *testing.T) {
 	t.Parallel()
 	h := &history{sizes: slices.Repeat([]int{1 << 20}, 3)}
@@ -133,4 +172,33 @@ func TestReading(t *testing.T) {
 	}
 	err = f.Get(t.Context(), f.tenant, uuid.New(), nil)
 	require.ErrorIs(t, err, domain.ErrNotFound)
+}
+
+// twice is a message that is read whole only when there is room for it.
+type twice struct {
+	domain.MessageRepository
+
+	rooms []int
+}
+
+func (r *twice) FindMessage(_ context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
+	const size = 1 << 20
+	r.rooms = append(r.rooms, maxBytes)
+	m := domain.Message{ID: id, TenantID: tenantID}
+	if maxBytes >= size {
+		m.Payload = []byte("1")
+	}
+	return m, size, nil
+}
+
+func TestALargeMessageIsReadOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	r, id := &twice{}, uuid.New()
+	f := newFixture(func(o *message.Options) { o.Messages = r })
+	require.NoError(t, f.Get(t.Context(), f.tenant, id, func(m domain.Message) error {
+		require.Equal(t, id, m.ID)
+		require.Equal(t, "1", string(m.Payload))
+		return nil
+	}))
+	require.Equal(t, []int{domain.SmallAnswer, 1 << 20}, r.rooms)
 }

@@ -3,8 +3,10 @@ package message
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,7 +56,7 @@ func (p *publication) check() {
 			scratch = jsonb.Compact(scratch[:0], payload)
 			payload = scratch
 		}
-		k := keyed{at: i, hash: sha256.Sum256(payload)}
+		k := keyed{at: i, hash: hashOf(payload, sub.Envelope())}
 		earlier, again := first[sub.IdempotencyKey]
 		switch {
 		case !again:
@@ -79,10 +81,40 @@ func checkSubmission(sub domain.Submission) (compact bool, err error) {
 	if err != nil {
 		return false, payloadError(err)
 	}
+	envelope := sub.Envelope()
+	if err := envelope.Check(); err != nil {
+		return false, err //nolint:wrapcheck // names the fields
+	}
 	if sub.IdempotencyKey != "" {
 		return compact, domain.CheckIdempotencyKey(sub.IdempotencyKey, "/idempotency_key")
 	}
 	return compact, nil
+}
+
+// hashOf returns the hash of a message with a key: that of its compact payload
+// where it has nothing else, as versions did that knew nothing else, so that
+// their keys go on to hold. No payload begins with the byte that begins the
+// other form.
+func hashOf(payload []byte, e domain.Envelope) [32]byte {
+	hash := sha256.Sum256(payload)
+	if e.Empty() {
+		return hash
+	}
+	text := append(make([]byte, 0, 64+e.Size()), 0)
+	text = append(text, hash[:]...)
+	for _, part := range []string{e.Type, e.OrderingKey} {
+		text = appendPart(text, part)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		text = appendPart(appendPart(text, name), e.Headers[name])
+	}
+	return sha256.Sum256(text)
+}
+
+// appendPart appends a text and before it its length, which keeps it apart from
+// the next.
+func appendPart(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
 func payloadError(err error) error {
@@ -161,7 +193,8 @@ func (p *publication) units() int {
 	n := 0
 	for i := range p.subs {
 		if p.receipts[i].Err == nil {
-			n += unitsOf(len(p.subs[i].Payload))
+			envelope := p.subs[i].Envelope()
+			n += unitsOf(len(p.subs[i].Payload) + envelope.Size())
 		}
 	}
 	return n
@@ -177,7 +210,9 @@ func (p *publication) outgoing() (batch []domain.Outgoing, positions []int) {
 		if _, repeated := p.repeats[i]; repeated || receipt.Err != nil || receipt.Replayed {
 			continue
 		}
-		batch = append(batch, domain.Outgoing{ID: receipt.ID, Body: sub.Payload})
+		batch = append(batch, domain.Outgoing{
+			ID: receipt.ID, Type: sub.Type, OrderingKey: sub.OrderingKey, Headers: sub.Headers, Body: sub.Payload,
+		})
 		positions = append(positions, i)
 	}
 	return batch, positions

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// unitBytes is how much of a payload one unit pays for. A message costs a
-	// unit at least.
+	// unitBytes is how much of a payload and what goes with it one unit pays for. A
+	// message costs a unit at least.
 	unitBytes = 4 << 10
 	// rateWait is how long a call may be slowed down; one that would have to
 	// wait for longer is refused. It bounds what waits: rateWait times the rate,

@@ -24,18 +24,32 @@ const (
 	retentionTimeout = 5 * time.Second
 )
 
+// RetentionOptions are what a Retention needs.
+type RetentionOptions struct {
+	Store domain.RetentionRepository
+	Log   *slog.Logger
+	// Lost is told how many messages of a tenant its endpoints had not got before
+	// they were too old: an upper bound. It may be nil.
+	Lost func(tenantID uuid.UUID, messages int64)
+}
+
 // Retention deletes the messages that tenants do not keep any longer.
 type Retention struct {
 	store domain.RetentionRepository
 	log   *slog.Logger
+	lost  func(uuid.UUID, int64)
 	// troubled are the tenants that failed in the round before. It belongs to the
 	// goroutine of Run.
 	troubled map[uuid.UUID]bool
 }
 
 // NewRetention returns a Retention; Run works.
-func NewRetention(store domain.RetentionRepository, log *slog.Logger) *Retention {
-	return &Retention{store: store, log: log}
+func NewRetention(o RetentionOptions) *Retention {
+	r := &Retention{store: o.Store, log: o.Log, lost: o.Lost}
+	if r.lost == nil {
+		r.lost = func(uuid.UUID, int64) {}
+	}
+	return r
 }
 
 // Run works in rounds until ctx ends. Any number of replicas may run it; one of
@@ -90,12 +104,17 @@ func (r *Retention) expire(ctx context.Context) error {
 func (r *Retention) expireSome(ctx context.Context, retention domain.Retention) (more bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, retentionTimeout)
 	defer cancel()
-	deleted, more, err := r.store.ExpireMessages(limited, retention, retentionChunk)
+	expiry, err := r.store.ExpireMessages(limited, retention, retentionChunk)
+	for endpointID, n := range expiry.Lost {
+		r.lost(retention.TenantID, n)
+		r.log.WarnContext(ctx, "messages are too old to be delivered to an endpoint that has not got them",
+			slog.String("endpoint_id", endpointID.String()), slog.Int64("messages_at_most", n))
+	}
 	switch {
 	case err != nil && ctx.Err() == nil:
 		r.log.WarnContext(ctx, "old messages of a tenant not deleted, trying again later", slog.Any("error", err))
-	case deleted > 0:
-		r.log.DebugContext(ctx, "old messages deleted", slog.Int("messages", deleted))
+	case expiry.Deleted > 0:
+		r.log.DebugContext(ctx, "old messages deleted", slog.Int("messages", expiry.Deleted))
 	}
-	return more, err //nolint:wrapcheck // only that there is one counts
+	return expiry.More, err //nolint:wrapcheck // only that there is one counts
 }

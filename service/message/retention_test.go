@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,8 @@ type keeper struct {
 	busy       bool
 	away       bool
 	turns      []uuid.UUID
+	// lost is what each tenant's endpoint loses with its next turn.
+	lost map[uuid.UUID]int64
 }
 
 func (k *keeper) set(change func()) {
@@ -71,16 +74,51 @@ func (k *keeper) ListRetentions(context.Context) ([]domain.Retention, error) {
 	return slices.Clone(k.retentions), nil
 }
 
-func (k *keeper) ExpireMessages(_ context.Context, r domain.Retention, limit int) (int, bool, error) {
+func (k *keeper) ExpireMessages(_ context.Context, r domain.Retention, limit int) (domain.Expiry, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.turns = append(k.turns, r.TenantID)
 	if k.broken[r.TenantID] {
-		return 0, false, errors.New("broken")
+		return domain.Expiry{}, errors.New("broken")
 	}
 	n := min(limit, k.expired[r.TenantID])
 	k.expired[r.TenantID] -= n
-	return n, k.expired[r.TenantID] > 0, nil
+	expiry := domain.Expiry{Deleted: n, More: k.expired[r.TenantID] > 0}
+	if lost := k.lost[r.TenantID]; lost > 0 {
+		expiry.Lost = map[uuid.UUID]int64{r.TenantID: lost}
+		delete(k.lost, r.TenantID)
+	}
+	return expiry, nil
+}
+
+// What endpoints lose is warned of and counted.
+func TestRetentionTellsWhatEndpointsLose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := uuid.New(), uuid.New()
+		k := &keeper{
+			retentions: []domain.Retention{{TenantID: a, Days: 1}, {TenantID: b, Days: 2}},
+			expired:    map[uuid.UUID]int{a: 2500, b: 10}, lost: map[uuid.UUID]int64{a: 7},
+		}
+		var log strings.Builder
+		lost := make(map[uuid.UUID]int64)
+		r := message.NewRetention(message.RetentionOptions{
+			Store: k, Log: slog.New(slog.NewJSONHandler(&log, nil)), Lost: func(id uuid.UUID, n int64) { lost[id] += n },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			r.Run(ctx)
+		}()
+		<-time.After(2 * time.Minute)
+		cancel()
+		<-ended
+		require.Equal(t, map[uuid.UUID]int64{a: 7}, lost)
+		require.Equal(t, 1, strings.Count(log.String(), `"level":"WARN"`))
+		require.Contains(t, log.String(), `"messages_at_most":7`)
+		require.Contains(t, log.String(), `"endpoint_id":"`+a.String())
+	})
 }
 
 func TestRetention(t *testing.T) {
@@ -91,7 +129,7 @@ func TestRetention(t *testing.T) {
 			retentions: []domain.Retention{{TenantID: a, Days: 1}, {TenantID: b, Days: 2}, {TenantID: c, Days: 3}},
 			expired:    map[uuid.UUID]int{a: 2500, b: 10, c: 5}, broken: map[uuid.UUID]bool{b: true},
 		}
-		r := message.NewRetention(k, slog.New(slog.DiscardHandler))
+		r := message.NewRetention(message.RetentionOptions{Store: k, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -134,59 +172,4 @@ func TestRetention(t *testing.T) {
 		cancel()
 		<-ended
 	})
-}
-
-// delivered is what is recorded of transmissions, and of messages.
-type delivered struct {
-	domain.MessageRepository
-
-	found   []domain.Transmission
-	err     error
-	created time.Time
-}
-
-func (d *delivered) FindTransmissions(context.Context, uuid.UUID, []uuid.UUID) ([]domain.Transmission, error) {
-	return d.found, d.err
-}
-
-func (d *delivered) FindMessage(_ context.Context, tenantID, id uuid.UUID, maxBytes int) (domain.Message, int, error) {
-	m := domain.Message{ID: id, TenantID: tenantID, CreatedAt: d.created}
-	if maxBytes >= 100_000 {
-		m.Payload = []byte("1")
-	}
-	return m, 100_000, nil
-}
-
-func TestDelivery(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	d := &delivered{created: now}
-	f := newFixture(func(o *message.Options) { o.Messages, o.Transmissions = d, d })
-	id := uuid.New()
-	tenant := f.tenant
-	get := func() *domain.Transmission {
-		var delivery *domain.Transmission
-		require.NoError(t, f.Get(t.Context(), tenant, id, func(m domain.Message, d *domain.Transmission) error {
-			require.Equal(t, id, m.ID)
-			require.Equal(t, "1", string(m.Payload))
-			delivery = d
-			return nil
-		}))
-		return delivery
-	}
-	require.Nil(t, get(), "no endpoint, no delivery")
-
-	tenant.Endpoint = &domain.Endpoint{CreatedAt: now}
-	require.Equal(t, &domain.Transmission{TenantID: tenant.ID, MessageID: id, State: domain.TransmissionPending}, get())
-	tenant.Endpoint.CreatedAt = now.Add(time.Microsecond)
-	require.Nil(t, get(), "stored before there was an endpoint")
-
-	d.found = []domain.Transmission{{MessageID: id, State: domain.TransmissionRetrying, Attempts: 2, LastStatus: 500}}
-	require.Equal(t, &d.found[0], get())
-	tenant.Endpoint = nil
-	require.Equal(t, &d.found[0], get(), "what was recorded stays when the endpoint goes")
-
-	d.err = domain.New(domain.ErrUnavailable, "away", "Away.")
-	err := f.Get(t.Context(), tenant, id, func(domain.Message, *domain.Transmission) error { return nil })
-	require.ErrorIs(t, err, domain.ErrUnavailable)
 }

@@ -50,8 +50,6 @@ type Options struct {
 	Keys      domain.IdempotencyRepository
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
-	// Transmissions is read for Get.
-	Transmissions transmissions
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
@@ -143,7 +141,7 @@ func (s *Service) Admit(t domain.Tenant) error {
 	return err
 }
 
-// Pace waits until messages with bodies of these sizes may be published to the
+// Pace waits until messages of these sizes in bytes may be published to the
 // tenant, as part of its rate, by a caller that has until the deadline of ctx. It
 // returns an error of Tenant.AcceptsMessages, an ErrLimited when their turn does
 // not come in time or the backlog is full, and an ErrUnavailable when ctx ends

@@ -47,8 +47,6 @@ func (b *broker) Publish(ctx context.Context, tenant uuid.UUID, batch []domain.O
 	return errs
 }
 
-func (b *broker) Retry(context.Context, uuid.UUID, domain.Delivery, int) error { return nil }
-
 func (b *broker) DeadLetter(context.Context, domain.DeadLetter) error { return nil }
 
 // keys is a domain.IdempotencyRepository in memory.

@@ -56,27 +56,38 @@ func BenchmarkFanOut(b *testing.B) {
 }
 
 // BenchmarkLatency is the time from the begin of storing a message in a real
-// database until a client has it, beside that of storing it alone.
+// database until a client has it, from memory or because it is looked for, beside
+// that of storing it alone.
 func BenchmarkLatency(b *testing.B) {
 	d := newDatabase(b, 1, false)
-	store := func() {
-		require.NoError(b, d.append(b.Context(), []domain.Message{{ID: uuid.New(), TenantID: d.tenants[0], Payload: []byte(`{"n": 1}`)}}))
+	store := func() ([]domain.Message, []domain.AppendResult) {
+		batch := []domain.Message{{ID: uuid.New(), TenantID: d.tenants[0], Payload: []byte(`{"n": 1}`)}}
+		appended, err := d.append(b.Context(), batch)
+		require.NoError(b, err)
+		return batch, appended
 	}
 	b.Run("stored", func(b *testing.B) {
 		for b.Loop() {
 			store()
 		}
 	})
-	b.Run("received", func(b *testing.B) {
-		s := start(b, d.store)
-		stream := open(b, s, d.tenants[0], nil, 0).stream
-		for b.Loop() {
-			store()
-			s.Committed(d.tenants)
-			_, err := stream.Next(b.Context())
-			require.NoError(b, err)
-		}
-	})
+	for name, committed := range map[string]func(*served, []domain.Message, []domain.AppendResult){
+		"received": func(s *served, batch []domain.Message, appended []domain.AppendResult) {
+			s.tails.Committed(batch, appended)
+		},
+		"received, looked": func(s *served, _ []domain.Message, _ []domain.AppendResult) { s.Committed(d.tenants) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := start(b, d.store)
+			stream := open(b, s, d.tenants[0], nil, 0).stream
+			for b.Loop() {
+				batch, appended := store()
+				committed(s, batch, appended)
+				_, err := stream.Next(b.Context())
+				require.NoError(b, err)
+			}
+		})
+	}
 }
 
 // BenchmarkCommitted is what a commit of many tenants costs its writer.

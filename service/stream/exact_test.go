@@ -56,20 +56,32 @@ CREATE TRIGGER dawdle AFTER INSERT ON messages FOR EACH STATEMENT EXECUTE FUNCTI
 	return d
 }
 
-// append stores messages as a writer does: again until it works. It returns
-// whose were stored.
-func (d *database) append(ctx context.Context, batch []domain.Message) error {
+// append stores messages as a writer does: again until it works.
+func (d *database) append(ctx context.Context, batch []domain.Message) ([]domain.AppendResult, error) {
 	for {
-		_, err := d.store.AppendMessages(ctx, batch)
+		appended, err := d.store.AppendMessages(ctx, batch)
 		if err == nil || !errors.Is(err, domain.ErrContended) {
-			return err
+			return appended, err
 		}
 	}
 }
 
+// announce says that a replica has committed something: mostly what, as a writer
+// does that knows it.
+func (s *served) announce(batch []domain.Message, appended []domain.AppendResult, tenants []uuid.UUID) {
+	if rand.IntN(4) == 0 {
+		s.tails.Doubt(tenants)
+	} else {
+		s.tails.Committed(batch, appended)
+	}
+	s.Service.Committed(tenants)
+}
+
+type announcement func(batch []domain.Message, appended []domain.AppendResult, tenants []uuid.UUID)
+
 // write stores total messages by several writers, in batches for any number of
 // tenants, and announces each commit.
-func (d *database) write(ctx context.Context, writers, total int, committed func([]uuid.UUID)) error {
+func (d *database) write(ctx context.Context, writers, total int, committed announcement) error {
 	work, ctx := errgroup.WithContext(ctx)
 	var left atomic.Int64
 	left.Store(int64(total))
@@ -88,7 +100,8 @@ func (d *database) write(ctx context.Context, writers, total int, committed func
 					counts[at]++
 					batch[i] = domain.Message{ID: uuid.New(), TenantID: d.tenants[at], Payload: fmt.Appendf(nil, `{"n": %d}`, i)}
 				}
-				if err := d.append(ctx, batch); err != nil {
+				appended, err := d.append(ctx, batch)
+				if err != nil {
 					return err
 				}
 				var tenants []uuid.UUID
@@ -96,7 +109,7 @@ func (d *database) write(ctx context.Context, writers, total int, committed func
 					d.stored[at].Add(n)
 					tenants = append(tenants, d.tenants[at])
 				}
-				committed(tenants)
+				committed(batch, appended, tenants)
 			}
 		})
 	}
@@ -106,7 +119,7 @@ func (d *database) write(ctx context.Context, writers, total int, committed func
 // follow reads a tenant's stream, from one replica after the other, until it
 // has seen everything that was stored when writing ended. Between disconnects
 // it takes at most patience-many pieces; 0 means that it stays.
-func (d *database) follow(ctx context.Context, at, pieces int, writing <-chan struct{}, replicas func() *Service) error {
+func (d *database) follow(ctx context.Context, at, pieces int, writing <-chan struct{}, replicas func() *served) error {
 	r := &reader{}
 	defer func() { r.stream.Close() }()
 	for connect := true; ; {
@@ -160,7 +173,7 @@ func TestEveryClientSeesEveryMessageOnce(t *testing.T) {
 	const writers, total, clients, restless = 8, 20_000, 50, 10
 	d := newDatabase(t, 3, true)
 	url := devtest.Redis(t)
-	replicas := []*Service{
+	replicas := []*served{
 		startWith(t, Options{Streams: d.store, Redis: redisOptions(t, url)}),
 		startWith(t, Options{Streams: d.store, Redis: redisOptions(t, url)}),
 	}
@@ -172,7 +185,7 @@ func TestEveryClientSeesEveryMessageOnce(t *testing.T) {
 
 // stream has the messages written and followed, on any of the replicas.
 // Meanwhile runs in the test's goroutine until the writing is done.
-func (d *database) stream(t *testing.T, replicas []*Service, writers, total, clients, restless int, meanwhile func(writing <-chan struct{})) {
+func (d *database) stream(t *testing.T, replicas []*served, writers, total, clients, restless int, meanwhile func(writing <-chan struct{})) {
 	t.Helper()
 	work, ctx := errgroup.WithContext(t.Context())
 	writing := make(chan struct{})
@@ -184,7 +197,7 @@ func (d *database) stream(t *testing.T, replicas []*Service, writers, total, cli
 			pieces = 12
 		}
 		work.Go(func() error {
-			err := d.follow(ctx, i%len(d.tenants), pieces, writing, func() *Service {
+			err := d.follow(ctx, i%len(d.tenants), pieces, writing, func() *served {
 				once()
 				return replicas[rand.IntN(len(replicas))]
 			})
@@ -198,7 +211,9 @@ func (d *database) stream(t *testing.T, replicas []*Service, writers, total, cli
 	begin := time.Now()
 	work.Go(func() error {
 		defer close(writing)
-		return d.write(ctx, writers, total, func(tenants []uuid.UUID) { replicas[rand.IntN(len(replicas))].Committed(tenants) })
+		return d.write(ctx, writers, total, func(batch []domain.Message, appended []domain.AppendResult, tenants []uuid.UUID) {
+			replicas[rand.IntN(len(replicas))].announce(batch, appended, tenants)
+		})
 	})
 	if meanwhile != nil {
 		meanwhile(writing)
@@ -219,7 +234,7 @@ func (d *database) stream(t *testing.T, replicas []*Service, writers, total, cli
 func TestEveryClientSeesEveryMessageOnceInProcess(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 1, true)
-	d.stream(t, []*Service{start(t, d.store)}, 8, 5000, 12, 6, nil)
+	d.stream(t, []*served{start(t, d.store)}, 8, 5000, 12, 6, nil)
 }
 
 // Redis is killed and started, frozen and thawed all the time.
@@ -227,12 +242,10 @@ func TestStreamsAreCompleteWhileRedisComesAndGoes(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 2, true)
 	server := devtest.PrivateRedis(t)
-	var replicas []*Service
+	var replicas []*served
 	for range 2 {
-		s := startWith(t, Options{Streams: d.store, Redis: redisOptions(t, server.URL())}, func(s *Service) {
-			// Wake-ups may get lost between two looks at the health.
-			s.poll, s.backstop = 100*time.Millisecond, time.Second
-		})
+		// Wake-ups may get lost between two looks at the health.
+		s := startLooking(t, 100*time.Millisecond, Options{Streams: d.store, Redis: redisOptions(t, server.URL())})
 		require.Eventually(t, s.bus.healthy.Load, patience, time.Millisecond)
 		replicas = append(replicas, s)
 	}
@@ -267,12 +280,11 @@ func TestStreamsOfARealHistory(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 1, false)
 	s := start(t, d.store)
-	committed := func(tenants []uuid.UUID) { s.Committed(tenants) }
-	require.NoError(t, d.write(t.Context(), 4, 6000, committed))
+	require.NoError(t, d.write(t.Context(), 4, 6000, s.announce))
 	tenant := d.tenants[0]
 	early, late := open(t, s, tenant, new(int64(0)), 0), open(t, s, tenant, nil, 6000)
 	require.NoError(t, early.until(t.Context(), 6000))
-	require.NoError(t, d.write(t.Context(), 4, 500, committed))
+	require.NoError(t, d.write(t.Context(), 4, 500, s.announce))
 	require.NoError(t, early.until(t.Context(), 6500))
 	require.NoError(t, late.until(t.Context(), 6500))
 	_, err := s.Open(t.Context(), tenant, new(int64(6501)))

@@ -33,14 +33,18 @@ const (
 	holdLimit = 100 * time.Millisecond
 	holdStep  = 5 * time.Millisecond
 
+	// trimPause is how often a feed that waits forgets what is old.
+	trimPause = time.Second
+
 	// retryFirst and retryMax are the first and the longest pause after failures.
 	retryFirst = 100 * time.Millisecond
 	retryMax   = 2 * time.Second
 )
 
-// feed reads the tail of one tenant's history for all of its clients:
+// feed reads the tail of one tenant's history for all of its clients, and the
+// database where that is behind:
 //
-//	reading --> announcing --caught up--> waiting --woken, or time to poll--> pacing --> reading
+//	reading --> announcing --caught up--> waiting --there is more--> pacing --> reading
 //	reading --database away--> backing off --> reading
 //	reading --history gone--> failed
 //
@@ -49,8 +53,7 @@ type feed struct {
 	service *Service
 	tenant  uuid.UUID
 	window  window
-	// woken holds a token when the feed is to read.
-	woken chan struct{}
+	tail    domain.Tail
 
 	// Guarded by the service's mutex.
 	clients map[*client]struct{}
@@ -68,7 +71,7 @@ type feed struct {
 func newFeed(s *Service, tenant uuid.UUID) *feed {
 	f := &feed{
 		service: s, tenant: tenant,
-		woken:   make(chan struct{}, 1),
+		tail:    s.options.Tails.Open(tenant),
 		clients: make(map[*client]struct{}),
 	}
 	f.window.init()
@@ -84,26 +87,21 @@ func beginning(cursor int64, bounds domain.StreamBounds) int64 {
 	return bounds.Last
 }
 
-// signal makes the feed read. It never blocks.
-func (f *feed) signal() {
-	select {
-	case f.woken <- struct{}{}:
-	default:
-	}
-}
-
 // stop ends the feed. The service's mutex must be held.
 func (f *feed) stop() {
 	if f.cancel != nil {
 		f.cancel()
+	} else {
+		f.tail.Close()
 	}
 }
 
 func (f *feed) run(ctx context.Context) {
+	defer f.tail.Close()
 	defer f.count(0)
 	retry := backoff.New(retryFirst, retryMax)
 	for {
-		more, err := f.read(ctx)
+		changed, err := f.read(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -117,32 +115,45 @@ func (f *feed) run(ctx context.Context) {
 			}
 			continue
 		}
-		f.report(ctx, nil)
 		retry.Reset()
-		if !f.announce(ctx) || !more && !f.awaitWakeUp(ctx) || !f.awaitNextBroadcast(ctx) {
+		if !f.announce(ctx) || changed != nil && !f.await(ctx, changed) || !f.awaitNextBroadcast(ctx) {
 			return
 		}
 	}
 }
 
-// read puts what is new into the window, and reports whether there is more.
-func (f *feed) read(ctx context.Context) (more bool, err error) {
+// read puts what is new into the window. When there is nothing it returns the
+// channel that is closed when there may be.
+func (f *feed) read(ctx context.Context) (changed <-chan struct{}, err error) {
+	_, after := f.window.bounds()
+	v := f.tail.After(after, readRows, readBytes)
+	if v.Behind {
+		v.Messages, err = f.readDatabase(ctx, after, v.Last)
+	}
+	if len(v.Messages) > 0 {
+		f.window.add(encode(v.Messages, f.service.options.Encode, time.Now()), f.service.windowLimit())
+		f.count(f.window.size())
+		f.news = true
+	}
+	return v.Changed, err
+}
+
+// readDatabase reads what follows, of which it is known that it goes on to last.
+func (f *feed) readDatabase(ctx context.Context, after, last int64) ([]domain.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	select {
-	case <-f.woken: // for what this read sees
-	default:
+	messages, _, err := f.service.options.Streams.ReadStream(ctx, f.tenant, after, readRows, readBytes)
+	if err != nil {
+		return nil, err
 	}
-	_, after := f.window.bounds()
-	messages, more, err := f.service.options.Streams.ReadStream(ctx, f.tenant, after, readRows, readBytes)
-	if err != nil || len(messages) == 0 {
-		return false, err
+	f.report(ctx, nil)
+	if len(messages) == 0 {
+		f.service.reportHole(ctx, after, []domain.Message{{Seq: last + 1}})
+		f.window.pass(last)
+		return nil, nil
 	}
 	f.service.reportHole(ctx, after, messages)
-	f.window.add(encode(messages, f.service.options.Encode, time.Now()), f.service.windowLimit())
-	f.count(f.window.size())
-	f.news = true
-	return more, nil
+	return messages, nil
 }
 
 // announce wakes the clients when there is something new for them. Many are
@@ -167,19 +178,23 @@ func (f *feed) announce(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// awaitWakeUp waits until it is time to read; false means that ctx ended.
-func (f *feed) awaitWakeUp(ctx context.Context) bool {
-	poll := time.NewTimer(f.service.pollAfter())
-	defer poll.Stop()
-	select {
-	case <-f.woken:
-	case <-poll.C:
-	case <-ctx.Done():
-		return false
+// await waits until it is time to read; false means that ctx ended.
+func (f *feed) await(ctx context.Context, changed <-chan struct{}) bool {
+	for {
+		var trim <-chan time.Time
+		if f.held > 0 {
+			trim = time.After(trimPause)
+		}
+		select {
+		case <-changed:
+			return true
+		case <-trim:
+			f.window.trim(time.Now())
+			f.count(f.window.size())
+		case <-ctx.Done():
+			return false
+		}
 	}
-	f.window.trim(time.Now())
-	f.count(f.window.size())
-	return true
 }
 
 // count has the service count how many bytes the window holds.

@@ -23,7 +23,7 @@ const (
 	// payloadIDs is how many tenants one message names.
 	payloadIDs = 512
 	// maxPending is how many tenants may wait to be published; when there are
-	// more, all feeds are woken.
+	// more, others have to look at all of theirs.
 	maxPending = 8192
 
 	// publishTimeout bounds one exchange with Redis.
@@ -44,12 +44,12 @@ const (
 //	    '---- connection lost ----+--------- no answer for 3 s ------'
 //
 // No caller waits for it: what cannot be published is dropped, and made up for
-// by waking all feeds of the others once that works again.
+// by having the others look at all of their tenants once that works again.
 type bus struct {
-	client  *redis.Client
-	log     *slog.Logger
-	wake    func(tenants []uuid.UUID)
-	wakeAll func()
+	client *redis.Client
+	log    *slog.Logger
+	// stored is called with the tenants that others name, or with none for all.
+	stored func(tenants []uuid.UUID)
 	// self is in our own messages.
 	self uuid.UUID
 	// healthy says that wake-ups of others arrive, and in time. Written by
@@ -64,7 +64,7 @@ type bus struct {
 }
 
 // newBus returns a bus that connects when it runs.
-func newBus(o *redis.Options, log *slog.Logger, wake func([]uuid.UUID), wakeAll func()) *bus {
+func newBus(o *redis.Options, log *slog.Logger, stored func([]uuid.UUID)) *bus {
 	options := *o
 	// One connection is in use at a time, and nothing waits for retries or
 	// outlives its timeout.
@@ -76,7 +76,7 @@ func newBus(o *redis.Options, log *slog.Logger, wake func([]uuid.UUID), wakeAll 
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &bus{
-		client: redis.NewClient(&options), log: log, wake: wake, wakeAll: wakeAll,
+		client: redis.NewClient(&options), log: log, stored: stored,
 		self: uuid.New(), ready: make(chan struct{}, 1), pending: make(map[uuid.UUID]struct{}),
 	}
 }
@@ -93,7 +93,7 @@ func (b *bus) run(ctx context.Context) {
 // add notes tenants to be published. It never blocks.
 func (b *bus) add(tenants []uuid.UUID) {
 	if !b.healthy.Load() {
-		return // feeds that get no wake-ups read by themselves; all are woken afterwards
+		return // others look by themselves, and are told to afterwards
 	}
 	b.mu.Lock()
 	for _, id := range tenants {
@@ -114,7 +114,7 @@ func (b *bus) signal() {
 	}
 }
 
-// addAll notes that all feeds of the others are to be woken.
+// addAll notes that the others are to look at all of their tenants.
 func (b *bus) addAll() {
 	b.mu.Lock()
 	b.all = true
@@ -204,7 +204,7 @@ func (b *bus) flush(ctx context.Context) {
 	_ = b.send(ctx) // the others read by themselves soon
 }
 
-// receive wakes the feeds that a message names.
+// receive passes on which tenants a message names.
 func (b *bus) receive(payload string) {
 	if len(payload)%idBytes != 0 || len(payload) < 2*idBytes || payload[:idBytes] == string(b.self[:]) {
 		return
@@ -214,17 +214,17 @@ func (b *bus) receive(payload string) {
 	for ; len(ids) > 0; ids = ids[idBytes:] {
 		id := uuid.UUID(ids[:idBytes])
 		if id == uuid.Nil {
-			b.wakeAll()
+			b.stored(nil)
 			return
 		}
 		tenants = append(tenants, id)
 	}
-	b.wake(tenants)
+	b.stored(tenants)
 }
 
-// setHealthy wakes all feeds with every change: those of this replica, because
-// wake-ups may have been lost and the pauses between reads change, and when
-// Redis is back those of the others, because ours may have been lost.
+// setHealthy has this replica look for itself after every change, because
+// wake-ups may have been lost, and when Redis is back the others, because ours may
+// have been.
 func (b *bus) setHealthy(ctx context.Context, healthy bool, cause error) {
 	if ctx.Err() != nil || b.healthy.Swap(healthy) == healthy {
 		return // at the end, what was committed last is still published
@@ -235,5 +235,5 @@ func (b *bus) setHealthy(ctx context.Context, healthy bool, cause error) {
 	} else {
 		b.log.WarnContext(ctx, "redis does not deliver wake-ups, looking every second", slog.Any("error", cause))
 	}
-	b.wakeAll()
+	b.stored(nil)
 }

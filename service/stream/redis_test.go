@@ -19,7 +19,7 @@ func TestReplicasWakeEachOther(t *testing.T) {
 	url := devtest.Redis(t)
 	here := startWith(t, Options{Streams: store, Redis: redisOptions(t, url)})
 	there := startWith(t, Options{Streams: store, Redis: redisOptions(t, url)})
-	for _, s := range []*Service{here, there} {
+	for _, s := range []*served{here, there} {
 		require.Eventually(t, s.bus.healthy.Load, patience, time.Millisecond)
 	}
 	r, own := open(t, there, tenant, nil, 0), open(t, here, tenant, nil, 0)
@@ -41,7 +41,7 @@ func TestTheLastWakeUpIsPublished(t *testing.T) {
 	require.Eventually(t, there.bus.healthy.Load, patience, time.Millisecond)
 	r := open(t, there, tenant, nil, 0)
 	for range 20 {
-		s := NewService(Options{Streams: store, Encode: encodeEvent, Redis: redisOptions(t, url), Log: discard()})
+		s := newServed(Options{Streams: store, Redis: redisOptions(t, url)}, time.Hour)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
@@ -57,11 +57,11 @@ func TestTheLastWakeUpIsPublished(t *testing.T) {
 }
 
 // breakable is a pair of replicas with a Redis that a test may break.
-func breakable(t *testing.T, streams *memory) (server *devtest.Server, here, there *Service) {
+func breakable(t *testing.T, streams *memory) (server *devtest.Server, here, there *served) {
 	t.Helper()
 	server = devtest.PrivateRedis(t)
-	start := func() *Service {
-		s := startWith(t, Options{Streams: streams, Redis: redisOptions(t, server.URL())}, polls(200*time.Millisecond))
+	start := func() *served {
+		s := startLooking(t, 200*time.Millisecond, Options{Streams: streams, Redis: redisOptions(t, server.URL())})
 		require.Eventually(t, s.bus.healthy.Load, patience, time.Millisecond)
 		return s
 	}
@@ -119,7 +119,7 @@ func TestRedisThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	tenant := uuid.New()
 	store := newMemory(tenant)
-	s := startWith(t, Options{Streams: store, Redis: redisOptions(t, "redis://127.0.0.1:1/0")}, polls(50*time.Millisecond))
+	s := startLooking(t, 50*time.Millisecond, Options{Streams: store, Redis: redisOptions(t, "redis://127.0.0.1:1/0")})
 	r := open(t, s, tenant, nil, 0)
 	for range 20 {
 		last := store.add(tenant, 1, 10)
@@ -135,9 +135,12 @@ func TestPendingWakeUpsAreBounded(t *testing.T) {
 	t.Parallel()
 	var woken []uuid.UUID
 	all := 0
-	sender := newBus(redisOptions(t, "redis://127.0.0.1:1/0"), discard(), nil, nil)
-	receiver := newBus(redisOptions(t, "redis://127.0.0.1:1/0"), discard(),
-		func(ids []uuid.UUID) { woken = append(woken, ids...) }, func() { all++ })
+	sender := newBus(redisOptions(t, "redis://127.0.0.1:1/0"), discard(), nil)
+	receiver := newBus(redisOptions(t, "redis://127.0.0.1:1/0"), discard(), func(ids []uuid.UUID) {
+		if woken = append(woken, ids...); len(ids) == 0 {
+			all++
+		}
+	})
 	drain := func() (messages int) {
 		woken, all = nil, 0
 		for p := sender.take(); p != nil; p = sender.take() {

@@ -11,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/domain"
-	"lanekeeper/pkg/backoff"
 	"lanekeeper/pkg/shares"
 )
 
@@ -21,13 +20,6 @@ const (
 	catchUpBytes = 64 << 20
 
 	defaultMaxClients = 10_000
-	// pollPause is how long a feed waits for a wake-up before it reads by
-	// itself; backstopPause is that while Redis delivers the wake-ups of all
-	// replicas.
-	pollPause     = time.Second
-	backstopPause = 5 * time.Second
-	// pollJitter is by how much of these pauses one may be shorter.
-	pollJitter = 0.25
 	// readTimeout is the backstop of one read; the server's own statement
 	// timeout comes first.
 	readTimeout = 6 * time.Second
@@ -43,6 +35,11 @@ const (
 // Options configure a Service.
 type Options struct {
 	Streams domain.StreamRepository
+	// Tails is where feeds read, unless they are behind it.
+	Tails domain.Tails
+	// Stored is called with tenants of which other replicas have stored messages,
+	// or with none when it may be any tenant. It must not block, nor keep the slice.
+	Stored func(tenants []uuid.UUID)
 	// Encode returns a message as it is sent to clients, as a whole event. The
 	// result must not be changed afterwards.
 	Encode func(m *domain.Message) []byte
@@ -62,10 +59,9 @@ type Options struct {
 
 // Service is the realtime engine. Its methods are safe for concurrent use.
 type Service struct {
-	options        Options
-	bus            *bus // nil without Redis
-	poll, backstop time.Duration
-	catchUp        *catchUp
+	options Options
+	bus     *bus // nil without Redis
+	catchUp *catchUp
 	// memory is how much all windows may hold before each is cut to its share,
 	// and held how much they do.
 	memory int64
@@ -97,16 +93,14 @@ func NewService(o Options) *Service {
 		})
 	}
 	s := &Service{
-		options:  o,
-		poll:     pollPause,
-		backstop: backstopPause,
-		memory:   allWindowsBytes,
-		feeds:    make(map[uuid.UUID]*feed),
+		options: o,
+		memory:  allWindowsBytes,
+		feeds:   make(map[uuid.UUID]*feed),
 	}
 	s.catchUp = newCatchUp(&s.running, o.Memory)
 	s.life, s.end = context.WithCancel(context.Background())
 	if o.Redis != nil {
-		s.bus = newBus(o.Redis, o.Log, s.wake, s.wakeAll)
+		s.bus = newBus(o.Redis, o.Log, o.Stored)
 	}
 	return s
 }
@@ -133,11 +127,9 @@ func (s *Service) Close() {
 	s.catchUp.close()
 }
 
-// Committed says that messages of these tenants were stored. It never
-// blocks, costs next to nothing for tenants without streams, and does not keep
-// the slice.
+// Committed wakes other replicas: messages of these tenants were stored here. It
+// never blocks, costs next to nothing without Redis, and does not keep the slice.
 func (s *Service) Committed(tenants []uuid.UUID) {
-	s.wake(tenants)
 	if s.bus != nil {
 		s.bus.add(tenants)
 	}
@@ -156,8 +148,8 @@ func (s *Service) Clients() int {
 // cursor that is ahead of it, ErrGone for one after which messages are not
 // kept any longer, and ErrUnavailable.
 func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error) {
-	// First there is a feed, which is woken by every commit from now on, then
-	// the end of the history is read.
+	// First there is a feed with a tail, which every commit reaches from now on,
+	// then the end of the history is read.
 	c, err := s.addClient(tenantID, domain.Owner(ctx))
 	if err != nil {
 		return nil, err
@@ -236,37 +228,6 @@ func (s *Service) removeFeed(f *feed) {
 		delete(s.feeds, f.tenant)
 	}
 	f.stop()
-}
-
-// wake makes feeds read.
-func (s *Service) wake(tenants []uuid.UUID) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if len(s.feeds) == 0 {
-		return
-	}
-	for _, id := range tenants {
-		if f := s.feeds[id]; f != nil {
-			f.signal()
-		}
-	}
-}
-
-// wakeAll makes all feeds read, and decide anew when to read next.
-func (s *Service) wakeAll() {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, f := range s.feeds {
-		f.signal()
-	}
-}
-
-// pollAfter returns when to read without having been woken.
-func (s *Service) pollAfter() time.Duration {
-	if s.bus != nil && s.bus.healthy.Load() {
-		return backoff.Jitter(s.backstop, pollJitter)
-	}
-	return backoff.Jitter(s.poll, pollJitter)
 }
 
 // windowLimit returns how many bytes a window may hold now.

@@ -147,7 +147,7 @@ func TestCloseEndsStreamsAtOnce(t *testing.T) {
 	// One waits for events, one reads the database, which does not answer, and
 	// some wait to read it.
 	waiting := open(t, s, tenant, nil, 5000)
-	require.Eventually(t, func() bool { reads, _ := store.counts(); return reads == 1 }, patience, time.Millisecond)
+	s.awaitEnd(t, tenant, 5000)
 	readers := []*reader{waiting}
 	for range 3 {
 		readers = append(readers, open(t, s, tenant, new(int64(1)), 1))
@@ -196,7 +196,7 @@ func TestWhatIsReadIsNotLost(t *testing.T) {
 	store.add(tenant, 5000, 10)
 	s := start(t, store)
 	open(t, s, tenant, nil, 5000)
-	require.Eventually(t, func() bool { reads, _ := store.counts(); return reads == 1 }, patience, time.Millisecond)
+	s.awaitEnd(t, tenant, 5000)
 	r := open(t, s, tenant, new(int64(10)), 10)
 	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -260,8 +260,7 @@ func TestStartStopStress(t *testing.T) {
 	tenants := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
 	for range 20 {
 		store := newMemory(tenants...)
-		s := NewService(Options{Streams: store, Encode: encodeEvent, Log: discard()})
-		s.poll = 5 * time.Millisecond
+		s := newServed(Options{Streams: store}, 5*time.Millisecond)
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
 		work.Go(func() { s.Run(ctx) })

@@ -117,6 +117,13 @@ func (w *window) add(chunks []*chunk, limit int) {
 	}
 }
 
+// pass says that there is nothing up to last.
+func (w *window) pass(last int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end = max(w.end, last)
+}
+
 // size returns how many bytes the window holds.
 func (w *window) size() int {
 	w.mu.RLock()

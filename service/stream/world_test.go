@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"lanekeeper/domain"
+	"lanekeeper/service/tail"
 	"lanekeeper/tests/sse"
 )
 
@@ -28,7 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what should happen at once.
 const patience = 30 * time.Second
 
-// memory is a StreamRepository with the behaviour of the real one.
+// memory is a StreamRepository and a TailRepository with the behaviour of the real
+// ones.
 type memory struct {
 	mu      sync.Mutex
 	tenants map[uuid.UUID]*history
@@ -141,6 +143,22 @@ func (m *memory) StreamBounds(ctx context.Context, tenant uuid.UUID) (domain.Str
 	return h.bounds(), nil
 }
 
+// LastSeqs implements domain.TailRepository.
+func (m *memory) LastSeqs(ctx context.Context, tenants []uuid.UUID) (map[uuid.UUID]int64, error) {
+	ends := make(map[uuid.UUID]int64)
+	for _, id := range tenants {
+		h, err := m.find(ctx, id)
+		switch {
+		case errors.Is(err, domain.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			ends[id] = h.bounds().Last
+		}
+	}
+	return ends, nil
+}
+
 func (m *memory) ReadStream(ctx context.Context, tenant uuid.UUID, cursor int64, limit, maxBytes int) ([]domain.Message, bool, error) {
 	h, err := m.find(ctx, tenant)
 	if err != nil {
@@ -205,35 +223,78 @@ func decodeEvents(data []byte) ([]int64, error) {
 	}
 }
 
-// start runs a service until the test ends. Polling is out of the way unless
-// the test sets it.
-func start(t testing.TB, streams domain.StreamRepository, change ...func(*Service)) *Service {
-	t.Helper()
-	return startWith(t, Options{Streams: streams}, change...)
+// store is what a service reads.
+type store interface {
+	domain.StreamRepository
+	domain.TailRepository
 }
 
-func startWith(t testing.TB, o Options, change ...func(*Service)) *Service {
-	t.Helper()
+// served is a service with the tails that its feeds read.
+type served struct {
+	*Service
+
+	tails *tail.Service
+}
+
+// newServed returns a service that looks by itself as often as interval says.
+func newServed(o Options, interval time.Duration) *served {
 	if o.Encode == nil {
 		o.Encode = encodeEvent
 	}
 	if o.Log == nil {
 		o.Log = discard()
 	}
-	s := NewService(o)
-	s.poll, s.backstop = time.Hour, time.Hour
+	histories, _ := o.Streams.(store)
+	tails := tail.NewService(tail.Options{Histories: histories, Log: o.Log, Interval: interval})
+	o.Tails, o.Stored = tails, tails.Doubt
+	return &served{NewService(o), tails}
+}
+
+// Run runs both until ctx ends.
+func (s *served) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.tails.Run(ctx) })
+	s.Service.Run(ctx)
+	running.Wait()
+}
+
+// Committed says that messages were stored, and not which.
+func (s *served) Committed(tenants []uuid.UUID) {
+	s.tails.Doubt(tenants)
+	s.Service.Committed(tenants)
+}
+
+// awaitEnd waits until it is known where a history ends.
+func (s *served) awaitEnd(t testing.TB, tenant uuid.UUID, last int64) {
+	t.Helper()
+	end := s.tails.Open(tenant)
+	defer end.Close()
+	require.Eventually(t, func() bool { v := end.After(last, 1, 1); return v.Changed != nil && v.Last == last }, patience, time.Millisecond)
+}
+
+// start runs a service until the test ends. Nobody looks by himself.
+func start(t testing.TB, streams domain.StreamRepository, change ...func(*Service)) *served {
+	t.Helper()
+	return startWith(t, Options{Streams: streams}, change...)
+}
+
+func startWith(t testing.TB, o Options, change ...func(*Service)) *served {
+	t.Helper()
+	return startLooking(t, time.Hour, o, change...)
+}
+
+// startLooking runs a service that looks by itself, as often as interval says.
+func startLooking(t testing.TB, interval time.Duration, o Options, change ...func(*Service)) *served {
+	t.Helper()
+	s := newServed(o, interval)
 	for _, f := range change {
-		f(s)
+		f(s.Service)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return s
-}
-
-func polls(every time.Duration) func(*Service) {
-	return func(s *Service) { s.poll = every }
 }
 
 // reader takes events from a stream and checks their order.
@@ -243,7 +304,7 @@ type reader struct {
 	taken  [][]byte
 }
 
-func open(t testing.TB, s *Service, tenant uuid.UUID, from *int64, last int64) *reader {
+func open(t testing.TB, s *served, tenant uuid.UUID, from *int64, last int64) *reader {
 	t.Helper()
 	stream, err := s.Open(t.Context(), tenant, from)
 	require.NoError(t, err)

@@ -76,9 +76,8 @@ func TestConsumersRunWhereTheyAreOwned(t *testing.T) {
 	})
 }
 
-// Five hundred tenants change places, and a hundred of them have an endpoint
-// that hangs. Those delay nobody else, neither where they leave nor where they
-// go.
+// Five hundred tenants change places, and two hundred of them take long to drain.
+// Those delay nobody else, neither where they leave nor where they go.
 func TestMovingManyTenants(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 	// some ten questions to the broker, one after the other, so this is what
 	// decides how long thousands take on a broker that others keep busy. Any
 	// number may stop: a consumer that drains needs nothing of this process but
-	// time, which is long where an endpoint hangs.
+	// time.
 	readingAtATime  = 16
 	startingAtATime = 64
 	// checkingAtATime is how many tenants' queues are checked at a time, and

@@ -92,7 +92,7 @@ func TestRoundsRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(newWorld())
 		defer p.run(t)()
-		ids := make([]uuid.UUID, 6)
+		ids := make([]uuid.UUID, 5)
 		for i := range ids {
 			ids[i] = create(t, p, admin(), domain.NewTenant{}).ID
 		}
@@ -110,9 +110,6 @@ func TestRoundsRepair(t *testing.T) {
 			stopped := p.rows[ids[4]]
 			stopped.Stopped = true
 			p.rows[ids[4]] = stopped
-			sending := p.rows[ids[5]]
-			sending.Endpoint = &domain.Endpoint{Version: 7}
-			p.rows[ids[5]] = sending
 		})
 		pass(convergence)
 		for _, id := range ids {

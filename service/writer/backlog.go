@@ -160,7 +160,7 @@ func (b *backlog) next() []row {
 			}
 			b.seen[key] = struct{}{}
 			batch = append(batch, q.rows[taken])
-			bytes += len(m.Payload)
+			bytes += m.Size()
 			taken++
 			added++
 		}

@@ -28,10 +28,10 @@ const (
 
 // append runs one transaction, and waits with backoff for as long as the
 // store is unavailable. It returns a refusal only when it is not an outage.
-func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcome, error) {
-	outcomes, err := w.transactions.run(ctx, batch, w.touched)
+func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendResult, error) {
+	appended, err := w.transactions.run(ctx, batch, w.touched)
 	if err == nil || !errors.Is(err, domain.ErrUnavailable) {
-		return outcomes, err
+		return appended, err
 	}
 	w.outage.Store(new(time.Now()))
 	defer w.outage.Store(nil)
@@ -48,10 +48,10 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendOutcom
 		if !w.backOff(ctx, retries.Next(), refusals > 0) {
 			return nil, ctx.Err()
 		}
-		outcomes, err = w.transactions.run(ctx, batch, w.touched)
+		appended, err = w.transactions.run(ctx, batch, w.touched)
 		if err == nil || !errors.Is(err, domain.ErrUnavailable) {
 			w.options.Log.InfoContext(ctx, "store available again")
-			return outcomes, err
+			return appended, err
 		}
 	}
 }
@@ -90,13 +90,13 @@ func (w *Writer) tryOthers(ctx context.Context) bool {
 		}
 		c := candidates[w.trialAt%len(candidates)]
 		w.trialAt++
-		outcomes, err := w.transactions.run(ctx, []row{c.row}, nil)
+		appended, err := w.transactions.run(ctx, []row{c.row}, nil)
 		switch {
-		case err == nil && outcomes[0] == domain.AppendStored:
+		case err == nil && appended[0].Outcome == domain.AppendStored:
 			if w.backlog.tried = true; c.queue != nil {
 				w.backlog.skip(c.queue, 1)
 			}
-			w.finish([]row{c.row}, outcomes)
+			w.finish([]row{c.row}, appended)
 			return true
 		case errors.Is(err, domain.ErrStoreRefuses):
 			refused = append(refused, c.row.message().TenantID)

@@ -48,10 +48,10 @@ func (p *parking) retry(ctx context.Context, q *tenantQueue) {
 		if q.held = slices.DeleteFunc(q.held, row.abandoned); len(q.held) == 0 {
 			break
 		}
-		outcomes, err := p.try(ctx, q.held)
+		appended, err := p.try(ctx, q.held)
 		if err == nil {
 			for i, r := range q.held {
-				r.finish(domain.StoreResult{Outcome: outcomes[i]})
+				r.finish(domain.StoreResult{Outcome: appended[i].Outcome})
 			}
 			q.held = nil
 			p.log.InfoContext(domain.WithTenantID(ctx, q.tenant), "parked tenant is stored again")
@@ -68,7 +68,7 @@ func (p *parking) retry(ctx context.Context, q *tenantQueue) {
 	}
 }
 
-func (p *parking) try(ctx context.Context, rows []row) ([]domain.AppendOutcome, error) {
+func (p *parking) try(ctx context.Context, rows []row) ([]domain.AppendResult, error) {
 	select {
 	case p.slot <- struct{}{}:
 	case <-ctx.Done():

@@ -15,17 +15,28 @@ import (
 // timeout comes first.
 const appendTimeout = 15 * time.Second
 
-// transactions runs transactions and reports their commits. It is safe for
+// Commit is what one transaction did.
+type Commit struct {
+	// Messages are those of the batch, with a result for each.
+	Messages []domain.Message
+	Appended []domain.AppendResult
+	// Tenants are those of which messages are stored, each once. Duplicates count:
+	// the commit that stored them may not have been reported.
+	Tenants []uuid.UUID
+}
+
+// transactions runs transactions and reports what became of them. It is safe for
 // concurrent use, as far as the room it is given is.
 type transactions struct {
 	repository domain.MessageRepository
 	observe    func(rows int, elapsed time.Duration)
-	committed  func(tenants []uuid.UUID)
+	committed  func(Commit)
+	uncertain  func(tenants []uuid.UUID)
 }
 
 // run stores a batch in one transaction, and reports its commit. It uses room
 // for the tenants' ids.
-func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendOutcome, error) {
+func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) ([]domain.AppendResult, error) {
 	messages := make([]domain.Message, len(batch))
 	for i, r := range batch {
 		messages[i] = *r.message()
@@ -33,29 +44,34 @@ func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) (
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	start := time.Now()
-	outcomes, err := t.repository.AppendMessages(ctx, messages)
+	appended, err := t.repository.AppendMessages(ctx, messages)
 	if err != nil {
-		return outcomes, err
+		if t.uncertain != nil {
+			t.uncertain(tenantsOf(messages, room, func(int) bool { return true }))
+		}
+		return appended, err
 	}
 	if t.observe != nil {
 		t.observe(len(batch), time.Since(start))
 	}
 	if t.committed != nil {
-		if tenants := touchedTenants(messages, outcomes, room); len(tenants) > 0 {
-			t.committed(tenants)
+		tenants := tenantsOf(messages, room, func(i int) bool {
+			return appended[i].Outcome == domain.AppendStored || appended[i].Outcome == domain.AppendDuplicate
+		})
+		if len(tenants) > 0 {
+			t.committed(Commit{messages, appended, tenants})
 		}
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
-// touchedTenants returns the tenants of which messages are stored, in room if
-// it is large enough. Duplicates count: the commit that stored them may not have
-// been reported. A batch takes turns between tenants, so messages of one are next
-// to each other but for a few times.
-func touchedTenants(messages []domain.Message, outcomes []domain.AppendOutcome, room []uuid.UUID) []uuid.UUID {
+// tenantsOf returns the tenants of those messages that count, each once, in room
+// if it is large enough. A batch takes turns between tenants, so messages of one
+// are next to each other but for a few times.
+func tenantsOf(messages []domain.Message, room []uuid.UUID, counts func(i int) bool) []uuid.UUID {
 	tenants := room[:0]
 	for i := range messages {
-		if outcomes[i] != domain.AppendStored && outcomes[i] != domain.AppendDuplicate {
+		if !counts(i) {
 			continue
 		}
 		if id := messages[i].TenantID; len(tenants) == 0 || tenants[len(tenants)-1] != id {

@@ -18,14 +18,16 @@ import (
 
 // committed collects the commits that a writer reports.
 type committed struct {
-	mu    sync.Mutex
-	calls [][]uuid.UUID
+	mu      sync.Mutex
+	calls   [][]uuid.UUID
+	commits []Commit
 }
 
-func (c *committed) report(tenants []uuid.UUID) {
+func (c *committed) report(commit Commit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls = append(c.calls, slices.Clone(tenants))
+	c.calls = append(c.calls, slices.Clone(commit.Tenants))
+	c.commits = append(c.commits, commit)
 }
 
 func (c *committed) of(tenant uuid.UUID) (n int) {
@@ -64,6 +66,39 @@ func TestWriterReportsCommits(t *testing.T) {
 	_, err := w.Store(t.Context(), messagesOf(rejected, 2))
 	require.NoError(t, err)
 	require.Zero(t, told.of(rejected))
+}
+
+// What was stored is reported with what the store gave it, and a transaction that
+// failed with the tenants whose messages may have been stored all the same.
+func TestWriterReportsWhatWasStored(t *testing.T) {
+	t.Parallel()
+	store, told, uncertain := writertest.NewStore(), &committed{}, &committed{}
+	w := startWriter(t, Options{
+		Repository: store, Committed: told.report,
+		Uncertain: func(tenants []uuid.UUID) { uncertain.report(Commit{Tenants: tenants}) },
+	})
+	tenant := uuid.New()
+	messages := messagesOf(tenant, 3)
+	_, err := w.Store(t.Context(), messages)
+	require.NoError(t, err)
+	stored := store.Stored(tenant)
+	require.Len(t, told.commits, 1)
+	for i, m := range told.commits[0].Messages {
+		require.Equal(t, messages[i], m)
+		want := domain.AppendResult{Outcome: domain.AppendStored, Seq: stored[i].Seq, CreatedAt: stored[i].CreatedAt}
+		require.Equal(t, want, told.commits[0].Appended[i])
+	}
+	require.Empty(t, uncertain.calls)
+
+	var once sync.Once
+	store.SetFault(func([]domain.Message) (err error) {
+		once.Do(func() { err = domain.New(domain.ErrUnavailable, "down", "down") })
+		return err
+	})
+	_, err = w.Store(t.Context(), messagesOf(tenant, 2))
+	require.NoError(t, err)
+	require.Equal(t, [][]uuid.UUID{{tenant}}, uncertain.calls)
+	require.Len(t, told.commits, 2)
 }
 
 // A parked tenant is stored by another goroutine than the others.
@@ -120,12 +155,12 @@ func TestEveryTenantOfABatchIsReportedOnce(t *testing.T) {
 
 	// The ids need no memory of their own.
 	messages := make([]domain.Message, len(batch))
-	outcomes := make([]domain.AppendOutcome, len(batch))
+	appended := make([]domain.AppendResult, len(batch))
 	for i, r := range batch {
-		messages[i], outcomes[i] = *r.message(), domain.AppendStored
+		messages[i], appended[i].Outcome = *r.message(), domain.AppendStored
 	}
-	outcomes[0] = domain.AppendConflict
-	touched := touchedTenants(messages, outcomes, w.touched)
+	appended[0].Outcome = domain.AppendConflict
+	touched := tenantsOf(messages, w.touched, func(i int) bool { return appended[i].Outcome == domain.AppendStored })
 	require.ElementsMatch(t, tenants, touched)
 	require.Same(t, &w.touched[:1][0], &touched[0])
 }

@@ -32,10 +32,13 @@ type Options struct {
 	PartitionMissing func(tenantID uuid.UUID)
 	// ObserveBatch is called for every committed transaction; it may be nil.
 	ObserveBatch func(rows int, elapsed time.Duration)
-	// Committed is called after every commit with the tenants of which messages
-	// are stored, each once. It must neither block nor keep the slice, and may
-	// be called by several goroutines at a time. It may be nil.
-	Committed func(tenants []uuid.UUID)
+	// Committed is called after every commit by which messages are stored. It must
+	// neither block nor keep the slices, and may be called by several goroutines
+	// at a time. It may be nil.
+	Committed func(c Commit)
+	// Uncertain is called, under the same terms, with the tenants of a transaction
+	// that failed: it may have been committed all the same.
+	Uncertain func(tenants []uuid.UUID)
 }
 
 // Writer stores messages of all tenants by group commit; see the package. The
@@ -65,7 +68,7 @@ func New(o Options) *Writer {
 	w := &Writer{
 		options:      o,
 		jobs:         make(chan *job, maxJobs),
-		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed},
+		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed, uncertain: o.Uncertain},
 		backlog:      newBacklog(),
 		touched:      make([]uuid.UUID, 0, maxBatchRows),
 		suspects:     make(map[uuid.UUID]struct{}),
@@ -168,10 +171,10 @@ func (w *Writer) store(ctx context.Context, batch []row) error {
 	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
-	outcomes, err := w.append(ctx, batch)
+	appended, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		w.finish(batch, outcomes)
+		w.finish(batch, appended)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -204,12 +207,12 @@ func (w *Writer) pending(batch []row) []row {
 }
 
 // finish gives every row of a batch that was committed its outcome.
-func (w *Writer) finish(batch []row, outcomes []domain.AppendOutcome) {
+func (w *Writer) finish(batch []row, appended []domain.AppendResult) {
 	for i, r := range batch {
-		if outcomes[i] == domain.AppendStored && len(w.suspects) > 0 {
+		if appended[i].Outcome == domain.AppendStored && len(w.suspects) > 0 {
 			clear(w.suspects)
 		}
-		r.finish(domain.StoreResult{Outcome: outcomes[i]})
+		r.finish(domain.StoreResult{Outcome: appended[i].Outcome})
 	}
 }
 
@@ -268,10 +271,10 @@ func (w *Writer) storeAlone(ctx context.Context, rows []row) error {
 	if rows = w.pending(rows); len(rows) == 0 {
 		return nil
 	}
-	outcomes, err := w.transactions.run(ctx, rows, w.touched)
+	appended, err := w.transactions.run(ctx, rows, w.touched)
 	switch {
 	case err == nil:
-		w.finish(rows, outcomes)
+		w.finish(rows, appended)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -295,10 +298,10 @@ func (w *Writer) halve(ctx context.Context, batch []row, cause error) error {
 	if batch = w.pending(batch); len(batch) == 0 {
 		return nil
 	}
-	outcomes, err := w.append(ctx, batch)
+	appended, err := w.append(ctx, batch)
 	switch {
 	case err == nil:
-		w.finish(batch, outcomes)
+		w.finish(batch, appended)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isOneTenants(err):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,6 +212,24 @@ func TestWriterTakesTurns(t *testing.T) {
 		after++
 	}
 	require.LessOrEqual(t, after, 2, "batches before the quiet tenant's row, of %d", len(store.Batches()))
+}
+
+// A batch is bounded by all that its messages carry.
+func TestBatchesAreBoundedWithHeaders(t *testing.T) {
+	t.Parallel()
+	b := newBacklog()
+	headers := make(map[string]string)
+	for i := range domain.MaxHeaders {
+		headers[string(rune('a'+i))] = strings.Repeat("v", domain.MaxHeaderValueLength)
+	}
+	messages := make([]domain.Message, maxBatchRows)
+	for i := range messages {
+		messages[i] = domain.Message{ID: uuid.New(), Payload: []byte(`1`), Headers: headers}
+	}
+	b.add(newJob(t.Context(), messages))
+	batch := b.next()
+	require.Less(t, len(batch), 450)
+	require.Greater(t, len(batch), 350)
 }
 
 func TestWriterStoresARedeliveryOnce(t *testing.T) {

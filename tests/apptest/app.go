@@ -31,6 +31,8 @@ type App struct {
 
 	// Config is what it was started with.
 	Config config.Config
+	// Decorators are put in front of the service's ports when it starts.
+	Decorators server.Decorators
 
 	t      testing.TB
 	log    *slog.Logger
@@ -114,6 +116,7 @@ func (a *App) Launch() (ready <-chan struct{}) {
 	require.Nil(a.t, a.stop, "it runs already")
 	s, err := server.New(a.Config, a.log, io.Discard)
 	require.NoError(a.t, err)
+	s.Decorate(a.Decorators)
 	a.setURL(s.URL())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.t.Context()))
 	done := make(chan error, 1)

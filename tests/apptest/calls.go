@@ -39,6 +39,10 @@ type Message struct {
 	Seq       int64           `json:"seq"`
 	Payload   json.RawMessage `json:"payload"`
 	CreatedAt time.Time       `json:"created_at"`
+
+	Type        string            `json:"type"`
+	OrderingKey string            `json:"ordering_key"`
+	Headers     map[string]string `json:"headers"`
 }
 
 // Page is a page of a tenant's history.

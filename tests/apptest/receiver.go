@@ -1,7 +1,6 @@
 package apptest
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,15 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"lanekeeper/config"
 )
 
-// Transmitting lets endpoints be on this machine, and makes a dead letter of a
-// message that was transmitted so often.
-func Transmitting(maxAttempts int) Option {
-	return func(c *config.Config) { c.Transmit.AllowPrivate, c.Retry.MaxAttempts = true, maxAttempts }
+// Delivering lets endpoints be on this machine.
+func Delivering() Option {
+	return func(c *config.Config) { c.Delivery.AllowPrivate = true }
 }
 
 // Received is a request to a Receiver.
@@ -145,62 +141,4 @@ func (r *Receiver) AwaitAtOnce(n int) {
 		}
 		return nil
 	})
-}
-
-// Endpoint is a tenant's endpoint as the service answers it.
-type Endpoint struct {
-	URL          string `json:"url"`
-	Status       string `json:"status"`
-	PausedReason string `json:"paused_reason"`
-	Secret       string `json:"secret"`
-}
-
-// SetEndpoint lets a tenant's messages be transmitted to this URL.
-func (c *Client) SetEndpoint(tenant, url string, timeout time.Duration) Endpoint {
-	c.t.Helper()
-	var e Endpoint
-	c.Want(http.StatusOK, &e, "PUT", "/api/tenants/"+tenant+"/endpoint", map[string]any{"url": url, "timeout_ms": timeout.Milliseconds()})
-	require.Equal(c.t, "active", e.Status)
-	return e
-}
-
-// Endpoint returns a tenant's endpoint.
-func (c *Client) Endpoint(tenant string) Endpoint {
-	c.t.Helper()
-	var e Endpoint
-	c.Want(http.StatusOK, &e, "GET", "/api/tenants/"+tenant+"/endpoint", nil)
-	return e
-}
-
-// Delivery is how far the transmission of a message got.
-type Delivery struct {
-	State      string `json:"state"`
-	Attempts   int    `json:"attempts"`
-	LastStatus *int   `json:"last_status"`
-}
-
-// Is returns an error unless it is as it should be. Status 0 is for none.
-func (d *Delivery) Is(state string, attempts, status int) error {
-	last := 0
-	if d != nil && d.LastStatus != nil {
-		last = *d.LastStatus
-	}
-	if d == nil || d.State != state || d.Attempts != attempts || last != status {
-		return NotYet("%s after %d attempts, the last with status %d: %+v, %d", state, attempts, status, d, last)
-	}
-	return nil
-}
-
-// Delivery returns how far the transmission of a message got; nil for nothing,
-// and for a message that is not stored yet.
-func (c *Client) Delivery(tenant, message string) *Delivery {
-	c.t.Helper()
-	answer := c.Call("GET", "/api/messages/"+message, nil, ForTenant(tenant))
-	if answer.Status == http.StatusNotFound {
-		return nil
-	}
-	require.Equal(c.t, http.StatusOK, answer.Status, "%s", answer.Body)
-	var m struct{ Delivery *Delivery }
-	require.NoError(c.t, json.Unmarshal(answer.Body, &m))
-	return m.Delivery
 }

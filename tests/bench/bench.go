@@ -36,7 +36,9 @@ type results struct {
 	scales  []scale
 	latency []latencyRound
 	streams []streamRound
-	stored  int64 // rows that were checked
+	// deliveries are those of one tenant and then those of many.
+	deliveries []deliverRound
+	stored     int64 // rows that were checked
 }
 
 // bench is everything that takes part.
@@ -100,6 +102,12 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 		var err error
 		if r.streams, err = measureStreams(ctx, b); err != nil {
 			return r, fmt.Errorf("streams: %w", err)
+		}
+	}
+	if b.options.deliveries {
+		var err error
+		if r.deliveries, err = measureDeliveries(ctx, b); err != nil {
+			return r, err
 		}
 	}
 	b.say("checking what was stored")

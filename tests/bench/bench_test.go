@@ -28,8 +28,10 @@ func TestRun(t *testing.T) {
 	}, &out, t.Output())
 	require.NoError(t, err)
 	// Two rounds of batches and singles for each number, of the open loop, and of
-	// streams.
-	require.Contains(t, out.String(), "2,840 rows checked")
+	// streams; and of deliveries for each number: a backlog, batches with and without
+	// endpoints, singles, and an open loop.
+	const deliveries = 2 * 2 * (3*600 + 60 + 20)
+	require.Contains(t, out.String(), grouped(2840+deliveries)+" rows checked")
 	page, err := os.ReadFile(filepath.Join(dir, "page.md"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "-tenants=1,3")

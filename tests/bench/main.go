@@ -27,6 +27,7 @@ type options struct {
 	rate        int
 	streamRate  int
 	crowd       int
+	deliveries  bool
 	logLevel    string
 	inProcess   bool
 	profile     string
@@ -77,6 +78,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.rate, "rate", 1000, "publications a second in the open loop")
 	flags.IntVar(&o.streamRate, "stream-rate", 500, "publications a second while streams are measured")
 	flags.IntVar(&o.crowd, "crowd", 1000, "clients that stream the messages of one tenant; 0 leaves streams out")
+	flags.BoolVar(&o.deliveries, "deliveries", true, "measure deliveries to endpoints")
 	flags.StringVar(&o.logLevel, "log", "error", "the service's log `level`; its log goes to a file")
 	flags.BoolVar(&o.inProcess, "in-process", false, "run the service inside of this process")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles to this `directory`; implies -in-process")

@@ -28,6 +28,9 @@ func (r report) tables() string {
 	if len(r.results.streams) > 0 {
 		b.WriteString("\n" + r.streams())
 	}
+	if len(r.results.deliveries) > 0 {
+		b.WriteString("\n" + r.deliveries())
+	}
 	fmt.Fprintf(&b, "\n%s rows checked: none missing, none twice, `seq` without holes.\n", grouped(float64(r.results.stored)))
 	return b.String()
 }
@@ -141,6 +144,50 @@ func (r report) streams() string {
 	crowd.add(grouped(float64(r.options.crowd))+" clients stream", millis(of(func(x streamRound) float64 { return float64(x.crowded) })),
 		fmt.Sprintf("**%.2f**", of(streamRound.crowdRatio)))
 	return t.String() + "\n" + crowd.String()
+}
+
+// deliveries returns what was measured of deliveries.
+func (r report) deliveries() string {
+	t := newTable("Tenants", "Bare POSTs", "Backlog, delivered", "of the POSTs", "Batches, delivered", "of the POSTs",
+		"Batches, stored", "of those without endpoint", "Single, delivered", "POST to arrival, p50", "to the bare chain")
+	cost := newTable("Tenants", "What", "Lanekeeper", "Postgres", "RabbitMQ", "Load generator")
+	for _, n := range tenantsOf(r.results.deliveries) {
+		var rounds []deliverRound
+		for _, x := range r.results.deliveries {
+			if x.tenants == n {
+				rounds = append(rounds, x)
+			}
+		}
+		of := func(f func(deliverRound) float64) float64 { return median(rounds, f) }
+		ratio := func(f func(deliverRound) float64) string { return fmt.Sprintf("**%.2f**", of(f)) }
+		t.add(grouped(float64(n)), grouped(of(func(x deliverRound) float64 { return x.bare.rate }))+"/s",
+			grouped(of(func(x deliverRound) float64 { return x.drained.rate }))+"/s",
+			ratio(func(x deliverRound) float64 { return x.drained.rate / x.bare.rate }),
+			grouped(of(func(x deliverRound) float64 { return x.batch.rate }))+"/s",
+			ratio(func(x deliverRound) float64 { return x.batch.rate / x.bare.rate }),
+			grouped(of(func(x deliverRound) float64 { return x.stored.rate }))+"/s",
+			ratio(func(x deliverRound) float64 { return x.stored.rate / x.alone.rate }),
+			grouped(of(func(x deliverRound) float64 { return x.single.rate }))+"/s",
+			millis(of(func(x deliverRound) float64 { return float64(x.arrival.p50) })), ratio(deliverRound.arrivalRatio))
+		for _, kind := range []struct {
+			name string
+			of   func(deliverRound) sample
+		}{
+			{"bare POSTs", func(x deliverRound) sample { return x.bare }},
+			{"backlog", func(x deliverRound) sample { return x.drained }},
+			{"batches", func(x deliverRound) sample { return x.batch }},
+		} {
+			each := func(f func(cpuTimes) time.Duration) string {
+				return fmt.Sprintf("%.0f", of(func(x deliverRound) float64 {
+					return float64(f(kind.of(x).cpu).Microseconds()) / float64(kind.of(x).messages)
+				}))
+			}
+			cost.add(grouped(float64(n)), kind.name, each(func(c cpuTimes) time.Duration { return c.service }),
+				each(func(c cpuTimes) time.Duration { return c.postgres }), each(func(c cpuTimes) time.Duration { return c.rabbitmq }),
+				each(func(c cpuTimes) time.Duration { return c.generator }))
+		}
+	}
+	return t.String() + "\nProcessor time for one delivery, in microseconds (the receiver is in the load generator):\n\n" + cost.String()
 }
 
 func millis(nanoseconds float64) string {

@@ -14,7 +14,8 @@
 //	chaos      the flags; performs the chosen scenarios and writes the report
 //	scenario   what is broken when, and what must hold: one topic a file, and the table of all
 //	verify     what was lost, stored twice, or too slow
-//	fault      what disturbs: cuts, partitions, clocks, endpoints that hang, loads
+//	fault      what disturbs: cuts, partitions, clocks, loads
+//	receiver   endpoints that the service delivers to, and what they got
 //	load       clients of the service that write a ledger
 //	env        what a run starts: servers, clusters, replicas, networks
 //	report     the results of the scenarios, as text and as a page

@@ -340,13 +340,17 @@ func (c *confirmChannel) write(r *request, f *inflight) (done, usable bool) {
 			r.fail(err)
 			break
 		}
+		p := &r.batch[r.written]
+		message := p.Message
+		message.Headers = fitting(message.Headers, c.options.OwnHeaders, f.frameSize)
+		if p.Whole && len(message.Headers) < len(p.Message.Headers) {
+			r.give(pendingConfirm{err: ErrHeaders})
+			continue
+		}
 		w := f.reserve(r.queue)
 		if w == nil {
 			return false, true
 		}
-		p := &r.batch[r.written]
-		message := p.Message
-		message.Headers = fitting(message.Headers, c.options.OwnHeaders, f.frameSize)
 		confirm, err := f.channel.Publish(p.Exchange, p.Key, &message)
 		if err != nil {
 			f.free(w)

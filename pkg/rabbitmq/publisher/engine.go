@@ -28,6 +28,8 @@ var (
 	// ErrAway and ErrBlocked: the broker cannot be published to.
 	ErrAway    = errors.New("no connection to the broker")
 	ErrBlocked = errors.New("the broker takes no publications: memory or disk alarm")
+	// ErrHeaders: its headers do not fit into a frame, and none may be left out.
+	ErrHeaders = errors.New("the headers do not fit into a frame")
 	// ErrUnknown: the connection ended before the confirm.
 	ErrUnknown = errors.New("connection lost before the confirm")
 )
@@ -134,7 +136,10 @@ func (e *Engine) State() State {
 // Publishing is one message with its address.
 type Publishing struct {
 	Exchange, Key string
-	Message       amqp.Publishing
+	// Whole says that all headers have to go along. Otherwise those that do not
+	// fit into a frame are left out.
+	Whole   bool
+	Message amqp.Publishing
 }
 
 // Publish publishes the batch in order and waits for all confirms, or for the end

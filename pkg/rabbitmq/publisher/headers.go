@@ -12,8 +12,8 @@ const (
 	// and the lengths of its name and value, or a number.
 	fieldOverhead = 16
 	// otherProperties is what the properties of a message need at most besides its
-	// headers: three short texts, numbers, and what surrounds them.
-	otherProperties = 3*256 + 128
+	// headers: four short texts, numbers, and what surrounds them.
+	otherProperties = 4*256 + 128
 )
 
 // fitting returns the headers, or, where those do not fit into one frame, our own

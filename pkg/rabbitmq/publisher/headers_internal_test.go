@@ -8,6 +8,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+
+	"lanekeeper/pkg/devstack/devtest"
 )
 
 // Headers that do not fit into the frames of a connection leave out what is
@@ -29,4 +31,26 @@ func TestHeadersFitIntoAFrame(t *testing.T) {
 		}
 	}
 	require.Nil(t, fitting(nil, own, 4096))
+}
+
+// A message that has to go with all its headers is refused when they do not fit,
+// and those around it are published.
+func TestWholeMessagesAreRefused(t *testing.T) {
+	t.Parallel()
+	url := devtest.RabbitMQ(t)
+	e := running(t, url, 1)
+	queue := declared(t, url, e, false)
+	batch := batchFor(queue, 4)
+	large := amqp.Table{"a": strings.Repeat("a", 200<<10), "b": "small"}
+	for i := range batch {
+		batch[i].Whole = i != 2
+		if i == 1 || i == 2 {
+			batch[i].Message.Headers = large
+		}
+	}
+	errs := e.Publish(t.Context(), queue, batch)
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], ErrHeaders)
+	require.NoError(t, errs[2], "its headers are left out")
+	require.NoError(t, errs[3])
 }

@@ -26,15 +26,14 @@ const (
 	trialStep = 32
 	// trialsAtOnce is how many of them are opened at a time.
 	trialsAtOnce = 64
-	// trialTimeout bounds one trial, settleTime is how long the broker has at least
-	// to notice its end, for it counts channels after the fact (confirmations times
-	// as long as it was seen to take, if that is more), and retryAfter is how
-	// long nothing is tried after the limit was met.
-	trialTimeout = 5 * time.Second
-	settleTime   = 250 * time.Millisecond
-	retryAfter   = 20 * time.Second
-
-	confirmations = 2
+	// trialTimeout bounds one trial, settleTime is how long the broker has to
+	// notice its end, for it counts channels after the fact: twice as long each time
+	// that it was seen not to be enough, up to maxSettleTime. RetryAfter is how long
+	// nothing is tried after the limit was met.
+	trialTimeout  = 5 * time.Second
+	settleTime    = 250 * time.Millisecond
+	maxSettleTime = 4 * settleTime
+	retryAfter    = 20 * time.Second
 )
 
 // Quota hands out channels within what the broker was seen to allow. It is safe
@@ -52,8 +51,8 @@ type Quota struct {
 	used    int
 	lasting int // of those used
 	allowed int
-	// limited is set once a limit was met, and settle is how long a channel that is
-	// closed counts on then, as a time.Duration.
+	// limited is set once a limit was met, and settle is the settleTime by now, as a
+	// time.Duration.
 	limited atomic.Bool
 	settle  atomic.Int64
 	// full is until when no more is tried, and refusal the broker's answer;
@@ -68,6 +67,7 @@ type Quota struct {
 // faults.
 func New(connect func(context.Context) (*rabbitmq.Session, error), log *slog.Logger) *Quota {
 	q := &Quota{connect: connect, log: log, allowed: firstChannels, trial: make(chan struct{}, 1), freed: make(chan struct{})}
+	q.settle.Store(int64(settleTime))
 	q.trial <- struct{}{}
 	q.opening.init()
 	return q
@@ -181,7 +181,7 @@ func (s *Slot) Opened() { s.opened.Do(s.quota.opening.rUnlock) }
 func (s *Slot) Release() {
 	s.Opened()
 	if s.quota.limited.Load() {
-		time.AfterFunc(time.Duration(max(s.quota.settle.Load(), int64(settleTime))), s.giveBack)
+		time.AfterFunc(s.quota.settling(), s.giveBack)
 		return
 	}
 	s.giveBack()
@@ -190,6 +190,9 @@ func (s *Slot) Release() {
 func (s *Slot) giveBack() {
 	s.freed.Do(func() { s.quota.release(s.lasting) })
 }
+
+// settling returns how long a channel that is closed counts on for the broker.
+func (q *Quota) settling() time.Duration { return time.Duration(q.settle.Load()) }
 
 // try finds out whether there is room for more, unless another trial just has.
 func (q *Quota) try(ctx context.Context, lasting bool) error {

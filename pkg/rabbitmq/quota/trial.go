@@ -18,28 +18,50 @@ import (
 // unless the limit was met before: then only one at a time counts exactly.
 func (q *Quota) count(ctx context.Context, n int) (found int, err error) {
 	if n > trialStep && !q.limited.Load() {
-		found, err = q.open(ctx, n, trialsAtOnce)
+		found, err = q.open(ctx, n, trialsAtOnce, settleTime/5)
 		if !rabbitmq.IsNotAllowed(err) {
 			return found, err
 		}
 		q.limited.Store(true)
 	}
-	return q.open(ctx, n, 1)
+	if found, err = q.open(ctx, n, 1, 0); rabbitmq.IsNotAllowed(err) {
+		found = q.confirm(ctx, found)
+	}
+	return found, err
+}
+
+// confirm returns for how many of the channels that a trial found there is room. A
+// busy broker lets some through that it has not counted yet, and counts some on
+// that are closed. So they are opened once more, the last one only when the broker
+// has had the time to count the others.
+func (q *Quota) confirm(ctx context.Context, found int) int {
+	for found > 1 {
+		held, err := q.open(ctx, found-1, 1, q.settling())
+		switch wait := q.settling(); {
+		case err == nil, errors.Is(err, errNoTrial):
+			return found
+		case !rabbitmq.IsNotAllowed(err):
+			return held // as far as it can be told
+		case held < found-1 && wait < maxSettleTime:
+			q.settle.Store(int64(2 * wait)) // those of before may count on
+		default:
+			found = held
+		}
+	}
+	return found
 }
 
 // open opens n channels on connections of their own, atOnce at a time, closes all
-// of them, and returns how many there were.
-func (q *Quota) open(ctx context.Context, n, atOnce int) (found int, err error) {
+// of them, and returns how many there were. The broker lets channels through before
+// it counts them: after a pause, unless that is 0, it is asked for one more, and the
+// error says whether it allows that.
+func (q *Quota) open(ctx context.Context, n, atOnce int, pause time.Duration) (found int, err error) {
 	var sessions []*rabbitmq.Session
 	defer func() {
 		for _, s := range sessions {
 			s.Close() // and the channels with it
 		}
-		if rabbitmq.IsNotAllowed(err) {
-			found = q.confirm(ctx, found)
-		} else {
-			q.awaitSettled(ctx)
-		}
+		q.awaitSettled(ctx, rabbitmq.IsNotAllowed(err))
 	}()
 	for found < n { // a connection may have fewer than n
 		session, err := q.connect(ctx)
@@ -56,13 +78,11 @@ func (q *Quota) open(ctx context.Context, n, atOnce int) (found int, err error) 
 			return found, fmt.Errorf("open channel: %w", err)
 		}
 	}
-	if atOnce == 1 {
+	if pause == 0 {
 		return found, nil
 	}
-	// The broker lets channels through before it counts them, so it is asked once
-	// more after that.
-	if backoff.Sleep(ctx, settleTime/5) != nil {
-		return found, nil
+	if err := backoff.Sleep(ctx, pause); err != nil {
+		return found, err //nolint:wrapcheck // the end of ctx
 	}
 	if _, err := sessions[len(sessions)-1].Channel(ctx); rabbitmq.IsNotAllowed(err) {
 		return found, fmt.Errorf("open channel: %w", err)
@@ -101,58 +121,21 @@ func openMany(ctx context.Context, session *rabbitmq.Session, n, atOnce int) (op
 	return int(done.Load()), err
 }
 
-// awaitSettled waits until the broker has noticed that the channels of a trial,
-// which met no limit, are closed.
-func (q *Quota) awaitSettled(ctx context.Context) {
-	_ = backoff.Sleep(ctx, settleTime/5) // there is room for as many as were tried
-}
-
-// confirm returns for how many of the channels that a trial found, and closed just
-// now, there is room. The broker counts after the fact, the later the busier it
-// is: those that are opened, so that a trial may have found too many, and those
-// that are closed, so that it takes a while until there is room for as many again.
-// How long that is counts for channels that are released later, too.
-func (q *Quota) confirm(ctx context.Context, found int) int {
-	for closed := time.Now(); ctx.Err() == nil; {
-		n := max(0, found-margin)
-		err := q.hold(ctx, n)
-		switch {
-		case err == nil:
-			q.settle.Store(int64(max(settleTime, confirmations*time.Since(closed))))
-			_ = backoff.Sleep(ctx, time.Duration(q.settle.Load()))
-			return found
-		case errors.Is(err, errTooMany):
-			found, closed = n, time.Now()
-		case !rabbitmq.IsNotAllowed(err):
-			return found
+// awaitSettled waits until the broker has noticed that the channels of a trial
+// are closed: where they met the limit, until another one can be opened.
+func (q *Quota) awaitSettled(ctx context.Context, full bool) {
+	for again := full; again && ctx.Err() == nil; {
+		session, err := q.connect(ctx)
+		if err != nil {
+			return
 		}
-		if backoff.Sleep(ctx, settleTime/5) != nil {
-			break
-		}
+		_, err = session.Channel(ctx)
+		session.Close()
+		again = rabbitmq.IsNotAllowed(err)
 	}
-	return found
-}
-
-// errTooMany: there was room for as many channels as were opened only as long as
-// the broker had not counted them.
-var errTooMany = errors.New("the broker had not counted all channels")
-
-// hold opens n channels on a connection of their own, and another one when the
-// broker has had the time to count them, and closes all of them.
-func (q *Quota) hold(ctx context.Context, n int) error {
-	session, err := q.connect(ctx)
-	if err != nil {
-		return err
+	wait := q.settling()
+	if !full { // then there is room for as many as were tried
+		wait /= 5
 	}
-	defer session.Close()
-	if _, err := openMany(ctx, session, min(n, session.Limits().Channels-1), 1); err != nil {
-		return err
-	}
-	if err := backoff.Sleep(ctx, settleTime); err != nil {
-		return err //nolint:wrapcheck // the end of ctx
-	}
-	if _, err = session.Channel(ctx); rabbitmq.IsNotAllowed(err) {
-		return fmt.Errorf("%w: %v", errTooMany, err) //nolint:errorlint // it is not about room for one more
-	}
-	return err //nolint:wrapcheck // the caller looks at its kind
+	_ = backoff.Sleep(ctx, wait)
 }

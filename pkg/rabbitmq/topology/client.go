@@ -151,6 +151,16 @@ func (c *Client) Delete(ctx context.Context, name string) (int64, error) {
 	return int64(dropped), nil
 }
 
+// DeleteExchange deletes an exchange with its bindings. One that does not exist is
+// no error.
+func (c *Client) DeleteExchange(ctx context.Context, name string) error {
+	err := c.Do(ctx, func(ch *rabbitmq.Channel) error { return ch.ExchangeDelete(ctx, name) })
+	if err != nil {
+		return fmt.Errorf("delete exchange %s: %w", name, err)
+	}
+	return nil
+}
+
 // Do runs work on a channel of the control connection that nobody else uses
 // meanwhile: an error of the broker closes the channel. After success the channel
 // is kept for the next call.

@@ -1,9 +1,11 @@
 package writertest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -35,7 +37,7 @@ func (s *Store) SetFault(f func(batch []domain.Message) error) {
 
 // AppendMessages implements domain.MessageRepository. It panics when an id is
 // twice in one batch.
-func (s *Store) AppendMessages(_ context.Context, batch []domain.Message) ([]domain.AppendOutcome, error) {
+func (s *Store) AppendMessages(_ context.Context, batch []domain.Message) ([]domain.AppendResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault != nil {
@@ -44,7 +46,7 @@ func (s *Store) AppendMessages(_ context.Context, batch []domain.Message) ([]dom
 		}
 	}
 	s.batches = append(s.batches, batch)
-	outcomes := make([]domain.AppendOutcome, len(batch))
+	appended := make([]domain.AppendResult, len(batch))
 	type key struct{ tenant, id uuid.UUID }
 	keys := make(map[key]bool)
 	for i, m := range batch {
@@ -53,17 +55,24 @@ func (s *Store) AppendMessages(_ context.Context, batch []domain.Message) ([]dom
 			panic("an id twice in one batch")
 		}
 		keys[k] = true
-		outcomes[i] = domain.AppendStored
+		appended[i].Outcome = domain.AppendStored
 		for _, stored := range s.history[m.TenantID] {
-			if stored.ID == m.ID {
-				outcomes[i] = domain.AppendDuplicate
+			before, now := stored.Envelope(), m.Envelope()
+			switch {
+			case stored.ID != m.ID:
+			case bytes.Equal(stored.Payload, m.Payload) && before.Equal(&now):
+				appended[i].Outcome = domain.AppendDuplicate
+			default:
+				appended[i].Outcome = domain.AppendConflict
 			}
 		}
-		if outcomes[i] == domain.AppendStored {
+		if appended[i].Outcome == domain.AppendStored {
+			m.Seq, m.CreatedAt = int64(len(s.history[m.TenantID])+1), time.Now().UTC()
+			appended[i].Seq, appended[i].CreatedAt = m.Seq, m.CreatedAt
 			s.history[m.TenantID] = append(s.history[m.TenantID], m)
 		}
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
 // Stored returns the messages of a tenant, in the order in which they were

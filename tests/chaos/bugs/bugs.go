@@ -20,18 +20,18 @@ type earlyRepository struct {
 }
 
 // AppendMessages implements domain.MessageRepository, wrongly.
-func (r *earlyRepository) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+func (r *earlyRepository) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendResult, error) {
 	later := append([]domain.Message(nil), messages...)
 	time.AfterFunc(100*time.Millisecond, func() {
 		if _, err := r.MessageRepository.AppendMessages(context.WithoutCancel(ctx), later); err != nil {
 			r.log.ErrorContext(ctx, "not stored after all", slog.Any("error", err))
 		}
 	})
-	outcomes := make([]domain.AppendOutcome, len(messages))
-	for i := range outcomes {
-		outcomes[i] = domain.AppendStored
+	appended := make([]domain.AppendResult, len(messages))
+	for i := range appended {
+		appended[i].Outcome = domain.AppendStored
 	}
-	return outcomes, nil
+	return appended, nil
 }
 
 // carelessPublisher takes returned messages for published, as one without the

@@ -16,7 +16,7 @@ func main() {
 	})
 }
 
-var errNoBug = errors.New("CHAOS_BUG must be ack-before-commit, no-mandatory or stale-acks, or CHAOS_RECORD be set")
+var errNoBug = errors.New("CHAOS_BUG must be the name of a bug, or CHAOS_RECORD be set")
 
 func decorators(bug, record string, log *slog.Logger) (server.Decorators, error) {
 	switch bug {
@@ -37,6 +37,16 @@ func decorators(bug, record string, log *slog.Logger) (server.Decorators, error)
 		return server.Decorators{Publisher: func(p domain.Publisher) domain.Publisher { return carelessPublisher{p} }}, nil
 	case "stale-acks":
 		return server.Decorators{Subscriber: func(s domain.Subscriber) domain.Subscriber { return newStaleSubscriber(s) }}, nil
+	case "settle-before-answer":
+		return deliveries(func(r domain.DeliveryRepository) domain.DeliveryRepository { return hastyDeliveries{r} }), nil
+	case "claim-at-once":
+		return deliveries(func(r domain.DeliveryRepository) domain.DeliveryRepository { return greedyDeliveries{r} }), nil
+	case "cursor-without-row":
+		return deliveries(func(r domain.DeliveryRepository) domain.DeliveryRepository { return forgetfulDeliveries{r} }), nil
 	}
 	return server.Decorators{}, errNoBug
+}
+
+func deliveries(decorate func(domain.DeliveryRepository) domain.DeliveryRepository) server.Decorators {
+	return server.Decorators{Deliveries: decorate}
 }

@@ -40,7 +40,7 @@ func newRecorder(path string) (*recorder, error) {
 }
 
 // AppendMessages implements domain.MessageRepository.
-func (r *recorder) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendOutcome, error) {
+func (r *recorder) AppendMessages(ctx context.Context, messages []domain.Message) ([]domain.AppendResult, error) {
 	var tenants bytes.Buffer
 	seen := make(map[uuid.UUID]bool)
 	for i := range messages {
@@ -50,13 +50,13 @@ func (r *recorder) AppendMessages(ctx context.Context, messages []domain.Message
 		}
 	}
 	number := r.begin(tenants.String())
-	outcomes, err := r.MessageRepository.AppendMessages(ctx, messages)
+	appended, err := r.MessageRepository.AppendMessages(ctx, messages)
 	how := ""
 	if err != nil {
 		how = " failed"
 	}
 	r.end(number, how)
-	return outcomes, err //nolint:wrapcheck // passed on
+	return appended, err //nolint:wrapcheck // passed on
 }
 
 func (r *recorder) begin(tenants string) int {

@@ -2,6 +2,7 @@ package env
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,9 @@ import (
 	"strconv"
 	"syscall"
 )
+
+// ErrNotRunning: there is no process.
+var ErrNotRunning = errors.New("the process does not run")
 
 // process is a program that runs as a process of its own and can be killed and
 // started again. One goroutine at a time uses it.
@@ -63,6 +67,22 @@ func (p *process) running() bool { return p.cmd != nil }
 
 // ID is the number of the process, which must run.
 func (p *process) ID() int { return p.cmd.Process.Pid }
+
+// Freeze stops the process with SIGSTOP, until Thaw.
+func (p *process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw has a frozen process go on.
+func (p *process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
+func (p *process) signal(s syscall.Signal) error {
+	if p.cmd == nil {
+		return ErrNotRunning
+	}
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("signal a process: %w", err)
+	}
+	return nil
+}
 
 // Kill ends the process with SIGKILL.
 func (p *process) Kill() {

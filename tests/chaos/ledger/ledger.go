@@ -39,6 +39,9 @@ type Attempt struct {
 	Payload []byte
 	Hash    string
 	Poison  bool // can only become a dead letter
+	// Type and OrderingKey go along with the payload; "" for none. The file does
+	// not have them.
+	Type, OrderingKey string
 	// What Read found out.
 	State State
 	ID    string

@@ -67,7 +67,7 @@ func (c *Client) SetStatus(ctx context.Context, id, status string) Reply {
 func (c *Client) Publish(ctx context.Context, attempts []*ledger.Attempt) []ledger.Outcome {
 	if len(attempts) == 1 {
 		a := attempts[0]
-		return []ledger.Outcome{OutcomeOf(c.Call(ctx, http.MethodPost, "/api/messages", a.Tenant, a.Key, fmt.Appendf(nil, `{"payload":%s}`, a.Payload)))}
+		return []ledger.Outcome{OutcomeOf(c.Call(ctx, http.MethodPost, "/api/messages", a.Tenant, a.Key, fmt.Appendf(nil, `{"payload":%s%s}`, a.Payload, envelope(a))))}
 	}
 	var body bytes.Buffer
 	body.WriteString(`{"messages":[`)
@@ -76,13 +76,25 @@ func (c *Client) Publish(ctx context.Context, attempts []*ledger.Attempt) []ledg
 			body.WriteByte(',')
 		}
 		if a.Key != "" {
-			fmt.Fprintf(&body, `{"payload":%s,"idempotency_key":%q}`, a.Payload, a.Key)
+			fmt.Fprintf(&body, `{"payload":%s%s,"idempotency_key":%q}`, a.Payload, envelope(a), a.Key)
 		} else {
-			fmt.Fprintf(&body, `{"payload":%s}`, a.Payload)
+			fmt.Fprintf(&body, `{"payload":%s%s}`, a.Payload, envelope(a))
 		}
 	}
 	body.WriteString(`]}`)
 	return batchOutcomes(c.Call(ctx, http.MethodPost, "/api/messages/batch", attempts[0].Tenant, "", body.Bytes()), len(attempts))
+}
+
+// envelope returns what goes along with a payload, as members that follow it.
+func envelope(a *ledger.Attempt) string {
+	var members string
+	if a.Type != "" {
+		members += fmt.Sprintf(`,"type":%q`, a.Type)
+	}
+	if a.OrderingKey != "" {
+		members += fmt.Sprintf(`,"ordering_key":%q`, a.OrderingKey)
+	}
+	return members
 }
 
 // OutcomeOf returns what came of the publication of one message.

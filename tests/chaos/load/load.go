@@ -34,6 +34,9 @@ type Load struct {
 	client   *Client
 	ledger   *ledger.Ledger
 	interval time.Duration // of each client between its calls
+	// Envelope gives each message what goes along with its payload, before it is
+	// sent; nil for nothing. It is set before the load starts.
+	Envelope func(*ledger.Attempt)
 	quit     chan struct{}
 	once     sync.Once
 	work     sync.WaitGroup
@@ -84,6 +87,11 @@ func (l *Load) done() bool {
 // became of them.
 func (l *Load) Send(ctx context.Context, tenant string, size int, keyed bool) {
 	attempts := l.ledger.Open(tenant, size, keyed)
+	for _, a := range attempts {
+		if l.Envelope != nil {
+			l.Envelope(a)
+		}
+	}
 	for ctx.Err() == nil {
 		outcomes := l.client.Publish(ctx, attempts)
 		l.ledger.Close(attempts, outcomes)

@@ -94,6 +94,7 @@ How it is measured:
 
 - Clients write every attempt into a ledger on disk before they send it, and its outcome after: accepted (202), refused (4xx), or unknown (no answer, or 5xx). Half of the publications are batches; half carry an ` + "`Idempotency-Key`" + ` and are sent again until their outcome is known, the others are sent once.
 - Afterwards a checker reads PostgreSQL and RabbitMQ directly, past the service, when that has ended. It holds that: accepted, minus stored, minus dead-lettered is nothing; stored, minus attempted is nothing; no attempt is stored twice or has two dead letters; every payload is what was sent; ` + "`seq`" + ` is 1, 2, 3, ... for every tenant; all queues are empty; no request took longer than 6 s; the log has no panic, no data race and no "unknown delivery tag".
+- Endpoints are in the process of the suite, and note each request, its body, and whether its sender was still there for the answer. Every stored message has to have been taken by each endpoint of its tenant that wanted it, with the same payload, ` + "`seq`" + ` and key; ` + "`fifo`" + ` and ` + "`key`" + ` endpoints have to have taken them in order, repetitions aside; and these are counted.
 - Times to "stored" are from the moment a request was due to the moment the committed row is visible to another connection.
 `
 

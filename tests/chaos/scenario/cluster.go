@@ -9,11 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"lanekeeper/tests/chaos/env"
-	"lanekeeper/tests/chaos/ledger"
 	"lanekeeper/tests/chaos/load"
 )
 
@@ -21,12 +17,7 @@ const (
 	// clusterExtra is what three brokers on one machine take to start, again
 	// and again.
 	clusterExtra = 3 * time.Minute
-	// waitingInTier is how many messages wait in a retry tier at each kill.
-	waitingInTier = 100
 )
-
-// errReturned: the broker had no queue for a message.
-var errReturned = errors.New("a message was returned")
 
 // bootCluster starts three brokers, has the trial use them instead of the one
 // that all scenarios share, and boots the service with the URLs of all three.
@@ -78,9 +69,6 @@ func clusterLeaderKill(ctx context.Context, t *trial) error {
 			return err
 		}
 		led = append(led, strconv.Itoa(n))
-		if err := putIntoTier(ctx, t, node); err != nil {
-			return err
-		}
 		node.Kill()
 		begun := time.Now()
 		if err := w.AcceptedByAll(ctx); err != nil {
@@ -120,9 +108,6 @@ func clusterMajorityKill(ctx context.Context, t *trial) error {
 		if err != nil {
 			return err
 		}
-		if err := putIntoTier(ctx, t, node); err != nil {
-			return err
-		}
 		// The one that leads the most is left, and cannot commit anything.
 		for _, n := range c.Nodes {
 			if n != node {
@@ -154,43 +139,6 @@ func noQueueReplaced(t *trial) error {
 	}
 	if strings.Contains(string(text), "replacing it") {
 		t.Fail("the service gave a queue up")
-	}
-	return nil
-}
-
-// putIntoTier puts messages for all tenants into the first retry tier, through
-// one node, as the service does with what an endpoint did not take. They have
-// to come back whatever happens to that node.
-func putIntoTier(ctx context.Context, t *trial, through *env.BrokerNode) error {
-	conn, err := amqp.Dial(through.URL())
-	if err != nil {
-		return fmt.Errorf("connect to %s: %w", through.Name, err)
-	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		return fmt.Errorf("open channel: %w", err)
-	}
-	if err := ch.Confirm(false); err != nil {
-		return fmt.Errorf("set confirm mode: %w", err)
-	}
-	returns := ch.NotifyReturn(make(chan amqp.Return, waitingInTier))
-	attempts := make([]*ledger.Attempt, waitingInTier)
-	confirms := make([]*amqp.DeferredConfirmation, waitingInTier)
-	for i := range attempts {
-		a := &ledger.Attempt{Tenant: t.tenants[i%len(t.tenants)], ID: uuid.NewString()}
-		t.ledger.Foreign(a)
-		confirms[i], err = ch.PublishWithDeferredConfirmWithContext(ctx, "lanekeeper.retry.1s", env.QueueOf(a.Tenant), true, false, amqp.Publishing{
-			MessageId: a.ID, DeliveryMode: amqp.Persistent, Body: a.Payload,
-		})
-		if err != nil {
-			return fmt.Errorf("publish: %w", err)
-		}
-		attempts[i] = a
-	}
-	load.AwaitConfirms(ctx, t.ledger, attempts, confirms)
-	if len(returns) > 0 {
-		return fmt.Errorf("%w by the retry tier", errReturned)
 	}
 	return nil
 }

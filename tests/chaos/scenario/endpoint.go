@@ -3,56 +3,72 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
-	"lanekeeper/tests/chaos/fault"
-	"lanekeeper/tests/chaos/load"
-	"lanekeeper/tests/chaos/wait"
+	"lanekeeper/tests/chaos/receiver"
+	"lanekeeper/tests/chaos/verify"
 )
 
 const (
-	hangingWorkers = 100
-	// hangingPause is how long each of the noisy tenant's clients waits
-	// between batches: this is about an endpoint that hangs, not about a flood.
-	hangingPause = 100 * time.Millisecond
+	// noisyEndpoints is how many endpoints the noisy tenant has: some hang, some
+	// refuse at once, some answer slowly.
+	noisyEndpoints = 10
+	slowEndpoint   = 3 * time.Second
+	// noisyRate is how many messages it gets each second.
+	noisyRate = 10
 )
 
-// noisyEndpoint has one tenant publish whose endpoint hangs. Between the
-// measurements and at the end it has no endpoint, so that what was published is
-// stored.
+// badAnswer returns how the nth endpoint answers.
+func badAnswer(n int) receiver.Answer {
+	return []receiver.Answer{receiver.Hangs(), receiver.Refuses(http.StatusInternalServerError), receiver.Takes(slowEndpoint), receiver.Hangs()}[n%4]
+}
+
+// noisyEndpoint has one tenant publish whose endpoints hang, refuse at once, or
+// answer slowly. It is measured like the others: storing waits for no endpoint.
 func noisyEndpoint(ctx context.Context, t *trial) (err error) {
-	noisy, p, err := t.quietAndOther(ctx)
+	d, err := newDeliveries(ctx, t)
 	if err != nil {
 		return err
 	}
-	if r := t.client.Resize(ctx, noisy, hangingWorkers); r.Status != http.StatusOK {
-		return errors.Join(fmt.Errorf("%w: resize: %s", load.ErrUnexpected, r.Text()), r.Err)
-	}
-	endpoint, err := fault.StartHangingEndpoint(ctx)
-	if err != nil {
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := t.bootDirect(ctx, t.others+1); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, endpoint.Close()) }()
-	l := t.newLoad()
-	err = t.undisturbed(ctx, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
-		path := "/api/tenants/" + noisy + "/endpoint"
-		if r := t.client.Call(ctx, http.MethodPut, path, "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint.URL)); r.Status != http.StatusOK {
-			return errors.Join(fmt.Errorf("%w: set an endpoint: %s", load.ErrUnexpected, r.Text()), r.Err)
+	noisy := t.tenants[0]
+	p := t.newProbe(append(t.tenants[1:], slices.Repeat([]string{noisy}, noisyRate)...))
+	if _, err := p.Measure(ctx, 2*time.Second); err != nil {
+		return err
+	}
+	most := 0
+	err = t.within(ctx, verify.Bounds{Stored: t.noisyRatio}, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
+		begun := len(d.subscriptions)
+		for n := range noisyEndpoints {
+			if _, err := d.subscribe(ctx, t.client, noisy, badAnswer(n), nil); err != nil {
+				return err
+			}
 		}
-		err := fault.While(ctx, 2, meanwhile, func(ctx context.Context) {
-			l.Send(ctx, noisy, load.BatchSize, false)
-			wait.For(ctx, hangingPause)
-		})
-		if r := t.client.Call(ctx, http.MethodDelete, path, "", "", nil); r.Status != http.StatusNoContent {
-			err = errors.Join(err, fmt.Errorf("%w: delete an endpoint: %s", load.ErrUnexpected, r.Text()), r.Err)
+		err := meanwhile()
+		for _, s := range d.subscriptions[begun:] {
+			most = max(most, s.Most())
+			err = errors.Join(err, d.unsubscribe(ctx, t.client, s))
 		}
 		return err
 	})
-	t.Show("published to the hanging one", "%d messages, %d attempts to transmit, %d at a time at most", l.Accepted.Load(), endpoint.Taken.Load(), endpoint.Most.Load())
-	if most := endpoint.Most.Load(); most != hangingWorkers {
-		t.Fail("%d transmissions at a time hung, not %d", most, hangingWorkers)
+	attempts, taken := arrivedAt(d)
+	t.Show("to the bad endpoints", "%d attempts, %d of them taken, %d at a time to one at most", attempts, taken, most)
+	if attempts == taken || most == 0 {
+		t.Fail("the bad endpoints were not delivered to: %d attempts, %d of them taken", attempts, taken)
 	}
-	return errors.Join(err, t.check(ctx))
+	return errors.Join(err, d.check(ctx))
+}
+
+// arrivedAt returns how many requests there were in all.
+func arrivedAt(d *deliveries) (attempts, taken int) {
+	for _, s := range d.subscriptions {
+		n, _ := s.Taken()
+		attempts, taken = attempts+len(s.Arrivals()), taken+n
+	}
+	return attempts, taken
 }

@@ -29,6 +29,16 @@ type figures struct {
 	fleetTenants int
 	fleetKills   int
 
+	// Of deliveries to endpoints: tenants, how long each client of the load waits
+	// between its calls, and what is done to the service meanwhile.
+	deliveryTenants                                       int
+	deliveryPause                                         time.Duration
+	deliveryKills, deliveryDatabaseKills, deliveryFreezes int
+	deliveryBacklog                                       int           // of each tenant in front of a fleet
+	downBacklog                                           int           // of an endpoint that is down
+	downFor                                               time.Duration // after the breaker has opened
+	noisyRatio                                            float64       // of POST to stored, beside endpoints that hang
+
 	streamMessages, streamClients, streamRestless int
 	crowd                                         int           // tenants that lose the broker at once
 	crowdLimit                                    time.Duration // for their consumers to be back
@@ -41,6 +51,10 @@ type figures struct {
 
 	cuts   int           // of the network between hosts
 	cutFor time.Duration // about how long each lasts
+
+	upgraded     int             // messages in each retry tier of an earlier version
+	upgradeWaits []time.Duration // in the tiers; those of the last one are ten minutes otherwise
+	vanish       bool            // wait until the tiers are deleted, which takes minutes
 
 	others  int           // tenants that want to be left in peace
 	measure time.Duration // one phase of measuring them
@@ -70,6 +84,9 @@ func figuresFor(short bool) figures {
 			crowd: 50, crowdLimit: 10 * time.Second, many: 300,
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
 			cuts: 2, cutFor: 10 * time.Second,
+			deliveryTenants: 6, deliveryPause: 400 * time.Millisecond, deliveryKills: 2, deliveryDatabaseKills: 1,
+			deliveryBacklog: 1000, downBacklog: 3000, downFor: 4 * time.Second, noisyRatio: 2,
+			upgraded: 100, upgradeWaits: seconds(2, 3, 5, 10, 30),
 			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
 		}
 	}
@@ -82,6 +99,17 @@ func figuresFor(short bool) figures {
 		crowd: 1000, crowdLimit: 30 * time.Second, many: 3000,
 		leaderKills: 5, clusterLoad: 50_000, minority: 45 * time.Second,
 		cuts: 20, cutFor: 30 * time.Second,
+		deliveryTenants: 20, deliveryPause: 100 * time.Millisecond, deliveryKills: 10, deliveryDatabaseKills: 5, deliveryFreezes: 2,
+		deliveryBacklog: 4000, downBacklog: 100_000, downFor: time.Minute, noisyRatio: 1.2,
+		upgraded: 1000, upgradeWaits: seconds(5, 10, 20, 60, 120), vanish: true,
 		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99, slack: 1,
 	}
+}
+
+func seconds(numbers ...int) []time.Duration {
+	times := make([]time.Duration, len(numbers))
+	for i, n := range numbers {
+		times[i] = time.Duration(n) * time.Second
+	}
+	return times
 }

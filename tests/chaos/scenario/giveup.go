@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,25 +10,28 @@ import (
 
 	"lanekeeper/tests/chaos/fault"
 	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/receiver"
 	"lanekeeper/tests/chaos/verify"
 )
 
 // stormers is how many tenants change, stop and start all the time.
 const stormers = 4
 
-// giveUpStorm has clients change, stop and start a tenant of their own as fast
-// as they can, so that calls to the broker are given up all the time. No
-// connection may be lost over it: others share them.
-func giveUpStorm(ctx context.Context, t *trial) error {
+// giveUpStorm has clients change the endpoint of a tenant of their own, which hangs,
+// and stop and start its consumer as fast as they can, so that calls to the broker
+// and deliveries are given up all the time. No connection may be lost over it:
+// others share them.
+func giveUpStorm(ctx context.Context, t *trial) (err error) {
 	noisy, p, err := t.quietAndOthers(ctx, stormers)
 	if err != nil {
 		return err
 	}
-	endpoint, err := fault.StartHangingEndpoint(ctx)
+	d, err := newDeliveries(ctx, t)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = endpoint.Close() }()
+	defer func() { err = errors.Join(err, d.close()) }()
+	hanging := d.receiver.Add(receiver.Hangs()).URL
 	var rounds atomic.Int64
 	idle := make(chan string, stormers)
 	for _, tenant := range noisy {
@@ -36,7 +40,7 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	err = t.undisturbed(ctx, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
 		err := fault.While(ctx, stormers, meanwhile, func(ctx context.Context) {
 			tenant := <-idle
-			giveUp(ctx, t, tenant, endpoint.URL)
+			giveUp(ctx, t, tenant, hanging)
 			idle <- tenant
 			rounds.Add(1)
 		})
@@ -46,18 +50,24 @@ func giveUpStorm(ctx context.Context, t *trial) error {
 	return errors.Join(err, verify.NoConnectionLost(t.Env, t.Result), t.check(ctx))
 }
 
-// giveUp changes a tenant's endpoint and stops and starts its consumer. What is
-// refused is noted by the client.
+// giveUp makes an endpoint of a tenant, changes it, and deletes it, and stops and
+// starts the tenant's consumer meanwhile. What is refused is noted by the client.
 func giveUp(ctx context.Context, t *trial, tenant, endpoint string) {
-	t.client.Call(ctx, http.MethodPut, "/api/tenants/"+tenant+"/endpoint", "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint))
+	path := endpointsPath(tenant)
+	var made struct{ ID string }
+	r := t.client.Call(ctx, http.MethodPost, path, "", "", fmt.Appendf(nil, `{"url":%q}`, endpoint))
+	if r.Status == http.StatusCreated {
+		_ = json.Unmarshal(r.Body, &made) // without an id the next calls are refused
+	}
+	t.client.Call(ctx, http.MethodPatch, path+"/"+made.ID, "", "", []byte(`{"types":["order.*"]}`))
 	t.client.Call(ctx, http.MethodDelete, "/api/consumers/"+tenant, "", "", nil)
 	t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil)
+	t.client.Call(ctx, http.MethodDelete, path+"/"+made.ID, "", "", nil)
 }
 
-// restartAll leaves the tenants without an endpoint, consumed.
+// restartAll leaves the tenants consumed.
 func restartAll(ctx context.Context, t *trial, tenants []string) error {
 	for _, tenant := range tenants {
-		t.client.Call(ctx, http.MethodDelete, "/api/tenants/"+tenant+"/endpoint", "", "", nil)
 		if r := t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil); r.Status != http.StatusAccepted {
 			return errors.Join(fmt.Errorf("%w: start a consumer: %s", load.ErrUnexpected, r.Text()), r.Err)
 		}

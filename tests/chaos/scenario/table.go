@@ -5,6 +5,7 @@ import (
 
 	"lanekeeper/tests/chaos/env"
 	"lanekeeper/tests/chaos/fault"
+	"lanekeeper/tests/chaos/verify"
 )
 
 // scenarios returns all of them, in the order in which they run.
@@ -76,12 +77,23 @@ func scenarios(n figures) []scenario {
 			must: "0 lost, 0 twice, consumed again within 15 s, no tenant worked for by two at a time", run: fleetKill,
 		},
 		{
+			name: "deliveries-killed", fault: fmt.Sprintf("kill -9 one of %d replicas %d times and Postgres %d times, and freeze a replica %d times for %v, under deliveries of %d tenants to 3 endpoints each (no order, fifo, by key), some of which are changed, made and deleted meanwhile",
+				deliverKeepers, n.deliveryKills, n.deliveryDatabaseKills, n.deliveryFreezes, frozenReplica, n.deliveryTenants),
+			must: fmt.Sprintf("every message of a matching type at every endpoint, in order where that is asked for; again at most %d and what was under way for each time; 0 dead letters", verify.Unrecorded),
+			run:  deliveriesKilled,
+		},
+		{
+			name: "deliveries-fleet", fault: fmt.Sprintf("%d replicas deliver to endpoints of %d tenants; workers change from %d to %d to 1 while a replica is killed, comes back, and another one leaves",
+				replicas, n.deliveryTenants, fewWorkers, manyWorkers),
+			must: fmt.Sprintf("%v after a change no delivery begins above it, all workers are used, every message at its endpoint", resizeLimit), run: deliveriesFleet,
+		},
+		{
 			name: "fleet-database-restart", fault: fmt.Sprintf("kill -9 Postgres with %d replicas running, back after %v", replicas, outage),
 			must: "no tenant moves, 0 lost", long: true, run: fleetDatabaseRestart,
 		},
 		{
 			name: "cluster-leader-kill", fault: fmt.Sprintf("kill -9 that one of %d brokers which leads the most queues, %d times", env.ClusterSize, n.leaderKills),
-			must: "0 lost, requests within 6 s: 202, or 503 with Retry-After; retry tiers go on", run: clusterLeaderKill,
+			must: "0 lost, requests within 6 s: 202, or 503 with Retry-After", run: clusterLeaderKill,
 			environment: env.ClusterEnvironment(), extra: clusterExtra,
 		},
 		{
@@ -111,12 +123,18 @@ func scenarios(n figures) []scenario {
 			must: p99, run: noisyPoison,
 		},
 		{
-			name: "noisy-endpoint", fault: "one tenant whose endpoint takes messages from 100 workers and never answers",
-			must: p99, run: noisyEndpoint, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+			name: "noisy-endpoint", fault: fmt.Sprintf("one tenant with %d endpoints that hang, refuse at once, or answer after %v", noisyEndpoints, slowEndpoint),
+			must: fmt.Sprintf("%d other tenants, and this one, keep their p%.0f of POST to stored within %.1fx, of POST to 202 and GET /messages within 2x", n.others, 100*n.quantile, n.noisyRatio),
+			run:  noisyEndpoint, environment: localEndpoints(),
 		},
 		{
-			name: "give-up-storm", fault: fmt.Sprintf("%d clients change, stop and start a tenant of their own without a pause", stormers),
-			must: p99 + ", no connection lost", run: giveUpStorm, environment: []string{"TRANSMIT_ALLOW_PRIVATE=true"},
+			name: "endpoint-down", fault: fmt.Sprintf("an endpoint is away while %d messages are published, and %v longer, which is more than its schedule of %d s", n.downBacklog, n.downFor, downSteps),
+			must: fmt.Sprintf("the breaker opens, 0 dead letters, one delivery tried each %v, then everything delivered, with the service below %d MiB", downProbes, downMemory>>20),
+			run:  endpointDown, environment: localEndpoints("DELIVERY_PROBE_INTERVAL=" + downProbes.String()),
+		},
+		{
+			name: "give-up-storm", fault: fmt.Sprintf("%d clients stop and start a tenant of their own, and make, change and delete an endpoint of it that hangs, without a pause", stormers),
+			must: p99 + ", no connection lost", run: giveUpStorm, environment: localEndpoints(),
 		},
 		{
 			name: "unreadable-header", fault: "somebody puts messages on one tenant's queues whose headers the client library cannot read",
@@ -164,6 +182,11 @@ func scenarios(n figures) []scenario {
 			must: fmt.Sprintf("all consumers run %v after the start, no connection lost, no request over 6 s, 0 lost", crowdStartLimit), run: crowd, long: true,
 		},
 		{
+			name: "upgrade", fault: fmt.Sprintf("kill -9 the last version with retry tiers, with %d messages in each of its %d tiers and %d stored and not acknowledged, and start this one",
+				n.upgraded, len(retryTiers()), n.upgraded),
+			must: "0 lost, every message at its endpoint, no dead letter, the tiers empty and gone; this version does not start before the other has ended", run: upgrade, extra: upgradeExtra, long: true,
+		},
+		{
 			name: "planted-early-ack", bug: "ack-before-commit", fault: "kill -9 the service, which acknowledges before it commits",
 			must: "the checker notices", run: plantedEarlyAck,
 		},
@@ -174,6 +197,18 @@ func scenarios(n figures) []scenario {
 		{
 			name: "planted-stale-acks", bug: "stale-acks", fault: "drop AMQP connections of the service, which sends acks of an old session",
 			must: "the checker notices", run: plantedStaleAcks,
+		},
+		{
+			name: "planted-settle-early", bug: "settle-before-answer", fault: "kill -9 a replica, which settles deliveries before they are answered",
+			must: "the checker notices", run: plantedDeliveries,
+		},
+		{
+			name: "planted-two-claims", bug: "claim-at-once", fault: "as deliveries-fleet, with replicas that claim tenants for which another one still delivers",
+			must: "the checker notices", run: deliveriesFleet,
+		},
+		{
+			name: "planted-no-row", bug: "cursor-without-row", fault: "endpoints refuse some messages once, and cursors pass these without a row",
+			must: "the checker notices", run: plantedDeliveries,
 		},
 		{
 			name: "planted-partition", bug: "ack-before-commit", fault: "the database cut off from the service, which acknowledges before it commits",

@@ -32,7 +32,7 @@ const (
 	renamed    = "stored under another id"
 	denied     = "refused but stored"
 	notDense   = "hole in seq"
-	buried     = "dead-lettered for no reason"
+	Buried     = "dead-lettered for no reason"
 	buriedMore = "dead-lettered twice"
 	unfinished = "left in a queue"
 )

@@ -1,0 +1,101 @@
+package delivery
+
+import (
+	"time"
+
+	"lanekeeper/domain"
+)
+
+// answeredBehind reports whether something was answered that is not read yet: the
+// cursor began again at an earlier place.
+func (l *ledger) answeredBehind() bool {
+	for seq := range l.answered {
+		if seq > l.window.readTo {
+			return true
+		}
+	}
+	return false
+}
+
+// take takes messages into the window that are for the endpoint; next is up to where
+// the history was read. What was answered before is settled again.
+func (l *ledger) take(target *domain.DeliveryTarget, messages []domain.Message, next int64) {
+	now := time.Now()
+	for i := range messages {
+		m := &messages[i]
+		if known, ok := l.answered[m.Seq]; ok {
+			known.put(&l.delta)
+			e := &entry{seq: m.Seq, message: m, state: entryDone}
+			if known.open != nil {
+				e.key = known.open.OrderingKey
+				l.addRow(e)
+			}
+			l.window.add(e)
+			continue
+		}
+		e := l.running[m.Seq]
+		if e == nil {
+			if !target.Wants(m.Type) {
+				continue
+			}
+			e = &entry{seq: m.Seq, message: m, since: now, answers: l.answers}
+			if target.Ordering == domain.OrderingKey {
+				e.key = m.OrderingKey
+			}
+		}
+		l.window.add(e)
+	}
+	l.window.readTo = next
+	l.window.drop()
+}
+
+// takeRow takes a row in that may run, unless it is known. It reports whether its
+// message is not kept any longer, so that it is settled.
+func (l *ledger) takeRow(row *domain.OpenDelivery, now time.Time) (expired bool) {
+	if l.held[row.Seq] != nil {
+		return false
+	}
+	e := &entry{
+		seq: row.Seq, message: row.Message, key: row.OrderingKey, row: true, passed: true,
+		attempts: row.Attempts, round: row.Round, replay: row.ReplayID, since: now,
+	}
+	l.held[e.seq] = e
+	if row.Message != nil {
+		l.due.list = append(l.due.list, e)
+		return false
+	}
+	e.state = entryDone
+	l.delta.Done = append(l.delta.Done, e.seq)
+	l.delta.Keys = appendKey(l.delta.Keys, e.key)
+	return true
+}
+
+// pinRules say which messages the cursor has to wait for.
+type pinRules struct {
+	fifo     bool // all
+	stopping bool // none but those that run
+	held     bool // those that wait, because the breaker is open
+	answers  int64
+}
+
+// passPins has the cursor pass what has kept it for long from passing others that
+// are done. It returns when to look again; zero for never.
+func (l *ledger) passPins(now time.Time, rules pinRules) (next time.Time) {
+	if rules.fifo && !rules.stopping {
+		return time.Time{}
+	}
+	pins, next := l.window.pinning(func(e *entry) (bool, time.Time) {
+		waits := e.state == entryWaiting
+		switch {
+		case waits && rules.stopping:
+			return true, time.Time{}
+		case waits && (rules.held || l.keys.free(e.key)):
+			return false, time.Time{}
+		}
+		return now.Sub(e.since) >= passAfter || rules.answers-e.answers >= passAnswers, e.since.Add(passAfter)
+	})
+	for _, e := range pins {
+		l.pass(e, e.state == entryWaiting && !l.keys.free(e.key))
+	}
+	return next
+}

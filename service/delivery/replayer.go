@@ -1,0 +1,133 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"lanekeeper/domain"
+)
+
+const (
+	// replayEntries and replayBytes are how many members are read at a time.
+	replayEntries = 128
+	replayBytes   = 256 << 10
+	// replayAgain is after which time members are read again after that failed.
+	replayAgain = time.Second
+)
+
+// replayer is the second cursor of an endpoint: the replay that is under way. It
+// belongs to the goroutine of the dispatcher; a nil one has nothing to do.
+type replayer struct {
+	replay  domain.Replay
+	window  window
+	limiter *rate.Limiter
+	reading bool
+	ended   bool // every member was read
+	readAt  time.Time
+	// reported is what was said of the progress.
+	reported domain.ReplayProgress
+	members  chan members
+}
+
+// members is what was read of a replay.
+type members struct {
+	messages []domain.Message
+	next     int64
+	err      error
+}
+
+func newReplayer(r *domain.Replay) *replayer {
+	return &replayer{
+		replay: *r, window: window{readTo: r.Cursor}, limiter: rate.NewLimiter(rate.Limit(r.Rate), max(1, r.Rate/20)),
+		reported: domain.ReplayProgress{ID: r.ID, Cursor: r.Cursor}, members: make(chan members, 1),
+	}
+}
+
+// arrived is what await waits for.
+func (r *replayer) arrived() <-chan members {
+	if r == nil {
+		return nil
+	}
+	return r.members
+}
+
+// take takes what was read into account.
+func (r *replayer) take(m members, now time.Time) {
+	r.reading = false
+	if m.err != nil {
+		r.readAt = now.Add(replayAgain)
+		return
+	}
+	for i := range m.messages {
+		message := &m.messages[i]
+		r.window.add(&entry{seq: message.Seq, message: message, replay: r.replay.ID, since: now})
+	}
+	r.ended = m.next >= r.replay.To
+	r.window.readTo = m.next
+}
+
+// next returns the member to be delivered next, or nil. It has more read where
+// there is room.
+func (r *replayer) next(ctx context.Context, d *dispatcher, now time.Time) *entry {
+	if r == nil {
+		return nil
+	}
+	r.read(ctx, d, now)
+	e := r.window.firstWaiting(func(*entry) bool { return true })
+	if e == nil {
+		return nil
+	}
+	reservation := r.limiter.ReserveN(now, 1)
+	if delay := reservation.DelayFrom(now); delay > 0 {
+		reservation.CancelAt(now)
+		d.wakeAt(now.Add(delay))
+		return nil
+	}
+	return e
+}
+
+func (r *replayer) read(ctx context.Context, d *dispatcher, now time.Time) {
+	if r.reading || r.ended || len(r.window.entries) >= replayEntries/2 {
+		return
+	}
+	if now.Before(r.readAt) {
+		d.wakeAt(r.readAt)
+		return
+	}
+	r.reading = true
+	replay, cursor := r.replay, r.window.readTo
+	d.background.Go(func() {
+		var m members
+		m.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
+			m.messages, m.next, err = d.service.o.Deliveries.ReadReplay(ctx, &replay, cursor, replayEntries, replayBytes)
+			return err
+		})
+		r.members <- m // has room: one reads at a time
+	})
+}
+
+// progress returns what is new of the progress, or nil.
+func (r *replayer) progress() *domain.ReplayProgress {
+	if r == nil {
+		return nil
+	}
+	p := domain.ReplayProgress{
+		ID: r.replay.ID, Cursor: r.window.cursor(), Done: r.window.dropped - r.reported.Done,
+		Ended: r.ended && len(r.window.entries) == 0,
+	}
+	if p.Cursor == r.reported.Cursor && p.Done == 0 && p.Ended == r.reported.Ended {
+		return nil
+	}
+	r.reported.Cursor, r.reported.Done, r.reported.Ended = p.Cursor, r.window.dropped, p.Ended
+	return &p
+}
+
+// bytes returns how much the members take that were read.
+func (r *replayer) bytes() int {
+	if r == nil {
+		return 0
+	}
+	return r.window.bytes
+}
