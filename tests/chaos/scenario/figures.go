@@ -38,6 +38,7 @@ type figures struct {
 	downBacklog                                           int           // of an endpoint that is down
 	downFor                                               time.Duration // after the breaker has opened
 	noisyRatio                                            float64       // of POST to stored, beside endpoints that hang
+	hangingTenants                                        int           // of one owner, whose endpoints hang
 
 	streamMessages, streamClients, streamRestless int
 	crowd                                         int           // tenants that lose the broker at once
@@ -85,7 +86,7 @@ func figuresFor(short bool) figures {
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
 			cuts: 2, cutFor: 10 * time.Second,
 			deliveryTenants: 6, deliveryPause: 400 * time.Millisecond, deliveryKills: 2, deliveryDatabaseKills: 1,
-			deliveryBacklog: 1000, downBacklog: 3000, downFor: 4 * time.Second, noisyRatio: 2,
+			deliveryBacklog: 1000, downBacklog: 3000, downFor: 4 * time.Second, noisyRatio: 2, hangingTenants: 4,
 			upgraded: 100, upgradeWaits: seconds(2, 3, 5, 10, 30),
 			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, backlog: 3000, quantile: 0.95, slack: 2.5,
 		}
@@ -100,7 +101,7 @@ func figuresFor(short bool) figures {
 		leaderKills: 5, clusterLoad: 50_000, minority: 45 * time.Second,
 		cuts: 20, cutFor: 30 * time.Second,
 		deliveryTenants: 20, deliveryPause: 100 * time.Millisecond, deliveryKills: 10, deliveryDatabaseKills: 5, deliveryFreezes: 2,
-		deliveryBacklog: 4000, downBacklog: 100_000, downFor: time.Minute, noisyRatio: 1.2,
+		deliveryBacklog: 4000, downBacklog: 100_000, downFor: time.Minute, noisyRatio: 1.2, hangingTenants: 20,
 		upgraded: 1000, upgradeWaits: seconds(5, 10, 20, 60, 120), vanish: true,
 		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, backlog: 100_000, quantile: 0.99, slack: 1,
 	}

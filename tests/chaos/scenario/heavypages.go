@@ -45,10 +45,8 @@ func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
 	if err != nil {
 		return err
 	}
-	r := t.client.Call(ctx, http.MethodPost, "/api/users", "", "",
-		fmt.Appendf(nil, `{"name":"Reader","email":%q,"password":%q,"role":"viewer"}`, readerEmail, readerPassword))
-	if r.Err != nil || r.Status != http.StatusCreated {
-		return errors.Join(fmt.Errorf("%w: create a user: %s", load.ErrUnexpected, r.Text()), r.Err)
+	if err := own(ctx, t, heavy); err != nil {
+		return err
 	}
 	if err := fillHeavy(ctx, t, heavy); err != nil {
 		return err
@@ -80,8 +78,20 @@ func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
 	return errors.Join(err, emptyHeavy(ctx, t, heavy), t.check(ctx))
 }
 
-// fillHeavy stores messages of a MiB that take next to nothing in the store, and
-// gives their tenants an owner.
+// own makes a user whose tenants these are from now on.
+func own(ctx context.Context, t *trial, tenants []string) error {
+	r := t.client.Call(ctx, http.MethodPost, "/api/users", "", "",
+		fmt.Appendf(nil, `{"name":"Reader","email":%q,"password":%q,"role":"viewer"}`, readerEmail, readerPassword))
+	if r.Err != nil || r.Status != http.StatusCreated {
+		return errors.Join(fmt.Errorf("%w: create a user: %s", load.ErrUnexpected, r.Text()), r.Err)
+	}
+	return t.InDatabase(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `UPDATE tenants SET user_id = (SELECT user_id FROM users WHERE email = $2) WHERE id = ANY($1::uuid[])`, tenants, readerEmail)
+		return err //nolint:wrapcheck // of a test
+	})
+}
+
+// fillHeavy stores messages of a MiB that take next to nothing in the store.
 func fillHeavy(ctx context.Context, t *trial, tenants []string) error {
 	const fill = `
 INSERT INTO messages (id, tenant_id, payload, seq, bytes)
@@ -96,8 +106,7 @@ FROM generate_series(1, $2) AS n, to_jsonb(repeat('a', (1 << 20) - 2)) AS p`
 				return fmt.Errorf("raise a stream: %w", err)
 			}
 		}
-		_, err := conn.Exec(ctx, `UPDATE tenants SET user_id = (SELECT user_id FROM users WHERE email = $2) WHERE id = ANY($1::uuid[])`, tenants, readerEmail)
-		return err //nolint:wrapcheck // of a test
+		return nil
 	})
 }
 

@@ -128,6 +128,10 @@ func scenarios(n figures) []scenario {
 			run:  noisyEndpoint, environment: localEndpoints(),
 		},
 		{
+			name: "hanging-endpoints", fault: fmt.Sprintf("one owner with %d endpoints that hang for %v", n.hangingTenants*endpointsEach, hangingTimeout),
+			must: p99 + ", and so does that of POST to the arrival at their endpoints", run: hangingEndpoints, environment: localEndpoints(),
+		},
+		{
 			name: "endpoint-down", fault: fmt.Sprintf("an endpoint is away while %d messages are published, and %v longer, which is more than its schedule of %d s", n.downBacklog, n.downFor, downSteps),
 			must: fmt.Sprintf("the breaker opens, 0 dead letters, one delivery tried each %v, then everything delivered, with the service below %d MiB", downProbes, downMemory>>20),
 			run:  endpointDown, environment: localEndpoints("DELIVERY_PROBE_INTERVAL=" + downProbes.String()),

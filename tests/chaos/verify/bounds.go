@@ -78,7 +78,11 @@ func disturbance(r *report.Result, try int, most Bounds, alone, disturbed Timing
 		{"POST to stored", most.Stored, alone.stored, disturbed.stored},
 		{"POST to 202", MaxRatio, alone.accepted, disturbed.accepted},
 		{"GET /messages", MaxRatio, alone.read, disturbed.read},
+		{"POST to arrival", MaxRatio, alone.arrived, disturbed.arrived},
 	} {
+		if len(kind.alone)+len(kind.disturbed) == 0 {
+			continue
+		}
 		a, d := Quantile(kind.alone, most.Quantile), Quantile(kind.disturbed, most.Quantile)
 		ratio := float64(max(d, worthwhile)) / float64(max(a, worthwhile))
 		r.Show(fmt.Sprintf("%s (%d)", kind.name, try), "p%.0f alone %s, disturbed %s: %.2fx of %d and %d (p50 %s, %s)", 100*most.Quantile, Millis(a), Millis(d), ratio,

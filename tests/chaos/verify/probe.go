@@ -13,6 +13,7 @@ import (
 	"lanekeeper/tests/chaos/env"
 	"lanekeeper/tests/chaos/ledger"
 	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/receiver"
 	"lanekeeper/tests/chaos/report"
 	"lanekeeper/tests/chaos/wait"
 )
@@ -38,10 +39,14 @@ type Probe struct {
 	ledger  *ledger.Ledger
 	result  *report.Result
 	tenants []string
+	// Endpoints are those at which it is measured, too, when a tenant's messages
+	// arrive; it needs none. They must have got every message of their tenant.
+	Endpoints map[string]*receiver.Endpoint
 
 	mu      sync.Mutex
-	waiting map[string][]time.Time // when each message was due that is not stored yet
-	stored  map[string]int64       // how many of each tenant are
+	waiting map[string][]time.Time         // when each message was due that is not stored yet
+	stored  map[string]int64               // how many of each tenant are
+	due     map[string]map[int64]time.Time // when each message was, by seq, until it has arrived
 	times   Timings
 }
 
@@ -50,6 +55,7 @@ type Timings struct {
 	accepted []time.Duration // from POST to 202
 	stored   []time.Duration // from POST until others can see the row
 	read     []time.Duration // of GET /messages
+	arrived  []time.Duration // from POST to the endpoint; none without endpoints
 }
 
 // NewProbe returns a probe for these tenants, which notes what goes wrong in the
@@ -57,7 +63,7 @@ type Timings struct {
 func NewProbe(e *env.Env, c *load.Client, l *ledger.Ledger, r *report.Result, tenants []string) *Probe {
 	return &Probe{
 		env: e, client: c, ledger: l, result: r, tenants: tenants,
-		waiting: make(map[string][]time.Time), stored: make(map[string]int64),
+		waiting: make(map[string][]time.Time), stored: make(map[string]int64), due: make(map[string]map[int64]time.Time),
 	}
 }
 
@@ -94,7 +100,10 @@ func (p *Probe) Measure(ctx context.Context, length time.Duration) (Timings, err
 	if err != nil {
 		return Timings{}, err
 	}
-	for _, samples := range [][]time.Duration{p.times.accepted, p.times.stored, p.times.read} {
+	if err := p.awaitArrivals(ctx); err != nil {
+		return Timings{}, err
+	}
+	for _, samples := range [][]time.Duration{p.times.accepted, p.times.stored, p.times.read, p.times.arrived} {
 		slices.Sort(samples)
 	}
 	return p.times, ctx.Err()
@@ -141,6 +150,30 @@ func (p *Probe) post(ctx context.Context, tenant string, due time.Time) {
 	p.result.Fail("a message of a quiet tenant was not accepted: %s", outcomes[0].Why)
 	p.waiting[tenant] = slices.DeleteFunc(p.waiting[tenant], func(t time.Time) bool { return t.Equal(due) })
 	p.times.accepted, p.times.stored = append(p.times.accepted, lateLimit), append(p.times.stored, lateLimit)
+}
+
+// awaitArrivals waits until what was measured is at the endpoints, and notes when it
+// came there first.
+func (p *Probe) awaitArrivals(ctx context.Context) error {
+	return wait.Until(ctx, lateLimit, "measured messages are delivered", func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		left := 0
+		for tenant, e := range p.Endpoints {
+			due := p.due[tenant]
+			for _, a := range e.Arrivals() {
+				if at, ok := due[a.Seq]; ok && a.Taken {
+					p.times.arrived = append(p.times.arrived, a.At.Sub(at))
+					delete(due, a.Seq)
+				}
+			}
+			left += len(due)
+		}
+		if left > 0 {
+			return fmt.Errorf("%w: %d are not", wait.ErrNotReady, left)
+		}
+		return nil
+	})
 }
 
 func (p *Probe) unstored() int {
@@ -191,6 +224,12 @@ func (p *Probe) note(tenant string, last int64, now time.Time) {
 		if w := p.waiting[tenant]; len(w) > 0 {
 			p.times.stored = append(p.times.stored, now.Sub(w[0]))
 			p.waiting[tenant] = w[1:]
+			if p.Endpoints[tenant] != nil {
+				if p.due[tenant] == nil {
+					p.due[tenant] = make(map[int64]time.Time)
+				}
+				p.due[tenant][p.stored[tenant]] = w[0]
+			}
 		}
 	}
 }
