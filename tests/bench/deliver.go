@@ -33,6 +33,8 @@ type deliverRound struct {
 	// publication; stored is the same up to the last row, with an endpoint, and alone
 	// without one.
 	batch, stored, alone, single sample
+	// singleStored is as single up to the last row.
+	singleStored sample
 	// chain is a bare chain to the commit, and posted a bare POST after it; arrival is
 	// from the scheduled moment of a publication to its arrival.
 	chain, arrival latencies
@@ -101,13 +103,21 @@ func measureDeliveries(ctx context.Context, b *bench) (rounds []deliverRound, er
 				return nil, fmt.Errorf("deliveries of %d tenants: %w", n, err)
 			}
 			rounds = append(rounds, round)
-			b.say("deliveries of %d tenants, round %d of %d: bare %.0f/s, drained %.0f/s (%.2f), from batches %.0f/s (%.2f), stored %.0f/s with, %.0f/s without (%.2f), single %.0f/s, arrival p50 %s, chain %s + %s (%.2f)",
+			b.say("deliveries of %d tenants, round %d of %d: bare %.0f/s, drained %.0f/s (%.2f), from batches %.0f/s (%.2f), stored %.0f/s with, %.0f/s without (%.2f), single %.0f/s (%.2f of those stored), arrival p50 %s, chain %s + %s (%.2f)",
 				n, i+1, b.options.repeat, round.bare.rate, round.drained.rate, round.drained.rate/round.bare.rate,
 				round.batch.rate, round.batch.rate/round.bare.rate, round.stored.rate, round.alone.rate, round.stored.rate/round.alone.rate,
-				round.single.rate, millis(float64(round.arrival.p50)), millis(float64(round.chain.p50)), millis(float64(round.posted)), round.arrivalRatio())
+				round.single.rate, round.singleRatio(), millis(float64(round.arrival.p50)), millis(float64(round.chain.p50)), millis(float64(round.posted)), round.arrivalRatio())
 		}
 	}
 	return rounds, nil
+}
+
+// singleRatio is 0 where no single publications were measured.
+func (r deliverRound) singleRatio() float64 {
+	if r.singleStored.rate == 0 {
+		return 0
+	}
+	return r.single.rate / r.singleStored.rate
 }
 
 func (r deliverRound) arrivalRatio() float64 {
@@ -154,8 +164,9 @@ func measureDelivery(ctx context.Context, b *bench, r *receiver, n int) (round d
 	if b.options.singles > 0 {
 		singles := publication{tenants: n, messages: b.options.singles, perCall: 1, connections: b.options.connections}
 		before = r.count.Load()
-		round.single, err = b.sample(ctx, singles.messages, func() error {
-			return errors.Join(b.tenants.publish(ctx, singles), r.await(ctx, before+int64(singles.messages)))
+		round.single, err = b.sample(ctx, singles.messages, func() (err error) {
+			round.singleStored, err = b.sample(ctx, singles.messages, func() error { return b.tenants.publish(ctx, singles) })
+			return errors.Join(err, r.await(ctx, before+int64(singles.messages)))
 		})
 		if err != nil {
 			return round, err

@@ -149,7 +149,7 @@ func (r report) streams() string {
 // deliveries returns what was measured of deliveries.
 func (r report) deliveries() string {
 	t := newTable("Tenants", "Bare POSTs", "Backlog, delivered", "of the POSTs", "Batches, delivered", "of the POSTs",
-		"Batches, stored", "of those without endpoint", "Single, delivered", "POST to arrival, p50", "to the bare chain")
+		"Batches, stored", "of those without endpoint", "Single, delivered", "of those stored", "POST to arrival, p50", "to the bare chain")
 	cost := newTable("Tenants", "What", "Lanekeeper", "Postgres", "RabbitMQ", "Load generator")
 	for _, n := range tenantsOf(r.results.deliveries) {
 		var rounds []deliverRound
@@ -168,6 +168,7 @@ func (r report) deliveries() string {
 			grouped(of(func(x deliverRound) float64 { return x.stored.rate }))+"/s",
 			ratio(func(x deliverRound) float64 { return x.stored.rate / x.alone.rate }),
 			grouped(of(func(x deliverRound) float64 { return x.single.rate }))+"/s",
+			ratio(deliverRound.singleRatio),
 			millis(of(func(x deliverRound) float64 { return float64(x.arrival.p50) })), ratio(deliverRound.arrivalRatio))
 		for _, kind := range []struct {
 			name string
@@ -176,10 +177,11 @@ func (r report) deliveries() string {
 			{"bare POSTs", func(x deliverRound) sample { return x.bare }},
 			{"backlog", func(x deliverRound) sample { return x.drained }},
 			{"batches", func(x deliverRound) sample { return x.batch }},
+			{"single", func(x deliverRound) sample { return x.single }},
 		} {
 			each := func(f func(cpuTimes) time.Duration) string {
 				return fmt.Sprintf("%.0f", of(func(x deliverRound) float64 {
-					return float64(f(kind.of(x).cpu).Microseconds()) / float64(kind.of(x).messages)
+					return float64(f(kind.of(x).cpu).Microseconds()) / float64(max(1, kind.of(x).messages))
 				}))
 			}
 			cost.add(grouped(float64(n)), kind.name, each(func(c cpuTimes) time.Duration { return c.service }),
