@@ -122,9 +122,11 @@ type DeliveryStart struct {
 	Settled int64
 	Version int64
 	Health  EndpointHealth
-	// Rows counts the open deliveries, and Keys those of each ordering key.
+	// Rows counts the open deliveries, and Keys those of each ordering key up to Settled.
 	Rows int
 	Keys map[string]int
+	// Beyond are the seqs after Settled that have rows.
+	Beyond []int64
 	// Due says that a row is due, in NextIn.
 	Due    bool
 	NextIn time.Duration

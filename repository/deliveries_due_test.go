@@ -40,6 +40,7 @@ func TestStartDelivery(t *testing.T) {
 		SELECT $1, $2, seq, $2, key, now() + wait FROM (VALUES (1, 'a', interval '1 h'), (2, 'a', NULL), (3, 'b', NULL), (4, 'b', NULL), (5, NULL, NULL), (6, NULL, interval '2 h')) AS r (seq, key, wait)`,
 		one.TenantID, one.EndpointID)
 	run(`INSERT INTO deliveries (tenant_id, endpoint_id, seq, message_id, ordering_key) VALUES ($1, $2, 1, $2, 'a'), ($1, $2, 2, $2, 'a')`, other.TenantID, other.EndpointID)
+	run(`UPDATE endpoint_cursors SET settled_seq = 2 WHERE endpoint_id = $1`, other.EndpointID)
 	replayID := newID(t)
 	run(`INSERT INTO replays (id, tenant_id, endpoint_id, from_seq, to_seq, only_failed, last_letter, types, rate, state, cursor_seq, total, done)
 		VALUES ($1, $2, $3, 1, 100, true, 5, '{order.*}', 100, 'running', 4, 50, 3), (gen_random_uuid(), $2, $3, 1, 100, true, 5, '{}', 100, 'done', 4, 50, 3)`,
@@ -67,6 +68,16 @@ func TestStartDelivery(t *testing.T) {
 	run(`UPDATE deliveries SET next_at = now() + interval '1 h'`)
 	got = start(one)
 	require.InDelta(t, time.Hour.Seconds(), got.NextIn.Seconds(), 60)
+	require.Empty(t, got.Beyond)
+
+	// What is beyond the cursor may wait for a message without a row.
+	run(`UPDATE endpoint_cursors SET settled_seq = 3 WHERE endpoint_id = $1`, one.EndpointID)
+	run(`UPDATE deliveries SET next_at = NULL WHERE endpoint_id = $1 AND ordering_key = 'b'`, one.EndpointID)
+	got = start(one)
+	require.Equal(t, "1+ 2+ 3 4- 5+ 6+", d.rowsOf(t, one))
+	require.Equal(t, 6, got.Rows)
+	require.Equal(t, map[string]int{"a": 2, "b": 1}, got.Keys)
+	require.ElementsMatch(t, []int64{4, 5, 6}, got.Beyond)
 }
 
 // A start waits for a settlement that is under way.

@@ -17,20 +17,28 @@ SELECT settled_seq, version, breaker_opened_at, failing_since, reading_stopped
 FROM endpoint_cursors WHERE tenant_id = $1 AND endpoint_id = $2
 FOR UPDATE`
 
-// startWaitingSQL makes due what waits for nothing (any more).
+// startWaitingSQL makes due what waits for nothing (any more). With order by key, what
+// has a row behind the cursor may wait for a message that has none.
 const startWaitingSQL = `
 UPDATE deliveries d SET next_at = statement_timestamp()
 WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.next_at IS NULL AND (
     d.ordering_key IS NULL
     OR NOT EXISTS (SELECT FROM endpoints e WHERE e.tenant_id = $1 AND e.id = $2 AND e.ordering = 'key')
-    OR NOT EXISTS (
+    OR d.seq <= (SELECT settled_seq FROM endpoint_cursors WHERE tenant_id = $1 AND endpoint_id = $2) AND NOT EXISTS (
         SELECT FROM deliveries b
         WHERE b.tenant_id = $1 AND b.endpoint_id = $2 AND b.ordering_key = d.ordering_key AND b.seq < d.seq
     )
 )`
 
+const rowsBeyondSQL = `
+SELECT d.seq FROM endpoint_cursors c JOIN deliveries d ON d.tenant_id = c.tenant_id AND d.endpoint_id = c.endpoint_id AND d.seq > c.settled_seq
+WHERE c.tenant_id = $1 AND c.endpoint_id = $2`
+
 const countKeysSQL = `
-SELECT coalesce(ordering_key, ''), count(*) FROM deliveries WHERE tenant_id = $1 AND endpoint_id = $2 GROUP BY ordering_key`
+SELECT coalesce(d.ordering_key, ''), count(*), count(*) FILTER (WHERE d.seq <= c.settled_seq)
+FROM endpoint_cursors c JOIN deliveries d ON d.tenant_id = c.tenant_id AND d.endpoint_id = c.endpoint_id
+WHERE c.tenant_id = $1 AND c.endpoint_id = $2
+GROUP BY d.ordering_key`
 
 const firstDueSQL = `
 SELECT ` + nextInSQL + ` FROM deliveries
@@ -58,14 +66,18 @@ func (s *Store) StartDelivery(ctx context.Context, tenantID, endpointID uuid.UUI
 		batch.Queue(countKeysSQL, tenantID, endpointID).Query(func(rows pgx.Rows) error {
 			start.Keys = make(map[string]int)
 			var key string
-			var n int
-			_, err := pgx.ForEachRow(rows, []any{&key, &n}, func() error {
-				start.Rows += n
-				if key != "" {
-					start.Keys[key] = n
+			var all, passed int
+			_, err := pgx.ForEachRow(rows, []any{&key, &all, &passed}, func() error {
+				start.Rows += all
+				if key != "" && passed > 0 {
+					start.Keys[key] = passed
 				}
 				return nil
 			})
+			return err //nolint:wrapcheck // wrapped below
+		})
+		batch.Queue(rowsBeyondSQL, tenantID, endpointID).Query(func(rows pgx.Rows) (err error) {
+			start.Beyond, err = pgx.AppendRows(start.Beyond, rows, pgx.RowTo[int64])
 			return err //nolint:wrapcheck // wrapped below
 		})
 		batch.Queue(firstDueSQL, tenantID, endpointID).QueryRow(func(row pgx.Row) error {

@@ -203,7 +203,7 @@ func (d *dispatcher) await(ctx context.Context) {
 	case r := <-d.reads:
 		d.handleRead(ctx, r)
 	case r := <-d.dues:
-		d.handleDue(r)
+		d.handleDue(ctx, r)
 	case s := <-d.outbox.settled:
 		d.handleSettled(ctx, s)
 	case target := <-d.updates:

@@ -86,6 +86,9 @@ func (d *dispatcher) handleRead(ctx context.Context, r readResult) {
 
 // askDue asks for rows that are due, when there may be some and they may run.
 func (d *dispatcher) askDue(ctx context.Context, now time.Time) {
+	if d.due.rows > 0 { // others may have deleted some
+		d.due.at(d.due.asked.Add(recheckEvery))
+	}
 	if d.due.asking || d.stopping || d.disabled || d.breaker.open() || len(d.due.list) > 0 || d.due.next.IsZero() {
 		return
 	}
@@ -105,10 +108,9 @@ func (d *dispatcher) ask(ctx context.Context, q domain.DueQuery) {
 	for seq := range d.held {
 		q.Except = append(q.Except, seq)
 	}
-	d.due.asking = true
-	d.due.next = time.Time{}
+	d.due.begin(time.Now())
 	changes := d.changes
-	if !d.outbox.idle() {
+	if !d.rowsAreStored() {
 		changes = -1 // what it counts is not what there will be
 	}
 	d.background.Go(func() {
@@ -122,15 +124,16 @@ func (d *dispatcher) ask(ctx context.Context, q domain.DueQuery) {
 }
 
 // handleDue takes into account which rows are due.
-func (d *dispatcher) handleDue(r dueResult) {
+func (d *dispatcher) handleDue(ctx context.Context, r dueResult) {
 	d.due.asking = false
 	now := time.Now()
 	if r.err != nil {
 		d.due.at(now.Add(d.readBackoff.Next()))
 		return
 	}
-	if d.changes == r.changes && d.outbox.idle() {
-		d.due.counted(r.found.Rows)
+	if d.recount(&r, now, d.target.Ordering == domain.OrderingKey) {
+		d.reopen(ctx)
+		return
 	}
 	if len(r.found.Deliveries) == 0 {
 		now = now.Add(retryFirst) // whatever it was that should be there
@@ -141,15 +144,8 @@ func (d *dispatcher) handleDue(r dueResult) {
 	if blocked := d.target.Ordering == domain.OrderingFIFO && !d.breaker.open() && r.firstIsLater(); r.found.Due && !blocked {
 		d.due.at(now.Add(max(0, r.found.NextIn)))
 	}
-	for i := range r.found.Deliveries {
-		row := &r.found.Deliveries[i]
-		if r.query.Any && !d.breaker.open() && row.NextIn > 0 { // the oldest is not due
-			d.due.at(now.Add(row.NextIn))
-			continue
-		}
-		if d.takeRow(row, now) {
-			d.count("expired")
-		}
+	for range d.takeFound(&r, now, d.breaker.open()) {
+		d.count("expired")
 	}
 }
 
@@ -216,16 +212,17 @@ func (d *dispatcher) probe(ctx context.Context, now time.Time) {
 		return
 	}
 	free := func(e *entry) bool { return d.keys.free(e.key) }
+	fifo := d.target.Ordering == domain.OrderingFIFO
 	var e *entry
 	switch row := d.due.first(func(e *entry) bool { return d.keys.idle(e.key) }); {
 	case row != nil:
 		e = row
-	case b.oldest && d.due.rows > 0 || len(d.window.entries) == 0 && d.due.rows > 0:
+	case d.due.rows > 0 && (b.oldest || fifo || len(d.window.entries) == 0):
 		if !d.due.asking {
 			d.ask(ctx, domain.DueQuery{Any: true, MaxBytes: dueBytes})
 		}
 		return
-	case b.oldest:
+	case b.oldest, fifo:
 		e = d.window.firstWaiting(free)
 	default:
 		e = d.window.lastWaiting(free)
@@ -352,13 +349,19 @@ func (d *dispatcher) letDie(ctx context.Context, e *entry, letter domain.DeadLet
 	})
 }
 
-// again has a message wait that was not delivered.
+// again has a message wait that was not delivered. Where others of its key have rows
+// by now, which wait for it, it gets one, too: the rows of a key come first.
 func (d *dispatcher) again(e *entry) {
 	e.probe = false
-	if d.held[e.seq] == e {
+	switch {
+	case d.held[e.seq] == e:
 		e.state = entryWaiting
 		d.due.list = append(d.due.list, e)
-	} else if e.in != nil {
+	case e.in == nil:
+	case d.keys.rows[e.key] > 0:
+		e.state = entryWaiting
+		d.pass(e, false)
+	default:
 		e.in.again(e)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"lanekeeper/domain"
 )
 
+// recheckEvery is how often rows are counted of which none is due.
+const recheckEvery = time.Minute
+
 // dueRows is what a dispatcher knows of the rows of its endpoint: those that are due
 // and wait for a slot, and when it has to ask for more. It belongs to the goroutine
 // of the dispatcher.
@@ -14,7 +17,31 @@ type dueRows struct {
 	list   []*entry
 	next   time.Time // when to ask; zero for never
 	asking bool
+	asked  time.Time // when that was last
+	// ended are the rows that ended since then: the answer may be from before.
+	ended map[int64]struct{}
 }
+
+// begin notes that it is asked.
+func (r *dueRows) begin(now time.Time) {
+	r.asking, r.asked, r.next = true, now, time.Time{}
+	r.ended = make(map[int64]struct{})
+}
+
+func (r *dueRows) noteEnded(seq int64) {
+	if r.asking {
+		r.ended[seq] = struct{}{}
+	}
+}
+
+func (r *dueRows) hasEnded(seq int64) bool {
+	_, ended := r.ended[seq]
+	return ended
+}
+
+// vanished reports whether there are fewer rows than there should be, by a count that
+// ends at a limit.
+func (r *dueRows) vanished(n int) bool { return n < min(r.rows, domain.MaxCountedDeliveries) }
 
 // at has rows asked for at that time at the latest.
 func (r *dueRows) at(t time.Time) {

@@ -23,6 +23,9 @@ type ledger struct {
 	held     map[int64]*entry
 	// running are the messages that run, rows or not, but for those of a replay.
 	running map[int64]*entry
+	// beyond are the messages behind the stored cursor that have had rows since before
+	// it was read, until they are read, too: to the window they are done.
+	beyond map[int64]struct{}
 
 	// changes counts what changes the number of rows, and answers the answers.
 	changes int
@@ -35,7 +38,7 @@ type ledger struct {
 
 func newLedger() ledger {
 	return ledger{
-		keys: newKeys(nil), answered: make(map[int64]disposition), held: make(map[int64]*entry),
+		keys: newKeys(nil), beyond: make(map[int64]struct{}), answered: make(map[int64]disposition), held: make(map[int64]*entry),
 		running: make(map[int64]*entry), outbox: newOutbox(),
 	}
 }
@@ -66,8 +69,17 @@ func (l *ledger) reset(start domain.DeliveryStart, byKey bool, lost ...domain.Se
 	if byKey {
 		l.keys = newKeys(start.Keys)
 	}
+	l.beyond = make(map[int64]struct{}, len(start.Beyond))
+	for _, seq := range start.Beyond {
+		l.beyond[seq] = struct{}{}
+	}
 	for seq, e := range l.running {
-		if seq > start.Settled {
+		switch _, stored := l.beyond[seq]; {
+		case seq <= start.Settled:
+		case stored, e.in == nil: // it has a row, or was one until somebody deleted it
+			e.row, e.passed = true, true
+			l.held[seq] = e
+		default:
 			e.row, e.passed = false, false
 			delete(l.held, seq)
 		}
@@ -79,27 +91,34 @@ func (l *ledger) reset(start domain.DeliveryStart, byKey bool, lost ...domain.Se
 		l.carry(&s, start.Settled)
 	}
 	for seq := range l.answered {
-		if seq <= start.Settled {
+		if l.stored(seq, start.Settled) {
 			delete(l.answered, seq)
 		}
 	}
+}
+
+// stored reports whether a message is settled, or has had a row since the cursor was
+// read: what becomes of it is not found out by reading it.
+func (l *ledger) stored(seq, settled int64) bool {
+	_, beyond := l.beyond[seq]
+	return beyond || seq <= settled
 }
 
 // carry settles again what a settlement that did not take effect said of rows that
 // there were before it.
 func (l *ledger) carry(s *domain.Settlement, upTo int64) {
 	for _, row := range s.Open {
-		if row.Seq <= upTo || row.ReplayID != uuid.Nil {
+		if l.stored(row.Seq, upTo) || row.ReplayID != uuid.Nil {
 			l.putOpen(row)
 		}
 	}
 	for _, seq := range s.Done {
-		if seq <= upTo {
+		if l.stored(seq, upTo) {
 			l.delta.Done = append(l.delta.Done, seq)
 		}
 	}
 	for _, g := range s.GivenUp {
-		if g.Seq <= upTo {
+		if l.stored(g.Seq, upTo) {
 			l.delta.GivenUp = append(l.delta.GivenUp, g)
 		}
 	}
@@ -122,6 +141,9 @@ func (l *ledger) finished(e *entry) {
 		return
 	}
 	e.state = entryDone
+	if e.replay == uuid.Nil {
+		l.answered[e.seq] = disposition{} // should the cursor not have passed it after all
+	}
 	l.delta.Done = append(l.delta.Done, e.seq)
 	l.delta.Keys = appendKey(l.delta.Keys, e.key)
 }
@@ -179,6 +201,10 @@ func (l *ledger) pass(e *entry, waits bool) {
 	}
 	l.left(e, disposition{open: &row})
 }
+
+// rowsAreStored reports whether the rows that there are in the store are those that are
+// known.
+func (l *ledger) rowsAreStored() bool { return !changesRows(&l.delta) && l.outbox.rowsAreStored() }
 
 func (l *ledger) addRow(e *entry) {
 	l.due.rows++
@@ -273,6 +299,10 @@ func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 		}
 	}
 	ended := func(seq int64) {
+		if seq > s.Settled {
+			l.answered[seq] = disposition{} // its row is gone
+		}
+		l.due.noteEnded(seq)
 		e := l.held[seq]
 		if e == nil {
 			return
@@ -280,6 +310,10 @@ func (l *ledger) settled(s *domain.Settlement) (next time.Duration) {
 		delete(l.held, seq)
 		l.due.rows--
 		l.changes++
+		if _, beyond := l.beyond[seq]; beyond {
+			delete(l.beyond, seq) // it is not counted among those of its key yet
+			return
+		}
 		if l.keys.removeRow(e.key) {
 			l.delta.Keys = appendKey(l.delta.Keys, e.key) // rows that came meanwhile
 		}

@@ -13,6 +13,7 @@ type outbox struct {
 	pending  domain.Settlement
 	dirty    bool
 	underWay bool
+	rows     bool // what is under way changes rows
 	queued   bool // the settler has it on its list
 	// settled has room for one: the dispatcher is told what became of what was
 	// under way.
@@ -50,7 +51,7 @@ func (o *outbox) take() (domain.Settlement, bool) {
 	}
 	s := o.pending
 	o.pending = domain.Settlement{}
-	o.dirty, o.underWay = false, true
+	o.dirty, o.underWay, o.rows = false, true, changesRows(&s)
 	return s, true
 }
 
@@ -63,7 +64,7 @@ func (o *outbox) finish(s settled) { o.settled <- s } // has room
 func (o *outbox) seen() (tell bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.underWay = false
+	o.underWay, o.rows = false, false
 	tell = o.dirty && !o.queued
 	o.queued = o.queued || tell
 	return tell
@@ -82,6 +83,15 @@ func (o *outbox) idle() bool {
 	defer o.mu.Unlock()
 	return !o.dirty && !o.underWay
 }
+
+// rowsAreStored reports whether nothing that changes rows is pending or under way.
+func (o *outbox) rowsAreStored() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.rows && !changesRows(&o.pending)
+}
+
+func changesRows(s *domain.Settlement) bool { return len(s.Open)+len(s.Done)+len(s.GivenUp) > 0 }
 
 // drain takes what is pending out, without settling it.
 func (o *outbox) drain() domain.Settlement {

@@ -143,19 +143,39 @@ func (w *window) firstWaiting(may func(*entry) bool) *entry {
 	return nil
 }
 
-// lastWaiting returns the newest entry that waits and may run; nil for none.
-func (w *window) lastWaiting(may func(*entry) bool) *entry {
-	for _, e := range slices.Backward(w.entries) {
-		if e.state == entryWaiting && !e.passed && may(e) {
-			return e
+// lastWaiting returns the newest entry that waits, may run, and is the first of its
+// key; nil for none.
+func (w *window) lastWaiting(may func(*entry) bool) (last *entry) {
+	seen := make(map[string]struct{})
+	for _, e := range w.entries {
+		_, behind := seen[e.key]
+		if e.over() || behind {
+			continue
+		}
+		if e.key != "" {
+			seen[e.key] = struct{}{}
+		}
+		if e.state == entryWaiting && may(e) {
+			last = e
 		}
 	}
-	return nil
+	return last
+}
+
+// waiting returns the entries of a key that wait.
+func (w *window) waiting(key string) (list []*entry) {
+	for _, e := range w.entries {
+		if e.key == key && e.state == entryWaiting && !e.over() {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // pinning returns the entries that keep the cursor from passing others that are
-// done, as far as they are old; and when the next of them will be, zero for none.
-func (w *window) pinning(old func(*entry) (bool, time.Time)) (pins []*entry, next time.Time) {
+// done, or that are blocked and leave no room for others, as far as they are old; and
+// when the next of them will be, zero for none.
+func (w *window) pinning(blocked func(*entry) bool, old func(*entry) (bool, time.Time)) (pins []*entry, next time.Time) {
 	last := -1
 	for i, e := range slices.Backward(w.entries) {
 		if e.state == entryDone {
@@ -163,8 +183,12 @@ func (w *window) pinning(old func(*entry) (bool, time.Time)) (pins []*entry, nex
 			break
 		}
 	}
-	for _, e := range w.entries[:last+1] {
-		if e.over() {
+	full := !w.hasRoom()
+	for i, e := range w.entries {
+		if i > last && !full {
+			break
+		}
+		if e.over() || i > last && !blocked(e) {
 			continue
 		}
 		yes, at := old(e)
