@@ -184,6 +184,8 @@ type DeliveryRepository interface {
 	// waits for settlements that are under way, so that nothing of an earlier
 	// claimant's takes effect afterwards.
 	ClaimDeliveries(ctx context.Context, name string, tenantIDs []uuid.UUID, ttl time.Duration) ([]DeliveryClaim, error)
+	// DeliveryClaims returns the claims that the replica has, in the order of tenants.
+	DeliveryClaims(ctx context.Context, name string) ([]DeliveryClaim, error)
 	// ReleaseDeliveries gives claims up, those that are still the replica's.
 	ReleaseDeliveries(ctx context.Context, name string, claims []DeliveryClaim) error
 	// StartDelivery returns where to go on with an endpoint; ErrNotFound when it is

@@ -105,6 +105,19 @@ func (s *Store) claimDeliveries(ctx context.Context, name string, tenantIDs []uu
 	return claims, nil
 }
 
+const ownClaimsSQL = `SELECT tenant_id, epoch FROM delivery_claims WHERE owner = $1 ORDER BY tenant_id`
+
+// DeliveryClaims implements domain.DeliveryRepository. It reads the whole table,
+// which has a row for each tenant with endpoints.
+func (s *Store) DeliveryClaims(ctx context.Context, name string) ([]domain.DeliveryClaim, error) {
+	rows, err := s.deliveries.Query(ctx, ownClaimsSQL, name)
+	if err != nil {
+		return nil, translate(err, "list the claims of a replica")
+	}
+	claims, err := pgx.CollectRows(rows, pgx.RowToStructByPos[domain.DeliveryClaim])
+	return claims, translate(err, "list the claims of a replica")
+}
+
 // releaseClaimsSQL locks the claims in the order in which they are given, which is
 // that of their ids: claims are locked in the same.
 const releaseClaimsSQL = `

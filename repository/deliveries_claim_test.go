@@ -79,6 +79,9 @@ func TestClaimDeliveries(t *testing.T) {
 	require.Equal(t, map[uuid.UUID]int64{one: 1, two: 1}, d.claim(t, "a", two, one))
 	require.Equal(t, map[uuid.UUID]int64{three: 1}, d.claim(t, "b", one, two, three), "what somebody has is his")
 	require.Equal(t, map[uuid.UUID]int64{one: 2}, d.claim(t, "a", one, three), "one's own is claimed anew")
+	own, err := d.store.DeliveryClaims(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, []domain.DeliveryClaim{{TenantID: one, Epoch: 2}, {TenantID: two, Epoch: 1}}, own)
 	require.Empty(t, d.claim(t, "a"))
 	require.Empty(t, d.claim(t, "a", uuid.New()), "a tenant that is not there")
 
@@ -94,7 +97,7 @@ func TestClaimDeliveries(t *testing.T) {
 	require.Equal(t, map[uuid.UUID]int64{one: 3, two: 2}, d.claim(t, "b", one, two))
 
 	// Leaving does not take the claims away; being silent does.
-	_, err := d.store.BeatDeliverer(t.Context(), "b", true, deliveryTTL)
+	_, err = d.store.BeatDeliverer(t.Context(), "b", true, deliveryTTL)
 	require.NoError(t, err)
 	require.Empty(t, d.claim(t, "a", one, two, three))
 	_, err = d.connect(t).Exec(t.Context(), `UPDATE deliverers SET seen_at = now() - interval '9 s' WHERE name = 'b'`)

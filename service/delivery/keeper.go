@@ -47,6 +47,11 @@ type keeper struct {
 	members *rendezvous.Members
 	tenants map[uuid.UUID]endpointCounts // those with endpoints, as far as known
 	lanes   map[uuid.UUID]*lane
+	// surplus are the epochs of claims that have no lane any more, and are not released
+	// yet; doubtful says that the database may have claims of this replica that are in
+	// neither.
+	surplus  map[uuid.UUID]int64
+	doubtful bool
 }
 
 // endpointCounts is how many endpoints a tenant has with each status.
@@ -61,6 +66,7 @@ func newKeeper(s *Service) *keeper {
 	k := &keeper{
 		service: s, dirty: make(map[uuid.UUID]struct{}), all: true, view: make(map[uuid.UUID]*lane), kick: make(chan struct{}, 1),
 		tenants: make(map[uuid.UUID]endpointCounts), lanes: make(map[uuid.UUID]*lane),
+		surplus: make(map[uuid.UUID]int64),
 	}
 	k.beat = newHeartbeat(s.o.Deliveries, s.o.Replica, s.o.Log, k.expire)
 	signal(k.kick)
@@ -154,7 +160,10 @@ func (k *keeper) run(ctx, work context.Context) {
 			k.refreshAll()
 			continue
 		case <-claim.C:
+			k.findSurplus(ctx)
+			k.release(ctx)
 		case <-resync.C:
+			k.doubtful = true
 			k.refreshAll()
 			continue
 		case <-ctx.Done():
@@ -181,34 +190,24 @@ func (k *keeper) removeEnded(ctx context.Context) {
 			k.refresh(e.lane.tenant)
 		}
 	}
-	var release []domain.DeliveryClaim
+	var without []uuid.UUID
 	for id, l := range k.lanes {
 		if len(l.endpoints) == 0 && (l.stopping || l.ctx.Err() != nil || !k.wants(id)) {
 			l.abort()
-			release = append(release, domain.DeliveryClaim{TenantID: id, Epoch: l.epoch})
+			without = append(without, id)
+			k.surplus[id] = l.epoch
 			delete(k.lanes, id)
 		}
 	}
-	if len(release) == 0 {
+	if len(without) == 0 {
 		return
 	}
 	k.mu.Lock()
-	for _, c := range release {
-		delete(k.view, c.TenantID)
+	for _, id := range without {
+		delete(k.view, id)
 	}
 	k.mu.Unlock()
-	k.release(ctx, release)
-}
-
-func (k *keeper) release(ctx context.Context, claims []domain.DeliveryClaim) {
-	for chunk := range slices.Chunk(claims, claimsAtOnce) {
-		limited, cancel := context.WithTimeout(ctx, endTimeout)
-		err := k.service.o.Deliveries.ReleaseDeliveries(limited, k.service.o.Replica, chunk)
-		cancel()
-		if err != nil { // others find out by the heartbeat, or this replica claims them again
-			k.service.o.Log.DebugContext(ctx, "claims of deliveries cannot be released", slog.Any("error", err))
-		}
-	}
+	k.release(ctx)
 }
 
 // wants reports whether a tenant is to be delivered for here.
@@ -290,45 +289,6 @@ func (k *keeper) failed(ctx context.Context, err error) {
 	k.all = true
 	if ctx.Err() == nil {
 		k.service.o.Log.DebugContext(ctx, "endpoints cannot be read, trying on", slog.Any("error", err))
-	}
-}
-
-// claim claims the tenants that are wanted and not had.
-func (k *keeper) claim(ctx, work context.Context) {
-	if !k.beat.alive() {
-		return
-	}
-	var missing []uuid.UUID
-	for id := range k.tenants {
-		if k.lanes[id] == nil && k.wants(id) {
-			missing = append(missing, id)
-		}
-	}
-	for chunk := range slices.Chunk(missing, claimsAtOnce) {
-		limited, cancel := context.WithTimeout(ctx, repositoryTimeout)
-		claims, err := k.service.o.Deliveries.ClaimDeliveries(limited, k.service.o.Replica, chunk, claimTTL)
-		cancel()
-		if err != nil {
-			k.service.o.Log.DebugContext(ctx, "tenants cannot be claimed for deliveries, trying on", slog.Any("error", err))
-			return
-		}
-		ids := make([]uuid.UUID, len(claims))
-		for i, c := range claims {
-			ids[i] = c.TenantID
-		}
-		targets, err := k.targets(ctx, ids)
-		if err != nil {
-			k.failed(ctx, err)
-			return // they are this replica's, and claimed again
-		}
-		for _, c := range claims {
-			l := newLane(work, k.service, c)
-			k.lanes[c.TenantID] = l
-			k.mu.Lock()
-			k.view[c.TenantID] = l
-			k.mu.Unlock()
-			l.apply(targets[c.TenantID])
-		}
 	}
 }
 
