@@ -59,7 +59,7 @@ type dispatcher struct {
 	lastWasRow             bool
 	last                   int64 // the highest seq of the history, as far as known
 	reading                bool
-	asking                 bool // for a replay
+	asking, askAgain       bool // for a replay; again, because of what came meanwhile
 	stopping, disabled     bool
 	gone                   bool
 	readBackoff            *backoff.Backoff
@@ -217,7 +217,7 @@ func (d *dispatcher) await(ctx context.Context) {
 	case m := <-d.replay.arrived():
 		d.replay.take(m, time.Now())
 	case r := <-d.replays:
-		d.handleReplay(r)
+		d.handleReplay(ctx, r)
 	case <-stop:
 		d.stopping = true
 		d.stopStarting()
@@ -324,41 +324,6 @@ func (d *dispatcher) begin(start domain.DeliveryStart, lost []domain.Settlement)
 
 // slotsLeft returns how many more deliveries may begin.
 func (d *dispatcher) slotsLeft() int { return int(d.gate.limit.Load()) - d.underWay }
-
-// lookForReplay asks which replay is under way, because one may have come or was
-// canceled.
-func (d *dispatcher) lookForReplay(ctx context.Context) {
-	if d.asking {
-		return
-	}
-	d.asking = true
-	d.background.Go(func() {
-		var r replayFound
-		r.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
-			r.replay, err = d.service.o.Deliveries.RunningReplay(ctx, d.lane.tenant, d.target.ID)
-			return err
-		})
-		d.replays <- r // has room: one asks at a time
-	})
-}
-
-// replayFound is the replay that is under way; nil for none.
-type replayFound struct {
-	replay *domain.Replay
-	err    error
-}
-
-func (d *dispatcher) handleReplay(r replayFound) {
-	d.asking = false
-	switch {
-	case r.err != nil:
-		time.AfterFunc(replayAgain, func() { signal(d.wakes) })
-	case r.replay == nil:
-		d.replay = nil
-	case d.replay == nil || d.replay.replay.ID != r.replay.ID:
-		d.replay = newReplayer(r.replay)
-	}
-}
 
 // handleSettled takes into account what became of a settlement.
 func (d *dispatcher) handleSettled(ctx context.Context, s settled) {

@@ -131,3 +131,42 @@ func (r *replayer) bytes() int {
 	}
 	return r.window.bytes
 }
+
+// lookForReplay asks which replay is under way, because one may have come or was
+// canceled.
+func (d *dispatcher) lookForReplay(ctx context.Context) {
+	if d.asking {
+		d.askAgain = true // what it is told may be from before
+		return
+	}
+	d.asking, d.askAgain = true, false
+	d.background.Go(func() {
+		var r replayFound
+		r.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
+			r.replay, err = d.service.o.Deliveries.RunningReplay(ctx, d.lane.tenant, d.target.ID)
+			return err
+		})
+		d.replays <- r // has room: one asks at a time
+	})
+}
+
+// replayFound is the replay that is under way; nil for none.
+type replayFound struct {
+	replay *domain.Replay
+	err    error
+}
+
+func (d *dispatcher) handleReplay(ctx context.Context, r replayFound) {
+	d.asking = false
+	switch {
+	case r.err != nil:
+		time.AfterFunc(replayAgain, func() { signal(d.wakes) })
+	case r.replay == nil:
+		d.replay = nil
+	case d.replay == nil || d.replay.replay.ID != r.replay.ID:
+		d.replay = newReplayer(r.replay)
+	}
+	if d.askAgain {
+		d.lookForReplay(ctx)
+	}
+}

@@ -1,0 +1,98 @@
+package delivery_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/delivery"
+)
+
+// slowLook is a repository whose first look for a replay takes long after it has read.
+type slowLook struct {
+	asked
+
+	proceed       chan struct{} // closed when it may return
+	begun, looked atomic.Int32
+}
+
+func (s *slowLook) RunningReplay(ctx context.Context, tenantID, endpointID uuid.UUID) (*domain.Replay, error) {
+	replay, err := s.DeliveryRepository.RunningReplay(ctx, tenantID, endpointID)
+	if s.begun.Add(1) == 1 {
+		<-s.proceed
+	}
+	s.looked.Add(1)
+	return replay, err
+}
+
+// What happens to a replay while somebody looks for one is not missed.
+func TestReplayChangesDuringALook(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"begins": false, "is canceled": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := newWorld(t), newReceiver(t)
+			tenant := w.newTenant(1)
+			e := w.endpoint(tenant, r.URL, nil)
+			repository := &slowLook{asked: asked{DeliveryRepository: w.store}, proceed: make(chan struct{})}
+			proceed := sync.OnceFunc(func() { close(repository.proceed) })
+			a := w.start("a", func(o *delivery.Options) { o.Deliveries = repository })
+			t.Cleanup(proceed)
+			var replayed atomic.Int32
+			r.does(func(w http.ResponseWriter, request *http.Request) {
+				if request.Header.Get("Lanekeeper-Replay") != "" {
+					replayed.Add(1)
+				}
+				w.WriteHeader(http.StatusOK)
+			})
+			w.publish(tenant, 0, 10, nil)
+			w.awaitCaughtUp(e)
+			insert := func() domain.Replay {
+				replay, err := w.store.InsertReplay(t.Context(), domain.ReplayQuery{TenantID: tenant.ID, EndpointID: e.ID, Rate: 1})
+				require.NoError(t, err)
+				return replay
+			}
+			// wake wakes the dispatcher, and waits until it has noticed: it asks for rows, too.
+			wake := func() {
+				questions := repository.times.Load()
+				a.Wake(tenant.ID)
+				await(t, func() error {
+					if repository.times.Load() == questions || repository.begun.Load() == 0 {
+						return errNotYet
+					}
+					return nil
+				})
+			}
+			var replay domain.Replay
+			if before {
+				replay = insert()
+			}
+			wake()
+			if before {
+				_, err := w.store.CancelReplay(t.Context(), tenant.ID, e.ID, replay.ID)
+				require.NoError(t, err)
+			} else {
+				insert()
+			}
+			wake()
+			proceed()
+			await(t, func() error {
+				if repository.looked.Load() < 2 || !before && replayed.Load() < 2 {
+					return errNotYet
+				}
+				return nil
+			})
+			if before {
+				w.publish(tenant, 10, 1, nil)
+				w.awaitCaughtUp(e)
+				require.Less(t, replayed.Load(), int32(3))
+			}
+		})
+	}
+}
