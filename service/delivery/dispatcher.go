@@ -215,7 +215,7 @@ func (d *dispatcher) await(ctx context.Context) {
 	case <-d.room:
 	case <-timer:
 	case m := <-d.replay.arrived():
-		d.replay.take(m, time.Now())
+		d.replay.take(d.target, m, time.Now())
 	case r := <-d.replays:
 		d.handleReplay(ctx, r)
 	case <-stop:

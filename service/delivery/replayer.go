@@ -53,8 +53,8 @@ func (r *replayer) arrived() <-chan members {
 	return r.members
 }
 
-// take takes what was read into account.
-func (r *replayer) take(m members, now time.Time) {
+// take takes what was read into account. What the endpoint does not want is no member.
+func (r *replayer) take(target *domain.DeliveryTarget, m members, now time.Time) {
 	r.reading = false
 	if m.err != nil {
 		r.readAt = now.Add(replayAgain)
@@ -62,6 +62,9 @@ func (r *replayer) take(m members, now time.Time) {
 	}
 	for i := range m.messages {
 		message := &m.messages[i]
+		if !target.Wants(message.Type) {
+			continue
+		}
 		r.window.add(&entry{seq: message.Seq, message: message, replay: r.replay.ID, since: now})
 	}
 	r.ended = m.next >= r.replay.To

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,47 @@ func (s *slowLook) RunningReplay(ctx context.Context, tenantID, endpointID uuid.
 	return replay, err
 }
 
+// replay begins a replay of all that the endpoint has got.
+func (w *world) replay(e domain.Endpoint, rate int) domain.Replay {
+	w.t.Helper()
+	replay, err := w.store.InsertReplay(w.t.Context(), domain.ReplayQuery{TenantID: e.TenantID, EndpointID: e.ID, Rate: rate})
+	require.NoError(w.t, err)
+	return replay
+}
+
+// awaitReplayed waits until a replay is done, and returns it.
+func (w *world) awaitReplayed(replay domain.Replay) domain.Replay {
+	w.t.Helper()
+	await(w.t, func() (err error) {
+		replay, err = w.store.FindReplay(w.t.Context(), replay.TenantID, replay.EndpointID, replay.ID)
+		if err == nil && replay.State != domain.ReplayDone {
+			err = fmt.Errorf("%w: %+v", errNotYet, replay)
+		}
+		return err
+	})
+	return replay
+}
+
+// A replay has those messages only that the endpoint wants, and they are counted.
+func TestReplayIsOfTheEndpointsTypes(t *testing.T) {
+	t.Parallel()
+	w, r := newWorld(t), newReceiver(t)
+	tenant := w.newTenant(4)
+	e := w.endpoint(tenant, r.URL, func(e *domain.Endpoint) { e.Types = []domain.TypePattern{"order.*"} })
+	w.publish(tenant, 0, 300, func(i int, m *domain.Message) { m.Type = []string{"order.created", "invoice.paid", ""}[i%3] })
+	a := w.start("a", nil)
+	w.awaitCaughtUp(e)
+	replay := w.replay(e, 10_000)
+	a.Wake(tenant.ID)
+	replay = w.awaitReplayed(replay)
+	require.EqualValues(t, 100, replay.Total)
+	require.EqualValues(t, 100, replay.Done)
+	times := r.times()
+	for i := range 300 {
+		require.Equal(t, []int{2, 0, 0}[i%3], times[i], "%d", i)
+	}
+}
+
 // What happens to a replay while somebody looks for one is not missed.
 func TestReplayChangesDuringALook(t *testing.T) {
 	t.Parallel()
@@ -53,11 +95,6 @@ func TestReplayChangesDuringALook(t *testing.T) {
 			})
 			w.publish(tenant, 0, 10, nil)
 			w.awaitCaughtUp(e)
-			insert := func() domain.Replay {
-				replay, err := w.store.InsertReplay(t.Context(), domain.ReplayQuery{TenantID: tenant.ID, EndpointID: e.ID, Rate: 1})
-				require.NoError(t, err)
-				return replay
-			}
 			// wake wakes the dispatcher, and waits until it has noticed: it asks for rows, too.
 			wake := func() {
 				questions := repository.times.Load()
@@ -71,14 +108,14 @@ func TestReplayChangesDuringALook(t *testing.T) {
 			}
 			var replay domain.Replay
 			if before {
-				replay = insert()
+				replay = w.replay(e, 1)
 			}
 			wake()
 			if before {
 				_, err := w.store.CancelReplay(t.Context(), tenant.ID, e.ID, replay.ID)
 				require.NoError(t, err)
 			} else {
-				insert()
+				w.replay(e, 1)
 			}
 			wake()
 			proceed()
