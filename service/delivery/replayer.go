@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
 	"lanekeeper/domain"
@@ -26,6 +27,7 @@ type replayer struct {
 	reading bool
 	ended   bool // every member was read
 	readAt  time.Time
+	nextAt  time.Time // nothing is delivered before; zero for at once
 	// reported is what was said of the progress.
 	reported domain.ReplayProgress
 	members  chan members
@@ -82,6 +84,10 @@ func (r *replayer) next(ctx context.Context, d *dispatcher, now time.Time) *entr
 	if e == nil {
 		return nil
 	}
+	if now.Before(r.nextAt) {
+		d.wakeAt(r.nextAt)
+		return nil
+	}
 	reservation := r.limiter.ReserveN(now, 1)
 	if delay := reservation.DelayFrom(now); delay > 0 {
 		reservation.CancelAt(now)
@@ -133,6 +139,22 @@ func (r *replayer) bytes() int {
 		return 0
 	}
 	return r.window.bytes
+}
+
+// leaveOpen has a message tried again in the time that the row says. It gets the row,
+// but for a member of a replay where order is fifo: there a row would hold what is
+// live, so the replay waits itself. Its attempts are counted as long as this
+// dispatcher runs.
+func (d *dispatcher) leaveOpen(e *entry, row domain.OpenDelivery, now time.Time) {
+	if d.target.Ordering != domain.OrderingFIFO || e.replay == uuid.Nil || e.row {
+		d.opened(e, row)
+		return
+	}
+	e.attempts = row.Attempts
+	if d.replay != nil && e.in == &d.replay.window {
+		d.replay.nextAt = now.Add(row.NextIn)
+	}
+	d.again(e)
 }
 
 // lookForReplay asks which replay is under way, because one may have come or was

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -70,6 +72,61 @@ func TestReplayIsOfTheEndpointsTypes(t *testing.T) {
 	times := r.times()
 	for i := range 300 {
 		require.Equal(t, []int{2, 0, 0}[i%3], times[i], "%d", i)
+	}
+}
+
+// A member of a replay that fails holds up the replay, and nothing that is live, in
+// fifo order either.
+func TestReplayThatFailsDoesNotHoldFIFO(t *testing.T) {
+	t.Parallel()
+	for _, onFailure := range []domain.OnFailure{domain.FailureBlocks, domain.FailureSkips} {
+		t.Run(string(onFailure), func(t *testing.T) {
+			t.Parallel()
+			w, r := newWorld(t), newReceiver(t)
+			tenant := w.newTenant(1)
+			e := w.endpoint(tenant, r.URL, func(e *domain.Endpoint) {
+				e.Ordering, e.OnFailure, e.Retry = domain.OrderingFIFO, onFailure, domain.RetryPolicy{Schedule: []time.Duration{time.Second}}
+			})
+			w.publish(tenant, 0, 5, nil)
+			a := w.start("a", nil)
+			w.awaitCaughtUp(e)
+			var fails atomic.Bool
+			fails.Store(true)
+			r.does(func(w http.ResponseWriter, request *http.Request) {
+				if fails.Load() && number(request) == 2 && request.Header.Get("Lanekeeper-Replay") != "" {
+					w.WriteHeader(http.StatusInternalServerError)
+					return
+				}
+				w.WriteHeader(http.StatusOK)
+			})
+			replay := w.replay(e, 10_000)
+			a.Wake(tenant.ID)
+			tried := func(n int) func() error {
+				return func() error {
+					if r.times()[2] < n {
+						return errNotYet
+					}
+					return nil
+				}
+			}
+			await(t, tried(2))
+			w.publish(tenant, 5, 10, nil)
+			w.awaitCaughtUp(e)
+			await(t, tried(3)) // as its schedule says
+			if onFailure == domain.FailureBlocks {
+				require.Empty(t, w.letters(tenant))
+				await(t, tried(4))
+				fails.Store(false)
+			}
+			replay = w.awaitReplayed(replay)
+			require.EqualValues(t, 5, replay.Done)
+			again := []int{0, 1, 2, 3, 4}
+			if onFailure == domain.FailureSkips {
+				again = slices.Delete(again, 2, 3)
+				require.Len(t, w.letters(tenant), 1)
+			}
+			require.Equal(t, slices.Concat(sequence(0, 5), again), slices.DeleteFunc(r.taken(), func(n int) bool { return n >= 5 }))
+		})
 	}
 }
 
