@@ -391,7 +391,7 @@ func (d *dispatcher) put(ctx context.Context) {
 	if tell || added > 0 || urgent {
 		d.service.settler.add(d.outbox, tell, added, urgent)
 	}
-	bytes := d.window.bytes + d.replay.bytes()
+	bytes := d.window.bytes + d.due.bytes() + d.replay.bytes()
 	d.service.memory.held.Add(int64(bytes - d.memory))
 	d.memory = bytes
 	d.stats.lag.Store(max(0, d.last-d.window.cursor()) + int64(d.due.rows))

@@ -67,6 +67,14 @@ func (r *dueRows) first(may func(*entry) bool) *entry {
 	return nil
 }
 
+// bytes returns how much the rows take that wait for a slot.
+func (r *dueRows) bytes() (n int) {
+	for _, e := range r.list {
+		n += e.size()
+	}
+	return n
+}
+
 func (r *dueRows) remove(e *entry) {
 	for i := range r.list {
 		if r.list[i] == e {

@@ -21,6 +21,7 @@ func (l *ledger) answeredBehind() bool {
 // the history was read. What was answered before is settled again.
 func (l *ledger) take(target *domain.DeliveryTarget, messages []domain.Message, next int64) {
 	now := time.Now()
+	few := fewWanted(target, messages)
 	for i := range messages {
 		m := &messages[i]
 		if _, ok := l.beyond[m.Seq]; ok {
@@ -29,7 +30,7 @@ func (l *ledger) take(target *domain.DeliveryTarget, messages []domain.Message, 
 		}
 		if known, ok := l.answered[m.Seq]; ok {
 			known.put(&l.delta)
-			e := &entry{seq: m.Seq, message: m, state: entryDone}
+			e := &entry{seq: m.Seq, message: owned(m, few), state: entryDone}
 			if known.open != nil {
 				e.key = known.open.OrderingKey
 				l.addRow(e)
@@ -42,7 +43,7 @@ func (l *ledger) take(target *domain.DeliveryTarget, messages []domain.Message, 
 			if !target.Wants(m.Type) {
 				continue
 			}
-			e = &entry{seq: m.Seq, message: m, since: now, answers: l.answers}
+			e = &entry{seq: m.Seq, message: owned(m, few), since: now, answers: l.answers}
 			if target.Ordering == domain.OrderingKey {
 				e.key = m.OrderingKey
 			}

@@ -67,7 +67,7 @@ func (r *replayer) take(target *domain.DeliveryTarget, m members, now time.Time)
 		if !target.Wants(message.Type) {
 			continue
 		}
-		r.window.add(&entry{seq: message.Seq, message: message, replay: r.replay.ID, since: now})
+		r.window.add(&entry{seq: message.Seq, message: owned(message, false), replay: r.replay.ID, since: now})
 	}
 	r.ended = m.next >= r.replay.To
 	r.window.readTo = m.next
