@@ -210,14 +210,14 @@ func (d *dispatcher) await(ctx context.Context) {
 		d.change(ctx, target)
 	case <-d.wakes:
 		d.due.at(time.Now())
-		d.lookForReplay(ctx)
+		lookForReplay(ctx, d)
 	case <-d.changed:
 	case <-d.room:
 	case <-timer:
 	case m := <-d.replay.arrived():
 		d.replay.take(d.target, m, time.Now())
 	case r := <-d.replays:
-		d.handleReplay(ctx, r)
+		handleReplay(ctx, d, r)
 	case <-stop:
 		d.stopping = true
 		d.stopStarting()

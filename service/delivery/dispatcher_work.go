@@ -320,11 +320,11 @@ func (d *dispatcher) failed(ctx context.Context, e *entry, r result, a domain.At
 		d.count("failed")
 		row.Attempts, row.NextIn = attempts, jittered(wait)
 		a.NextIn = row.NextIn
-		d.leaveOpen(e, row, local)
+		leaveOpen(d, e, row, local)
 	case verdictGone:
 		d.count("gone")
 		d.disable(ctx, "the endpoint answered 410 Gone")
-		d.leaveOpen(e, row, local)
+		leaveOpen(d, e, row, local)
 	case verdictGiveUp:
 		d.count("given_up")
 		d.letDie(ctx, e, letterOf(d.target, e, attempts, r.answer.Status, a.Error))

@@ -145,7 +145,7 @@ func (r *replayer) bytes() int {
 // but for a member of a replay where order is fifo: there a row would hold what is
 // live, so the replay waits itself. Its attempts are counted as long as this
 // dispatcher runs.
-func (d *dispatcher) leaveOpen(e *entry, row domain.OpenDelivery, now time.Time) {
+func leaveOpen(d *dispatcher, e *entry, row domain.OpenDelivery, now time.Time) {
 	if d.target.Ordering != domain.OrderingFIFO || e.replay == uuid.Nil || e.row {
 		d.opened(e, row)
 		return
@@ -159,7 +159,7 @@ func (d *dispatcher) leaveOpen(e *entry, row domain.OpenDelivery, now time.Time)
 
 // lookForReplay asks which replay is under way, because one may have come or was
 // canceled.
-func (d *dispatcher) lookForReplay(ctx context.Context) {
+func lookForReplay(ctx context.Context, d *dispatcher) {
 	if d.asking {
 		d.askAgain = true // what it is told may be from before
 		return
@@ -181,7 +181,8 @@ type replayFound struct {
 	err    error
 }
 
-func (d *dispatcher) handleReplay(ctx context.Context, r replayFound) {
+// handleReplay takes into account which replay is under way.
+func handleReplay(ctx context.Context, d *dispatcher, r replayFound) {
 	d.asking = false
 	switch {
 	case r.err != nil:
@@ -192,6 +193,6 @@ func (d *dispatcher) handleReplay(ctx context.Context, r replayFound) {
 		d.replay = newReplayer(r.replay)
 	}
 	if d.askAgain {
-		d.lookForReplay(ctx)
+		lookForReplay(ctx, d)
 	}
 }
