@@ -18,7 +18,7 @@ func (s *Store) ReadDeliveries(ctx context.Context, tenantID uuid.UUID, cursor i
 		return nil, nil
 	}
 	got, err := s.readDeliveries(ctx, tenantID, cursor, limit, maxBytes)
-	if err == nil && len(got.messages) == 0 && got.next > 0 {
+	for err == nil && len(got.messages) == 0 && got.next > 0 { // again when that one is deleted meanwhile
 		got, err = s.readDeliveries(ctx, tenantID, cursor, 1, got.next)
 	}
 	return got.messages, translate(err, "read messages to deliver")

@@ -168,7 +168,7 @@ func (s *Store) ReadReplay(ctx context.Context, r *domain.Replay, cursor int64, 
 		return nil, max(cursor, r.To), nil
 	}
 	got, end, err := s.readReplay(ctx, r, cursor, limit, maxBytes)
-	if err == nil && len(got.messages) == 0 && got.next > 0 {
+	for err == nil && len(got.messages) == 0 && got.next > 0 { // again when that one is deleted meanwhile
 		got, end, err = s.readReplay(ctx, r, cursor, 1, got.next)
 	}
 	if err != nil {

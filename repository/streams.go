@@ -47,7 +47,7 @@ func (s *Store) ReadStream(ctx context.Context, tenantID uuid.UUID, cursor int64
 		return nil, false, nil
 	}
 	got, err := s.readStream(ctx, tenantID, cursor, limit, maxBytes)
-	if err == nil && len(got.messages) == 0 && got.next > 0 {
+	for err == nil && len(got.messages) == 0 && got.next > 0 { // again when that one is deleted meanwhile
 		got, err = s.readStream(ctx, tenantID, cursor, 1, got.next)
 	}
 	if err != nil {
