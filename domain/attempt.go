@@ -22,7 +22,8 @@ type Attempt struct {
 	// Number counts the attempts of this delivery; 1 for the first. Probes, which
 	// use up none, have the number of the next.
 	Number int
-	// Probe: the breaker was open, and the attempt did not count.
+	// Probe: the attempt did not count, because the breaker was open, or it failed at
+	// the URL that the endpoint had before.
 	Probe bool
 	// At is when it began, by the database's clock; of one that is to be recorded,
 	// Ago says it instead.

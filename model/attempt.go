@@ -21,7 +21,7 @@ type Attempt struct {
 	ReplayID *string `json:"replay_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a3-11d2-7a51-9a3e-0242ac12000a"`
 	// Number counts the attempts of the delivery; 1 for the first.
 	Number int `json:"number" validate:"required" example:"1"`
-	// Probe: the breaker was open, and the attempt used up none of the schedule.
+	// Probe: the breaker was open, or it failed at a URL that is another by now, and the attempt used up none of the schedule.
 	Probe bool `json:"probe" validate:"required" example:"false"`
 	// At is when it began.
 	At         time.Time `json:"at" validate:"required" format:"date-time" example:"2026-11-21T10:00:00.123456Z"`

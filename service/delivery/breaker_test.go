@@ -81,6 +81,45 @@ func TestFailingSince(t *testing.T) {
 	require.Zero(t, b.failingFor(later.Add(200*time.Hour)))
 }
 
+// A dispatcher that runs forgets failures where the repository does: at another URL,
+// and when a disabled endpoint is resumed. Nothing of them is settled again then.
+func TestStartsAfresh(t *testing.T) {
+	t.Parallel()
+	failing := domain.EndpointHealth{BreakerOpenedAt: time.Now(), FailingSince: time.Now()}
+	at := func(url string) *domain.DeliveryTarget {
+		return &domain.DeliveryTarget{Endpoint: domain.Endpoint{URL: url, Ordering: domain.OrderingNone}}
+	}
+	for name, c := range map[string]struct {
+		url              string
+		version          int64
+		disabled, afresh bool
+	}{
+		"other types":      {url: "a", version: 2},
+		"another URL":      {url: "b", version: 2, afresh: true},
+		"resumed":          {url: "a", version: 2, disabled: true, afresh: true},
+		"disabled, as was": {url: "a", version: 1, disabled: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDispatcher(&Service{o: Options{ProbeEvery: time.Hour}}, &lane{}, at("a"))
+			d.begin(domain.DeliveryStart{Version: 1, Health: failing}, nil)
+			require.Equal(t, failing, d.breaker.health)
+			require.True(t, d.stats.breaker.Load())
+			d.disabled = c.disabled
+			d.use(at(c.url))
+			d.begin(domain.DeliveryStart{Version: c.version}, []domain.Settlement{{Health: &failing, Disable: "gone"}})
+			require.Equal(t, !c.afresh, d.breaker.open())
+			require.Equal(t, !c.afresh, d.stats.breaker.Load())
+			require.Equal(t, c.disabled && !c.afresh, d.disabled)
+			if c.afresh {
+				require.Equal(t, domain.Settlement{}, d.delta)
+				return
+			}
+			require.Equal(t, domain.Settlement{Health: &failing, Disable: "gone"}, d.delta)
+		})
+	}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	policy := domain.RetryPolicy{Schedule: []time.Duration{time.Second, time.Minute}, Final: []int{400}}

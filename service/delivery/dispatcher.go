@@ -45,8 +45,9 @@ type dispatcher struct {
 	service *Service
 	lane    *lane
 	target  *domain.DeliveryTarget
-	// version is that of the cursor when it was read.
+	// version is that of the cursor when it was read, and url the endpoint's then.
 	version int64
+	url     string
 	tail    domain.Tail
 	changed <-chan struct{} // of the tail; nil when it need not be looked at
 
@@ -309,16 +310,28 @@ func (d *dispatcher) awaitUpdate(ctx context.Context) bool {
 // begin begins at the stored cursor. Lost is what was to be settled and was not.
 func (d *dispatcher) begin(start domain.DeliveryStart, lost []domain.Settlement) {
 	now := time.Now()
-	if d.breaker == nil {
-		d.breaker = newBreaker(start.Health, d.service.o.ProbeEvery, now)
+	if d.breaker == nil || d.target.URL != d.url || d.disabled && start.Version != d.version {
+		d.startAfresh(start.Health, lost, now)
 	}
-	d.version = start.Version
+	d.stats.breaker.Store(d.breaker.open())
+	d.version, d.url = start.Version, d.target.URL
 	d.reset(start, d.target.Ordering == domain.OrderingKey, lost...)
 	if start.Due {
 		d.due.at(now.Add(start.NextIn))
 	}
 	if d.replay == nil && start.Replay != nil {
 		d.replay = newReplayer(start.Replay)
+	}
+}
+
+// startAfresh knows no more of failures than what is stored: what it knew is not about
+// the endpoint as it is now. That goes for what was to be settled and was not, too.
+func (d *dispatcher) startAfresh(stored domain.EndpointHealth, lost []domain.Settlement, now time.Time) {
+	d.breaker = newBreaker(stored, d.service.o.ProbeEvery, now)
+	d.disabled = false
+	d.delta.Health, d.delta.Disable = nil, ""
+	for i := range lost {
+		lost[i].Health, lost[i].Disable = nil, ""
 	}
 }
 
@@ -331,6 +344,9 @@ func (d *dispatcher) handleSettled(ctx context.Context, s settled) {
 	case domain.SettleDone:
 		if next := d.settled(&s.settlement); next >= 0 {
 			d.due.at(time.Now().Add(next))
+		}
+		if d.target.Version != d.version && !d.reopen(ctx) { // changed while it was under way
+			return
 		}
 	case domain.SettleStale:
 		s.settlement.Attempts = nil // they are recorded
@@ -356,4 +372,13 @@ func (d *dispatcher) healthChanged(ctx context.Context) {
 	if d.stats.breaker.Swap(d.breaker.open()) != d.breaker.open() {
 		d.service.o.Log.InfoContext(ctx, "breaker of an endpoint", slog.Bool("open", d.breaker.open()), slog.String("endpoint_id", d.target.ID.String()))
 	}
+}
+
+// disable has the endpoint disabled, and begins nothing more.
+func (d *dispatcher) disable(ctx context.Context, reason string) {
+	if d.disabled {
+		return
+	}
+	d.disabled, d.delta.Disable = true, reason
+	d.service.o.Log.WarnContext(ctx, "endpoint disabled", slog.String("endpoint_id", d.target.ID.String()), slog.String("reason", reason))
 }

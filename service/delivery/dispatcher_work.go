@@ -299,6 +299,13 @@ func (d *dispatcher) handle(ctx context.Context, r result) {
 
 // failed takes a failed attempt into account.
 func (d *dispatcher) failed(ctx context.Context, e *entry, r result, a domain.Attempt, now, local time.Time) {
+	if r.job.request.URL != d.target.URL { // it says nothing of where the endpoint is now
+		d.count("probed")
+		a.Probe = true
+		d.delta.Attempts = append(d.delta.Attempts, a)
+		d.again(e)
+		return
+	}
 	counts, changed := d.breaker.failure(e.seq, now, local)
 	if changed {
 		d.healthChanged(ctx)
@@ -364,15 +371,6 @@ func (d *dispatcher) again(e *entry) {
 	default:
 		e.in.again(e)
 	}
-}
-
-// disable has the endpoint disabled, and begins nothing more.
-func (d *dispatcher) disable(ctx context.Context, reason string) {
-	if d.disabled {
-		return
-	}
-	d.disabled, d.delta.Disable = true, reason
-	d.service.o.Log.WarnContext(ctx, "endpoint disabled", slog.String("endpoint_id", d.target.ID.String()), slog.String("reason", reason))
 }
 
 func (d *dispatcher) count(outcome string) {
