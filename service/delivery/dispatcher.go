@@ -257,6 +257,12 @@ func (d *dispatcher) open(ctx context.Context, lost ...domain.Settlement) bool {
 	for {
 		limited, cancel := context.WithTimeout(ctx, repositoryTimeout)
 		start, err := d.service.o.Deliveries.StartDelivery(limited, d.lane.tenant, d.target.ID)
+		if err == nil && d.stopping && start.Version != d.target.Version { // nobody tells it any more
+			var now *domain.DeliveryTarget
+			if now, err = d.lane.target(limited, d.target.ID); err == nil {
+				d.use(now)
+			}
+		}
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -264,10 +270,10 @@ func (d *dispatcher) open(ctx context.Context, lost ...domain.Settlement) bool {
 		case errors.Is(err, domain.ErrNotFound):
 			d.gone = true
 			return false
-		case err == nil && (d.stopping || start.Version == d.target.Version):
+		case err == nil && start.Version == d.target.Version:
 			d.begin(start, lost)
 			return true
-		case err == nil:
+		case err == nil && !d.stopping:
 			if !d.awaitUpdate(ctx) {
 				return false
 			}

@@ -75,6 +75,20 @@ func (l *lane) apply(targets []domain.DeliveryTarget) {
 	}
 }
 
+// target reads an endpoint as it is now. It may be called by anybody.
+func (l *lane) target(ctx context.Context, id uuid.UUID) (*domain.DeliveryTarget, error) {
+	targets, err := l.service.o.Deliveries.DeliveryTargets(ctx, []uuid.UUID{l.tenant})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller looks at its kind
+	}
+	for i := range targets {
+		if targets[i].ID == id {
+			return &targets[i], nil
+		}
+	}
+	return nil, domain.EndpointNotFound()
+}
+
 func (l *lane) start(id uuid.UUID, target *domain.DeliveryTarget) {
 	d := newDispatcher(l.service, l, target)
 	l.endpoints[id] = &running{dispatcher: d, wanted: target}
