@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -254,6 +256,26 @@ func (t *Tenant) StartConsumer() error {
 // one that the caller may not access.
 func TenantNotFound() error {
 	return New(ErrNotFound, "tenant_not_found", "There is no such tenant.")
+}
+
+// TenantFinder finds a tenant, whoever asks; ErrNotFound where there is none.
+type TenantFinder interface {
+	FindTenant(ctx context.Context, id uuid.UUID) (Tenant, error)
+}
+
+// Accessible returns a tenant if the caller may access it. Errors are TenantNotFound,
+// also for one that is gone, and those of finding it.
+func Accessible(ctx context.Context, tenants TenantFinder, p Principal, id uuid.UUID) (Tenant, error) {
+	t, err := tenants.FindTenant(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Tenant{}, TenantNotFound()
+	case err != nil:
+		return Tenant{}, fmt.Errorf("read tenant: %w", err)
+	case t.Gone() || !p.MayAccess(&t):
+		return Tenant{}, TenantNotFound()
+	}
+	return t, nil
 }
 
 func checkTenantName(name string) []FieldError {

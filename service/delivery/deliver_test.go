@@ -178,12 +178,7 @@ func TestDownForLong(t *testing.T) {
 	const n = 5000
 	w.publish(tenant, 0, n, nil)
 	a := w.start("a", nil)
-	await(t, func() error {
-		if w.progress(e).Health.BreakerOpenedAt.IsZero() {
-			return errNotYet
-		}
-		return nil
-	})
+	w.awaitBreaker(e)
 	<-time.After(4 * time.Second) // several times the schedule
 	require.Empty(t, w.letters(tenant))
 	require.Less(t, w.count(`SELECT count(*) FROM deliveries`), 40)

@@ -171,10 +171,8 @@ func (d *dispatcher) mayBegin(now time.Time) bool {
 		d.room = room
 		return false
 	}
-	r := d.limiter.ReserveN(now, 1)
-	if delay := r.DelayFrom(now); delay > 0 {
-		r.CancelAt(now)
-		d.wakeAt(now.Add(delay))
+	if wait := takeFrom(d.limiter, now); wait > 0 {
+		d.wakeAt(now.Add(wait))
 		return false
 	}
 	return true

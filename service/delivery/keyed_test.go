@@ -39,7 +39,7 @@ func TestFirstOfAKeyWaitsAgain(t *testing.T) {
 	w, r := newWorld(t), newReceiver(t)
 	tenant := w.newTenant(2)
 	e := w.endpoint(tenant, r.URL, byKey)
-	var back atomic.Bool
+	var back, ended atomic.Bool
 	r.does(func(w http.ResponseWriter, request *http.Request) {
 		switch n := number(request); {
 		case n < 2: // both slots, for as long as others become old
@@ -48,6 +48,7 @@ func TestFirstOfAKeyWaitsAgain(t *testing.T) {
 		case n == 2:
 			<-time.After(800 * time.Millisecond)
 			answer(w, back.Load())
+			ended.Store(true)
 		default:
 			answer(w, n == 4 || back.Load())
 		}
@@ -58,13 +59,13 @@ func TestFirstOfAKeyWaitsAgain(t *testing.T) {
 	}
 	w.publish(tenant, 0, len(keys), keyed(0, keys...))
 	a := w.start("a", nil)
+	w.awaitBreaker(e)
 	await(t, func() error {
-		if w.progress(e).Health.BreakerOpenedAt.IsZero() {
+		if !ended.Load() || w.count(`SELECT count(*) FROM deliveries WHERE ordering_key = 'k'`) == 0 {
 			return errNotYet
 		}
 		return nil
 	})
-	<-time.After(time.Second)
 	back.Store(true)
 	w.awaitCaughtUp(e)
 	a.stop()
@@ -85,12 +86,7 @@ func TestAKeyThatFailsLeavesRoomForOthers(t *testing.T) {
 	w.publish(tenant, 0, behind+1, keyed(0, "k"))
 	w.publish(tenant, behind+1, 10, keyed(behind+1, "other"))
 	a := w.start("a", nil)
-	await(t, func() error {
-		if len(r.taken()) < 10 {
-			return errNotYet
-		}
-		return nil
-	})
+	r.awaitTaken(t, 10)
 	require.Equal(t, sequence(behind+1, 10), r.taken())
 	back.Store(true)
 	w.awaitCaughtUp(e)
@@ -109,19 +105,10 @@ func TestProbesKeepTheOrder(t *testing.T) {
 		r.does(func(w http.ResponseWriter, request *http.Request) { answer(w, number(request) >= 10) })
 		w.publish(tenant, 0, 10, keyed(0, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"))
 		w.start("a", nil)
-		await(t, func() error {
-			if p := w.progress(e); p.Health.BreakerOpenedAt.IsZero() || p.Settled < 10 {
-				return errNotYet
-			}
-			return nil
-		})
+		w.awaitBreaker(e)
+		w.awaitProgress(e, func(p *domain.EndpointProgress) bool { return p.Settled == 10 })
 		w.publish(tenant, 10, 5, keyed(10, "z"))
-		await(t, func() error {
-			if len(r.taken()) < 5 {
-				return errNotYet
-			}
-			return nil
-		})
+		r.awaitTaken(t, 5)
 		require.Equal(t, sequence(10, 5), r.taken())
 	})
 	t.Run("fifo", func(t *testing.T) {
@@ -140,7 +127,16 @@ func TestProbesKeepTheOrder(t *testing.T) {
 		})
 		w.publish(tenant, 0, 40, nil)
 		w.start("a", nil)
-		<-time.After(3 * time.Second) // some probes
+		await(t, func() error { // some probes, the oldest and the newest in turn
+			tries := 0
+			for _, n := range r.times() {
+				tries += n
+			}
+			if tries < 10+6 {
+				return errNotYet
+			}
+			return nil
+		})
 		r.answers(http.StatusOK)
 		w.awaitCaughtUp(e)
 		require.True(t, slices.IsSorted(r.taken()), "%v", r.taken())
@@ -160,24 +156,14 @@ func TestRowsThatVanish(t *testing.T) {
 	w.publish(tenant, 0, 3, keyed(0, "k"))
 	w.publish(tenant, 3, 1, keyed(3, "other"))
 	a := w.start("a", nil)
-	await(t, func() error {
-		if p := w.progress(e); p.Settled != 4 || p.Open != 3 {
-			return errNotYet
-		}
-		return nil
-	})
+	w.awaitProgress(e, func(p *domain.EndpointProgress) bool { return p.Settled == 4 && p.Open == 3 })
 	_, err := w.pool.Exec(t.Context(), `DELETE FROM deliveries WHERE seq < 3`)
 	require.NoError(t, err)
 	_, err = w.pool.Exec(t.Context(), `UPDATE deliveries SET next_at = now()`)
 	require.NoError(t, err)
 	a.Wake(tenant.ID)
 	w.publish(tenant, 4, 2, keyed(4, "k"))
-	await(t, func() error {
-		if len(r.taken()) < 4 {
-			return errNotYet
-		}
-		return nil
-	})
+	r.awaitTaken(t, 4)
 	require.Equal(t, []int{3, 2, 4, 5}, r.taken())
 	w.awaitCaughtUp(e)
 }
@@ -196,12 +182,7 @@ func TestSkipBesideOthers(t *testing.T) {
 	order := func(_ int, m *domain.Message) { m.Type = "order.created" }
 	w.publish(tenant, 0, 1, order)
 	a := w.start("a", nil)
-	await(t, func() error {
-		if w.progress(e).Open != 1 {
-			return errNotYet
-		}
-		return nil
-	})
+	w.awaitProgress(e, func(p *domain.EndpointProgress) bool { return p.Open == 1 })
 	for i := range 100 {
 		if i == 50 {
 			_, err := w.store.SkipBlocking(t.Context(), tenant.ID, e.ID)
@@ -277,12 +258,7 @@ func TestChangeWithRowsBeyondTheCursor(t *testing.T) {
 	w.change(e, func(e *domain.Endpoint) { e.Types = []domain.TypePattern{"*"} }, a)
 	w.change(e, func(e *domain.Endpoint) { e.Types = nil }, a)
 	w.publish(tenant, 2, 3, keyed(2, "k"))
-	await(t, func() error {
-		if len(r.taken()) < 5 {
-			return errNotYet
-		}
-		return nil
-	})
+	r.awaitTaken(t, 5)
 	w.awaitCaughtUp(e)
 	require.Equal(t, map[int]int{0: 1, 1: 2, 2: 1, 3: 1, 4: 1}, r.times())
 }

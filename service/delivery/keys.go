@@ -15,6 +15,9 @@ func newKeys(rows map[string]int) *keys {
 	return k
 }
 
+// none reports whether there is no key for which anything has to wait.
+func (k *keys) none() bool { return len(k.running)+len(k.rows) == 0 }
+
 // free reports whether a message of the key that has no row may run.
 func (k *keys) free(key string) bool {
 	if key == "" {

@@ -142,7 +142,10 @@ func (l *ledger) passPins(now time.Time, rules pinRules) (next time.Time) {
 	if rules.fifo && !rules.stopping {
 		return time.Time{}
 	}
-	blocked := func(e *entry) bool { return e.state == entryWaiting && !l.keys.free(e.key) }
+	var blocked func(*entry) bool
+	if !l.keys.none() {
+		blocked = func(e *entry) bool { return e.state == entryWaiting && !l.keys.free(e.key) }
+	}
 	pins, next := l.window.pinning(blocked, func(e *entry) (bool, time.Time) {
 		waits := e.state == entryWaiting
 		switch {
@@ -154,7 +157,7 @@ func (l *ledger) passPins(now time.Time, rules pinRules) (next time.Time) {
 		return now.Sub(e.since) >= passAfter || rules.answers-e.answers >= passAnswers, e.since.Add(passAfter)
 	})
 	for _, e := range pins {
-		l.pass(e, blocked(e))
+		l.pass(e, blocked != nil && blocked(e))
 	}
 	return next
 }

@@ -88,10 +88,8 @@ func (r *replayer) next(ctx context.Context, d *dispatcher, now time.Time) *entr
 		d.wakeAt(r.nextAt)
 		return nil
 	}
-	reservation := r.limiter.ReserveN(now, 1)
-	if delay := reservation.DelayFrom(now); delay > 0 {
-		reservation.CancelAt(now)
-		d.wakeAt(now.Add(delay))
+	if wait := takeFrom(r.limiter, now); wait > 0 {
+		d.wakeAt(now.Add(wait))
 		return nil
 	}
 	return e

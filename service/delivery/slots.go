@@ -3,6 +3,9 @@ package delivery
 import (
 	"context"
 	"net/url"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"lanekeeper/pkg/shares"
 )
@@ -41,6 +44,15 @@ func (s *slots) take(ctx context.Context, owner, endpoint, address string) (give
 		return nil, err //nolint:wrapcheck // as above
 	}
 	return func() { there.GiveBack(); here.GiveBack() }, nil
+}
+
+// takeFrom takes one from a rate, or returns how long it is until there is one.
+func takeFrom(l *rate.Limiter, now time.Time) (wait time.Duration) {
+	r := l.ReserveN(now, 1)
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+	}
+	return wait
 }
 
 // receiver returns which address a URL is at, as far as that can be told without

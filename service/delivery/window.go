@@ -174,7 +174,7 @@ func (w *window) waiting(key string) (list []*entry) {
 
 // pinning returns the entries that keep the cursor from passing others that are
 // done, or that are blocked and leave no room for others, as far as they are old; and
-// when the next of them will be, zero for none.
+// when the next of them will be, zero for none. Where none can be blocked that is nil.
 func (w *window) pinning(blocked func(*entry) bool, old func(*entry) (bool, time.Time)) (pins []*entry, next time.Time) {
 	last := -1
 	for i, e := range slices.Backward(w.entries) {
@@ -183,11 +183,11 @@ func (w *window) pinning(blocked func(*entry) bool, old func(*entry) (bool, time
 			break
 		}
 	}
-	full := !w.hasRoom()
-	for i, e := range w.entries {
-		if i > last && !full {
-			break
-		}
+	among := w.entries[:last+1]
+	if blocked != nil && !w.hasRoom() {
+		among = w.entries
+	}
+	for i, e := range among {
 		if e.over() || i > last && !blocked(e) {
 			continue
 		}

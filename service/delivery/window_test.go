@@ -78,13 +78,12 @@ func TestWindowPins(t *testing.T) {
 	w.readTo = 5
 	soon := time.Now().Add(time.Minute)
 	old := func(e *entry) (bool, time.Time) { return e.seq == 1, soon.Add(time.Duration(e.seq)) }
-	never := func(*entry) bool { return false }
-	pins, next := w.pinning(never, old)
+	pins, next := w.pinning(nil, old)
 	require.Empty(t, pins, "nothing is done")
 	require.Zero(t, next)
 	entries[0].state, entries[1].state = entryRunning, entryRunning
 	w.done(entries[2])
-	pins, next = w.pinning(never, old)
+	pins, next = w.pinning(nil, old)
 	require.Equal(t, entries[:1], pins)
 	require.Equal(t, soon.Add(2), next)
 	w.pass(entries[0])

@@ -142,15 +142,27 @@ func (w *world) progress(e domain.Endpoint) *domain.EndpointProgress {
 	return &p
 }
 
-// awaitCaughtUp waits until the endpoint has got all messages.
-func (w *world) awaitCaughtUp(e domain.Endpoint) {
+// awaitProgress waits until an endpoint has come so far.
+func (w *world) awaitProgress(e domain.Endpoint, so func(p *domain.EndpointProgress) bool) {
 	w.t.Helper()
 	await(w.t, func() error {
-		if p := w.progress(e); p.Lag() != 0 {
+		if p := w.progress(e); !so(p) {
 			return fmt.Errorf("%w: %+v", errNotYet, *p)
 		}
 		return nil
 	})
+}
+
+// awaitCaughtUp waits until the endpoint has got all messages.
+func (w *world) awaitCaughtUp(e domain.Endpoint) {
+	w.t.Helper()
+	w.awaitProgress(e, func(p *domain.EndpointProgress) bool { return p.Lag() == 0 })
+}
+
+// awaitBreaker waits until the breaker of an endpoint is open.
+func (w *world) awaitBreaker(e domain.Endpoint) {
+	w.t.Helper()
+	w.awaitProgress(e, func(p *domain.EndpointProgress) bool { return !p.Health.BreakerOpenedAt.IsZero() })
 }
 
 func (w *world) letters(tenant domain.Tenant) []domain.DeadLetter {
@@ -246,6 +258,17 @@ func (r *receiver) taken() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]int(nil), r.got...)
+}
+
+// awaitTaken waits until so many were taken.
+func (r *receiver) awaitTaken(t testing.TB, n int) {
+	t.Helper()
+	await(t, func() error {
+		if taken := r.taken(); len(taken) < n {
+			return fmt.Errorf("%w: %v", errNotYet, taken)
+		}
+		return nil
+	})
 }
 
 // times returns how often each was tried.

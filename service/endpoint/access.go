@@ -2,34 +2,18 @@ package endpoint
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
 )
 
-// tenantRepository is the part of domain.TenantRepository that is needed here.
-type tenantRepository interface {
-	FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
-}
-
 // gate decides who may do what.
-type gate struct{ tenants tenantRepository }
+type gate struct{ tenants domain.TenantFinder }
 
 // access returns the tenant if the caller may access it.
 func (g gate) access(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.Tenant, error) {
-	t, err := g.tenants.FindTenant(ctx, id)
-	switch {
-	case errors.Is(err, domain.ErrNotFound):
-		return domain.Tenant{}, domain.TenantNotFound()
-	case err != nil:
-		return domain.Tenant{}, fmt.Errorf("read tenant: %w", err)
-	case t.Gone() || !p.MayAccess(&t):
-		return domain.Tenant{}, domain.TenantNotFound()
-	}
-	return t, nil
+	return domain.Accessible(ctx, g.tenants, p, id) //nolint:wrapcheck // says what was read
 }
 
 // manage returns the tenant if the caller may change its endpoints.

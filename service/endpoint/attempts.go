@@ -25,7 +25,7 @@ type messageRepository interface {
 
 // AttemptOptions configure NewAttempts.
 type AttemptOptions struct {
-	Tenants   tenantRepository
+	Tenants   domain.TenantFinder
 	Endpoints endpointRepository
 	Messages  messageRepository
 	Attempts  domain.AttemptRepository

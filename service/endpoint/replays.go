@@ -12,7 +12,7 @@ import (
 
 // ReplayOptions configure NewReplays.
 type ReplayOptions struct {
-	Tenants   tenantRepository
+	Tenants   domain.TenantFinder
 	Endpoints endpointRepository
 	Replays   domain.ReplayRepository
 }

@@ -31,7 +31,7 @@ type sender interface {
 
 // Options configure New.
 type Options struct {
-	Tenants   tenantRepository
+	Tenants   domain.TenantFinder
 	Endpoints domain.EndpointRepository
 	Keys      keyRepository
 	// Sender sends tests.

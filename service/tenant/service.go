@@ -66,16 +66,7 @@ func NewService(o ServiceOptions) *Service {
 
 // Get returns one tenant.
 func (s *Service) Get(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.Tenant, error) {
-	t, err := s.o.Tenants.FindTenant(ctx, id)
-	switch {
-	case errors.Is(err, domain.ErrNotFound):
-		return domain.Tenant{}, domain.TenantNotFound()
-	case err != nil:
-		return domain.Tenant{}, fmt.Errorf("read tenant: %w", err)
-	case t.Gone() || !p.MayAccess(&t):
-		return domain.Tenant{}, domain.TenantNotFound()
-	}
-	return t, nil
+	return domain.Accessible(ctx, s.o.Tenants, p, id) //nolint:wrapcheck // says what was read
 }
 
 // List returns a page of the tenants the caller may access, oldest first, and
