@@ -1,13 +1,16 @@
 # Everything that one does with Lanekeeper. `make help` lists it.
 
 ARGS ?=
-# Version control is not asked: a checkout may belong to another user.
-export GOFLAGS := $(GOFLAGS) -buildvcs=false
+# Version control is not asked: a checkout may belong to another user. The tag leaves
+# out what scripts/build.sh says.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=nomsgpack
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
 
+VERSION ?= $(shell sed -n 's/^app_version: "\(.*\)"/\1/p' config/example.config.yaml)
+
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench chaos interop lint format generate up down clean
+.PHONY: help run build test fuzz bench chaos interop browser lint vulncheck format generate release pins up down clean
 
 help: ## list the targets
 	@echo "Lanekeeper:"
@@ -23,22 +26,29 @@ run: ## build and run, with private servers unless DATABASE_URL and RABBITMQ_URL
 	@exec scripts/run.sh $(ARGS)
 
 build: ## build bin/lanekeeper
-	CGO_ENABLED=0 go build -trimpath -o bin/lanekeeper .
+	@scripts/build.sh
 
 test: ## run the tests against real servers; ARGS='-run X ./tests/...' picks some
 	@exec scripts/test.sh $(ARGS)
+
+fuzz: ## run every fuzz target for FUZZTIME, 60s unless given; ARGS=FuzzCursor picks some
+	@exec scripts/fuzz.sh $(ARGS)
 
 bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the page
 	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
 	go run ./tests/bench $(ARGS)
 
 chaos: ## break everything under load and prove that nothing is lost (an hour); ARGS='-short' in minutes, '-run X' picks
-	@scripts/install-servers.sh postgresql rabbitmq-server redis-server iproute2
+	@scripts/install-servers.sh postgresql rabbitmq-server redis-server iproute2 nginx-light
 	go run ./tests/chaos $(ARGS)
 
-interop: ## run what docs/endpoints.md shows, with libraries from npm; ARGS='-run X' picks
-	@scripts/install-servers.sh curl nodejs npm python3
-	@exec scripts/test.sh -tags interop -count=1 $(ARGS) ./tests/interop/
+interop: ## try other people's tools (docs/interop.md), from npm; ARGS='-run X' picks
+	@scripts/install-servers.sh curl nodejs npm python3 python3-pika prometheus
+	@exec scripts/test.sh -tags interop,nomsgpack -count=1 $(ARGS) ./tests/interop/
+
+browser: ## try the console in Chromium; ARGS='-run X' picks, PICTURES=docs/pictures keeps what it looks like
+	@scripts/install-servers.sh chromium nodejs npm
+	@exec scripts/test.sh -tags browser,nomsgpack -count=1 $(ARGS) ./tests/browser/
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)
 	$(LINT) run
@@ -48,6 +58,15 @@ lint: ## check style and mistakes (the first time takes minutes: the linter is b
 
 format: ## bring the sources into their usual form
 	$(LINT) fmt
+
+vulncheck: ## look for known vulnerabilities, where their database can be asked
+	@exec scripts/vulncheck.sh $(ARGS)
+
+release: ## build programs, Debian packages, images, the Helm chart, bills of materials and checksums into dist/; VERSION=1.2.3
+	@exec scripts/release.sh $(VERSION)
+
+pins: ## write the digests of all images into Dockerfile and docker-compose.yml
+	@exec scripts/pin-images.sh
 
 generate: ## write the generated files again
 	go generate ./...
@@ -59,4 +78,4 @@ down: ## end what make up started; its data stay
 	docker compose down
 
 clean: ## remove what was built; the data in .lanekeeper stay
-	rm -rf bin
+	rm -rf bin dist

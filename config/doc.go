@@ -9,6 +9,7 @@
 //	settings.go          every key with its field and its check; the one list of them
 //	setting.go           how one key is read and printed
 //	load.go              file, environment and defaults become a Config
+//	web.go               what browsers and TLS need
 //	urls.go, redact.go   what URLs must look like, and how they are printed
 //
 // A setting is a field in config.go, its default there, a line in settings.go

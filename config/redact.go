@@ -23,6 +23,9 @@ func RedactURL(text string) string {
 		if err != nil || u.Scheme == "" || u.Opaque != "" {
 			return mask // a comma in a password has torn it apart, or it is no URL
 		}
+		if strings.Contains(u.EscapedPath()+"?"+u.RawQuery+"#"+u.EscapedFragment(), "@") {
+			return mask // what is before it may be the end of a password
+		}
 		if query := u.Query(); query.Has("password") || query.Has("sslpassword") {
 			for _, name := range []string{"password", "sslpassword"} {
 				if query.Has(name) {

@@ -24,6 +24,7 @@ func (c *Config) settings() []setting {
 		{key: "app_host", value: &c.AppHost, check: host(&c.AppHost)},
 		{key: "app_port", value: &c.AppPort, check: between(&c.AppPort, 0, 65535)},
 		{key: "app_url", value: &c.AppURL, location: true, check: location(&c.AppURL, "http", "https")},
+		{key: "admin_host", value: &c.AdminHost, check: c.checkAdminHost},
 		{key: "admin_port", value: &c.AdminPort, check: c.checkAdminPort},
 		{key: "environment", value: &c.Environment, check: notEmpty(&c.Environment)},
 		{key: "jwt_secret", value: &c.JWTSecret, hidden: true, check: c.checkSecret},
@@ -31,10 +32,17 @@ func (c *Config) settings() []setting {
 		{key: "jwt_lifetime", value: &c.JWTLifetime, check: between(&c.JWTLifetime, time.Minute, 30*24*time.Hour)},
 		{key: "encryption_keys", value: &c.EncryptionKeys, hidden: true, check: c.checkEncryptionKeys},
 		{key: "trusted_proxies", value: &c.TrustedProxies, check: networks(&c.TrustedProxies)},
-		{key: "log.level", value: &c.Log.Level, check: oneOf(&c.Log.Level, "debug", "info", "warn", "error")},
-		{key: "log.format", value: &c.Log.Format, check: oneOf(&c.Log.Format, "text", "json")},
+		{key: "open_mode_peers", value: &c.OpenModePeers, check: networks(&c.OpenModePeers)},
+		{key: "cors_origins", value: &c.CORSOrigins, check: func() error { return checkOrigins(c.CORSOrigins, c.OpenMode()) }},
+		{key: "tls.cert_file", value: &c.TLS.CertFile, check: func() error { return checkTLSFile(c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile) }},
+		{key: "tls.key_file", value: &c.TLS.KeyFile, check: func() error { return checkTLSFile(c.TLS.KeyFile, "tls.cert_file", c.TLS.CertFile) }},
+		{key: "log.level", value: &c.Log.Level, check: oneOfAnyCase(&c.Log.Level, "debug", "info", "warn", "error")},
+		{key: "log.format", value: &c.Log.Format, check: oneOfAnyCase(&c.Log.Format, "text", "json")},
+		{key: "log.requests", value: &c.Log.Requests, check: oneOfAnyCase(&c.Log.Requests, "all", "errors", "none")},
+		{key: "log.requests_one_in", value: &c.Log.RequestsOneIn, check: between(&c.Log.RequestsOneIn, 1, 1_000_000)},
 		{key: "rabbitmq.url", value: &c.RabbitMQ.URL, location: true, check: c.checkBrokers},
 		{key: "rabbitmq.management_url", value: &c.RabbitMQ.ManagementURL, location: true, check: c.checkManagement},
+		{key: "rabbitmq.public_url", value: &c.RabbitMQ.PublicURL, location: true, check: func() error { return checkPublicBroker(c.RabbitMQ.PublicURL) }},
 		{key: "rabbitmq.queue_type", value: &c.RabbitMQ.QueueType, check: oneOf(&c.RabbitMQ.QueueType, "quorum", "classic")},
 		{key: "rabbitmq.dead_letter_queue_type", value: &c.RabbitMQ.DeadLetterQueueType, check: oneOf(&c.RabbitMQ.DeadLetterQueueType, "classic", "quorum")},
 		{key: "rabbitmq.file_limit", value: &c.RabbitMQ.FileLimit, check: between(&c.RabbitMQ.FileLimit, 0, 1_000_000_000)},
@@ -43,6 +51,9 @@ func (c *Config) settings() []setting {
 		{key: "database.admin_url", value: &c.Database.AdminURL, location: true, check: c.checkDatabaseAdmin},
 		{key: "database.max_connections", value: &c.Database.MaxConnections, check: between(&c.Database.MaxConnections, 5, 1000)},
 		{key: "database.migrate", value: &c.Database.Migrate},
+		{key: "database.roles.app", value: &c.Database.Roles.App, check: c.checkRole(&c.Database.Roles.App)},
+		{key: "database.roles.writer", value: &c.Database.Roles.Writer, check: c.checkRole(&c.Database.Roles.Writer)},
+		{key: "database.roles.system", value: &c.Database.Roles.System, check: c.checkRole(&c.Database.Roles.System)},
 		{key: "workers", value: &c.Workers, check: between(&c.Workers, 1, 100)},
 		{key: "redis.url", value: &c.Redis.URL, location: true, check: func() error { return checkRedisURL(c.Redis.URL) }},
 		{key: "max_backlog", value: &c.MaxBacklog, check: between(&c.MaxBacklog, 0, 1_000_000_000)},
@@ -57,11 +68,25 @@ func (c *Config) settings() []setting {
 		{key: "dead_letters.collect", value: &c.DeadLetters.Collect},
 		{key: "dead_letters.keep_replayed_days", value: &c.DeadLetters.KeepReplayedDays, check: between(&c.DeadLetters.KeepReplayedDays, 0, 3650)},
 		{key: "dead_letters.keep_days", value: &c.DeadLetters.KeepDays, check: between(&c.DeadLetters.KeepDays, 0, 3650)},
+		{key: "portal.frame_ancestors", value: &c.Portal.FrameAncestors, check: func() error { return checkOriginList(c.Portal.FrameAncestors) }},
+		{key: "portal.name", value: &c.Portal.Name, check: c.Portal.checkName},
+		{key: "portal.color", value: &c.Portal.Color, check: c.Portal.checkColor},
+		{key: "portal.logo", value: &c.Portal.Logo, check: c.Portal.checkLogo},
+		{key: "audit.keep_days", value: &c.Audit.KeepDays, check: between(&c.Audit.KeepDays, 0, 3650)},
+		{key: "metrics.public", value: &c.Metrics.Public},
 		{key: "metrics.tenant_labels", value: &c.Metrics.TenantLabels},
 		{key: "metrics.max_tenants", value: &c.Metrics.MaxTenants, check: between(&c.Metrics.MaxTenants, 1, 100_000)},
 		{key: "limits.connections", value: &c.Limits.Connections, check: between(&c.Limits.Connections, 0, 1_000_000)},
 		{key: "limits.connections_per_address", value: &c.Limits.ConnectionsPerAddress, check: between(&c.Limits.ConnectionsPerAddress, 0, 1_000_000)},
 		{key: "limits.body_memory", value: &c.Limits.BodyMemory, check: between(&c.Limits.BodyMemory, minBodyMemory, 1_000_000)},
+		{key: "limits.tenants", value: &c.Limits.Tenants, check: limit(&c.Limits.Tenants)},
+		{key: "limits.tenants_per_minute", value: &c.Limits.TenantsPerMinute, check: limit(&c.Limits.TenantsPerMinute)},
+		{key: "limits.workers", value: &c.Limits.Workers, check: limit(&c.Limits.Workers)},
+		{key: "limits.endpoints_per_tenant", value: &c.Limits.EndpointsPerTenant, check: limit(&c.Limits.EndpointsPerTenant)},
+		{key: "limits.streams", value: &c.Limits.Streams, check: limit(&c.Limits.Streams)},
+		{key: "limits.backlog_mib", value: &c.Limits.BacklogMiB, check: limit(&c.Limits.BacklogMiB)},
+		{key: "limits.backlog_mib_per_tenant", value: &c.Limits.BacklogMiBPerTenant, check: limit(&c.Limits.BacklogMiBPerTenant)},
+		{key: "limits.publish_rate", value: &c.Limits.PublishRate, check: limit(&c.Limits.PublishRate)},
 		{key: "data_dir", value: &c.DataDir, check: notEmpty(&c.DataDir)},
 		{key: "shutdown_delay", value: &c.ShutdownDelay, check: between(&c.ShutdownDelay, 0, time.Minute)},
 		{key: "shutdown_timeout", value: &c.ShutdownTimeout, check: between(&c.ShutdownTimeout, time.Second, time.Hour)},
@@ -94,9 +119,16 @@ func (c Config) Validate(sections ...string) error {
 	return errors.Join(problems...)
 }
 
+func (c *Config) checkAdminHost() error {
+	if c.AdminHost == "" {
+		return errors.New("must not be empty; 0.0.0.0 means every interface")
+	}
+	return host(&c.AdminHost)()
+}
+
 func (c *Config) checkAdminPort() error {
 	if c.AdminPort != 0 && c.AdminPort == c.AppPort {
-		return errors.New("must differ from app_port; 0 serves metrics there")
+		return errors.New("must differ from app_port; 0 means that nothing is served there")
 	}
 	return between(&c.AdminPort, 0, 65535)()
 }
@@ -180,6 +212,9 @@ func (c *Config) checkDatabase() error {
 	if c.Database.URL == "" && c.RabbitMQ.URL != "" {
 		return errors.New("must be set when rabbitmq.url is; set both or neither")
 	}
+	if c.Database.URL == "" && c.Environment != development {
+		return fmt.Errorf("must be set unless environment is %q: private servers are for development only", development)
+	}
 	return checkPostgres(c.Database.URL)
 }
 
@@ -188,6 +223,37 @@ func (c *Config) checkDatabaseAdmin() error {
 		return errors.New("needs database.url")
 	}
 	return checkPostgres(c.Database.AdminURL)
+}
+
+// checkRole checks the name of a role, which becomes part of names of policies.
+func (c *Config) checkRole(name *string) func() error {
+	return func() error {
+		const longest = 48
+		roles := c.Database.Roles
+		same := 0
+		for _, other := range []string{roles.App, roles.Writer, roles.System} {
+			if other == *name {
+				same++
+			}
+		}
+		switch {
+		case !isRoleName(*name) || len(*name) > longest || strings.HasPrefix(*name, "pg_"):
+			return fmt.Errorf("must have 1 to %d small letters, digits and underscores, begin with a letter, and not with pg_", longest)
+		case same > 1:
+			return errors.New("must be another role than the others of database.roles")
+		}
+		return nil
+	}
+}
+
+func isRoleName(name string) bool {
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z'
+		if !letter && (i == 0 || r != '_' && (r < '0' || r > '9')) {
+			return false
+		}
+	}
+	return name != ""
 }
 
 func between[T int | time.Duration](value *T, low, high T) func() error {
@@ -199,12 +265,23 @@ func between[T int | time.Duration](value *T, low, high T) func() error {
 	}
 }
 
+// limit accepts what an owner may be limited to; 0 is any number.
+func limit(value *int) func() error { return between(value, 0, 1_000_000_000) }
+
 func oneOf(value *string, choices ...string) func() error {
 	return func() error {
 		if !slices.Contains(choices, *value) {
 			return fmt.Errorf("must be %s, not %q", strings.Join(choices, " or "), *value)
 		}
 		return nil
+	}
+}
+
+// oneOfAnyCase is oneOf for choices in whatever letters.
+func oneOfAnyCase(value *string, choices ...string) func() error {
+	return func() error {
+		lower := strings.ToLower(*value)
+		return oneOf(&lower, choices...)()
 	}
 }
 

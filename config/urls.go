@@ -28,8 +28,10 @@ func parseURL(text string, schemes ...string) (*url.URL, error) {
 	authority := rest
 	if end := strings.IndexAny(rest, "/?"); end >= 0 {
 		authority = rest[:end]
-		// A password with such a character ends the host too early.
-		if at := strings.Index(rest[end:], "@"); at >= 0 && !strings.Contains(authority, "@") {
+		// A password with such a character ends the host too early, and so does one of
+		// several URLs where there may be one.
+		path, _, _ := strings.Cut(rest[end:], "?")
+		if strings.Contains(path, "@") || strings.Contains(rest[end:], "@") && !strings.Contains(authority, "@") {
 			return nil, errors.New("must not have an @ after its host" + encodeHint)
 		}
 	}
@@ -89,6 +91,19 @@ func checkBrokerURLs(list string) error {
 		}
 	}
 	return nil
+}
+
+// checkPublicBroker checks where tenants reach RabbitMQ. It is told to them, so there
+// must not be anything in it that is not meant for them.
+func checkPublicBroker(text string) error {
+	if err := location(&text, "amqp", "amqps")(); err != nil || text == "" {
+		return err
+	}
+	u, err := parseURL(text, "amqp", "amqps")
+	if err == nil && (u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "") {
+		return errors.New("must have nothing but a scheme, a host and a port")
+	}
+	return err
 }
 
 // checkRedisURL checks the URL of Redis. Its parameters are checked by its client.

@@ -8,6 +8,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestWhereTenantsReachTheBroker(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"", "amqp://broker", "amqps://broker.example.com:5671", "amqp://[::1]:5672/"} {
+		require.NoError(t, checkPublicBroker(good), good)
+	}
+	for _, bad := range []string{
+		"broker", "http://broker", "amqp://", "amqp://user@broker", "amqp://user:hunter2@broker", "amqp://broker/vhost", "amqp://broker?cacertfile=hunter2",
+	} {
+		err := checkPublicBroker(bad)
+		require.Error(t, err, bad)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// A second URL where there may be one ends in the path of the first, password and all.
+func TestOneURLWhereThereMayBeOne(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	for name, set := range map[string]func(string){
+		"rabbitmq.management_url": func(text string) { c.RabbitMQ.ManagementURL = text },
+		"app_url":                 func(text string) { c.AppURL = text },
+	} {
+		c = Default()
+		c.RabbitMQ.URL, c.Database.URL = "amqp://one", "postgres://one/db"
+		set("http://user:hunter2@one:15672")
+		require.NoError(t, c.Validate(), name)
+		set("http://user:x@one,http://other:hunter2@two:x/")
+		err := c.Validate()
+		require.ErrorContains(t, err, name)
+		require.NotContains(t, err.Error(), "hunter")
+	}
+}
+
 // What is wrong with a URL is said as what it is, with what to write instead, and
 // without any part of it that may be secret.
 func TestWhatIsWrongWithAURL(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"lanekeeper/controller/middleware"
 	"lanekeeper/domain"
@@ -16,6 +17,7 @@ type attemptService interface {
 	deliveryService
 
 	OfEndpoint(ctx context.Context, p domain.Principal, q domain.AttemptQuery) (attempts []domain.Attempt, more bool, err error)
+	Summary(ctx context.Context, p domain.Principal, tenantID, id uuid.UUID) (domain.AttemptSummary, error)
 	OfMessage(ctx context.Context, q domain.AttemptQuery) (attempts []domain.Attempt, more bool, err error)
 }
 
@@ -26,6 +28,7 @@ type attemptController struct {
 // ofEndpoint returns a page of the attempts to deliver to an endpoint.
 //
 //	@Summary		List attempts to deliver to an endpoint
+//	@ID			listEndpointAttempts
 //	@Description	Newest first. They are kept for a number of days that is configured, and the beginning of each answer with them.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -38,6 +41,7 @@ type attemptController struct {
 //	@Success		200						{object}	model.AttemptPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/attempts [get]
+//	@x-scope			"read"
 func (a *attemptController) ofEndpoint(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -55,9 +59,36 @@ func (a *attemptController) ofEndpoint(c *gin.Context) error {
 	return writeJSON(c, http.StatusOK, model.FromAttempts(attempts, more))
 }
 
+// summary returns what came of an endpoint's attempts.
+//
+//	@Summary		Summarize the attempts of the last hour
+//	@ID			summarizeEndpointAttempts
+//	@Description	How many there were, how many of them the endpoint took, also at the first attempt of a delivery, and how long they took. The newest 10,000 count; `truncated` says that there were more, and `since` then is when the oldest of these began.
+//	@Tags			endpoints
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			id						path		string	true	"Id of the tenant"		format(uuid)
+//	@Param			endpoint_id				path		string	true	"Id of the endpoint"	format(uuid)
+//	@Success		200						{object}	model.AttemptSummary
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/tenants/{id}/endpoints/{endpoint_id}/attempts/summary [get]
+//	@x-scope			"read"
+func (a *attemptController) summary(c *gin.Context) error {
+	tenantID, id, err := pathEndpoint(c)
+	if err != nil {
+		return err
+	}
+	sum, err := a.attempts.Summary(c.Request.Context(), middleware.Principal(c), tenantID, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromAttemptSummary(&sum))
+}
+
 // ofMessage returns a page of the attempts to deliver a message.
 //
 //	@Summary		List attempts to deliver a message
+//	@ID			listMessageAttempts
 //	@Description	To whatever endpoint, newest first; as long as they are kept also of messages that are not kept any longer.
 //	@Tags			messages
 //	@Security		BearerAuth
@@ -71,6 +102,7 @@ func (a *attemptController) ofEndpoint(c *gin.Context) error {
 //	@Success		200						{object}	model.AttemptPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/messages/{id}/attempts [get]
+//	@x-scope			"read"
 func (a *attemptController) ofMessage(c *gin.Context) error {
 	id, err := pathID(c)
 	if err != nil {

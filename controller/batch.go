@@ -24,6 +24,7 @@ type batchEntry struct {
 // publishBatch publishes many messages.
 //
 //	@Summary		Publish many messages
+//	@ID			publishMessages
 //	@Description	1 to 1000 messages: as JSON, or as `application/x-ndjson` with one payload a line, or, with `envelope=true`, one message like those of the JSON form. A message that is refused does not keep the others from being published. When all are refused for one reason that is not theirs (the broker is away, the tenant is inactive, too much backlog), the whole call is.
 //	@Tags			messages
 //	@Security		BearerAuth
@@ -37,9 +38,10 @@ type batchEntry struct {
 //	@Success		207												{object}	model.BatchResult	"Some messages were rejected"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages/batch [post]
+//	@x-scope			"publish"
 func (m *messageController) publishBatch(c *gin.Context) error {
 	tenant := middleware.Tenant(c)
-	if err := m.messages.Admit(tenant); err != nil {
+	if err := m.messages.Admit(c.Request.Context(), tenant); err != nil {
 		return err // before the body costs anything
 	}
 	if len(c.Request.Header.Values(idempotencyHeader)) > 0 {

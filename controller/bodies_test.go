@@ -195,10 +195,10 @@ func TestUnreadBodies(t *testing.T) {
 		"no such route":           {"POST", "/nothing", "Content-Length: 1000", 404},
 		"no such method":          {"PUT", "/tenants", "Content-Length: 1000", 405},
 		"without need":            {"POST", "/consumers", "Content-Length: 1000", 202},
-		"of a type that is wrong": {"POST", "/messages", "Content-Length: 1000\r\nContent-Encoding: gzip", 415},
+		"of a type that is wrong": {"POST", "/messages", "Content-Length: 1000\r\nContent-Encoding: br", 415},
 		"too large":               {"POST", "/messages", "Content-Length: 99999999999", 413},
 		"too large, asks before":  {"POST", "/messages", "Content-Length: 99999999999\r\nExpect: 100-continue", 413},
-		"wrong, asks before":      {"POST", "/messages", "Content-Length: 100\r\nExpect: 100-continue\r\nContent-Encoding: gzip", 415},
+		"wrong, asks before":      {"POST", "/messages", "Content-Length: 100\r\nExpect: 100-continue\r\nContent-Encoding: br", 415},
 		"no route, asks before":   {"POST", "/nothing", "Content-Length: 100\r\nExpect: 100-continue", 404},
 		"health":                  {"GET", "/healthz", "Content-Length: 1000", 200},
 	} {

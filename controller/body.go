@@ -23,12 +23,9 @@ const (
 )
 
 // mediaType returns which of the allowed media types the body has. A request
-// without Content-Type is taken to be the first of them; any other type, and
-// compressed bodies, are an ErrUnsupported.
+// without Content-Type is taken to be the first of them; any other type is an
+// ErrUnsupported.
 func mediaType(c *gin.Context, allowed ...string) (string, error) {
-	if encoding := c.GetHeader("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return "", domain.New(domain.ErrUnsupported, "unsupported_encoding", "Compressed bodies are not understood.")
-	}
 	header := c.GetHeader("Content-Type")
 	if header == "" {
 		return allowed[0], nil

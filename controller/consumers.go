@@ -30,6 +30,7 @@ type consumerController struct {
 // list returns a page of consumers.
 //
 //	@Summary		List consumers
+//	@ID			listConsumers
 //	@Description	In the order of their tenants, oldest first; callers who are not admin see those of their own. A tenant without a running consumer has one that is `stopped`.
 //	@Tags			consumers
 //	@Security		BearerAuth
@@ -39,6 +40,7 @@ type consumerController struct {
 //	@Success		200					{object}	model.ConsumerPage
 //	@Failure		400,401,403,500,503	{object}	model.Problem
 //	@Router			/consumers [get]
+//	@x-scope			"read"
 func (s *consumerController) list(c *gin.Context) error {
 	after, sent, err := queryAfter(c)
 	if err != nil {
@@ -58,6 +60,7 @@ func (s *consumerController) list(c *gin.Context) error {
 // get returns the consumer of one tenant.
 //
 //	@Summary	Get a consumer
+//	@ID		getConsumer
 //	@Tags		consumers
 //	@Security	BearerAuth
 //	@Produce	json
@@ -65,6 +68,7 @@ func (s *consumerController) list(c *gin.Context) error {
 //	@Success	200						{object}	model.Consumer
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/consumers/{tenant_id} [get]
+//	@x-scope		"read"
 func (s *consumerController) get(c *gin.Context) error {
 	return s.answerOne(c, http.StatusOK, s.consumers.Consumer)
 }
@@ -72,6 +76,7 @@ func (s *consumerController) get(c *gin.Context) error {
 // stop stops the consumer of one tenant.
 //
 //	@Summary		Stop a consumer
+//	@ID			stopConsumer
 //	@Description	It finishes what it began and stays stopped, also over restarts, until it is started again. The queue stays, and publishing to it goes on.
 //	@Tags			consumers
 //	@Security		BearerAuth
@@ -80,6 +85,7 @@ func (s *consumerController) get(c *gin.Context) error {
 //	@Success		202							{object}	model.Consumer
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/consumers/{tenant_id} [delete]
+//	@x-scope			"manage"
 func (s *consumerController) stop(c *gin.Context) error {
 	return s.answerOne(c, http.StatusAccepted, s.consumers.StopConsumer)
 }
@@ -87,6 +93,7 @@ func (s *consumerController) stop(c *gin.Context) error {
 // start starts the consumer of one tenant.
 //
 //	@Summary		Start a consumer
+//	@ID			startConsumer
 //	@Description	One that runs goes on. The consumer of an inactive tenant cannot be started.
 //	@Tags			consumers
 //	@Security		BearerAuth
@@ -95,6 +102,7 @@ func (s *consumerController) stop(c *gin.Context) error {
 //	@Success		202							{object}	model.Consumer
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/consumers/{tenant_id} [post]
+//	@x-scope			"manage"
 func (s *consumerController) start(c *gin.Context) error {
 	return s.answerOne(c, http.StatusAccepted, s.consumers.StartConsumer)
 }
@@ -102,6 +110,7 @@ func (s *consumerController) start(c *gin.Context) error {
 // stopAll stops the consumers of all tenants.
 //
 //	@Summary		Stop all consumers
+//	@ID			stopAllConsumers
 //	@Description	Those of the tenants that exist; tenants created later have one. Like stopping each of them.
 //	@Tags			consumers
 //	@Security		BearerAuth
@@ -116,6 +125,7 @@ func (s *consumerController) stopAll(c *gin.Context) error {
 // startAll starts the consumers of all tenants.
 //
 //	@Summary		Start all consumers
+//	@ID			startAllConsumers
 //	@Description	Takes back every stop, whether of one consumer or of all.
 //	@Tags			consumers
 //	@Security		BearerAuth

@@ -22,6 +22,10 @@ type deadLetterService interface {
 	Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.DeadLetterGroups, error)
 	Replay(ctx context.Context, t domain.Tenant, selection domain.DeadLetterSelection) (domain.ReplayResult, error)
 	Delete(ctx context.Context, tenantID uuid.UUID, selection domain.DeadLetterSelection) (domain.DeleteResult, error)
+	// Failures says of letters why they were given up, the newest first; with shape
+	// only of those whose error has it.
+	Failures(ctx context.Context, q domain.DeadLetterQuery, shape string) (domain.DeadLetterFailures, error)
+	Jobs(ctx context.Context, tenantID uuid.UUID) ([]domain.DeadLetterJob, error)
 	Job(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
 	CancelJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error)
 }
@@ -33,8 +37,9 @@ type deadLetterController struct {
 // list returns a page of the tenant's dead letters.
 //
 //	@Summary		List dead letters
+//	@ID			listDeadLetters
 //	@Description	Oldest first. A page may have fewer than `limit`, so that it stays below 8 MiB or when the rest cannot be read in time: follow `next_cursor`. `last_cursor` is never ahead of the tenant's letters, whatever `cursor` was. The body of a letter is in `body` when it is a JSON value, else in `body_base64`.
-//	@Tags			dead letters
+//	@Tags			dead-letters
 //	@Security		BearerAuth
 //	@Produce		json
 //	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
@@ -49,6 +54,7 @@ type deadLetterController struct {
 //	@Success		200						{object}	model.DeadLetterPage
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters [get]
+//	@x-scope			"read"
 func (d *deadLetterController) list(c *gin.Context) error {
 	seq, _, err := querySeq(c)
 	if err != nil {
@@ -106,8 +112,9 @@ func queryLetterFilter(c *gin.Context) (domain.DeadLetterFilter, error) {
 // groups returns what the tenant's dead letters were given up for.
 //
 //	@Summary		Group dead letters
+//	@ID			groupDeadLetters
 //	@Description	By reason, endpoint and error, where numbers, ids, quoted texts and addresses in errors do not count, but for the status of an answer: the 100 largest groups, each with its size, the times of its oldest and newest letter, and the id of the newest. The newest 100,000 letters are looked at, or fewer when that takes too long: `counted` says how many it were, and `truncated` that there are more.
-//	@Tags			dead letters
+//	@Tags			dead-letters
 //	@Security		BearerAuth
 //	@Produce		json
 //	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
@@ -120,6 +127,7 @@ func queryLetterFilter(c *gin.Context) (domain.DeadLetterFilter, error) {
 //	@Success		200						{object}	model.DeadLetterGroups
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/dead-letters/groups [get]
+//	@x-scope			"read"
 func (d *deadLetterController) groups(c *gin.Context) error {
 	replayed, err := queryFlag(c, "replayed")
 	if err != nil {
@@ -139,7 +147,8 @@ func (d *deadLetterController) groups(c *gin.Context) error {
 // get returns one dead letter.
 //
 //	@Summary	Get a dead letter
-//	@Tags		dead letters
+//	@ID		getDeadLetter
+//	@Tags		dead-letters
 //	@Security	BearerAuth
 //	@Produce	json
 //	@Param		X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
@@ -148,6 +157,7 @@ func (d *deadLetterController) groups(c *gin.Context) error {
 //	@Success	200						{object}	model.DeadLetter
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/dead-letters/{id} [get]
+//	@x-scope		"read"
 func (d *deadLetterController) get(c *gin.Context) error {
 	seq, ok := parseNumber(c.Param("id"))
 	if !ok {
@@ -165,8 +175,9 @@ func (d *deadLetterController) get(c *gin.Context) error {
 // replay sends dead letters again.
 //
 //	@Summary		Replay dead letters
+//	@ID			replayDeadLetters
 //	@Description	Messages that an endpoint did not take (`delivery_failed`, and `transmit_failed` and `endpoint_paused` of earlier versions) are delivered to that endpoint again, at once and with all of its attempts, out of its order; what becomes of it is another letter if need be. The others are published to the tenant's queue again, each under the id it had: replaying twice does not store twice; these are part of the rate at which the tenant may publish, beyond it the answer is 429 `rate_exceeded`. With `all` or `filter` it is about the letters that are there when the call begins and were not replayed yet; when these are more than 1,000 it becomes a job, which goes on by itself (`job_id`, see `GET /dead-letters/jobs/{id}`). A tenant has one job at a time: 409 `dead_letter_job_running`. `skipped` counts those that do not exist, were replayed before, have nowhere to go (their message or their endpoint is gone, or the message is on its way to the endpoint already), or were not through in time; they stay as they were, so that the call can be repeated. 503 means that none was replayed.
-//	@Tags			dead letters
+//	@Tags			dead-letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
@@ -177,6 +188,7 @@ func (d *deadLetterController) get(c *gin.Context) error {
 //	@Header			202												{string}	Location	"Path of the job, if there is one"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/dead-letters/replay [post]
+//	@x-scope			"manage"
 func (d *deadLetterController) replay(c *gin.Context) error {
 	selection, err := readSelection(c)
 	if err != nil {
@@ -195,8 +207,9 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 // remove deletes dead letters.
 //
 //	@Summary		Purge dead letters
+//	@ID			purgeDeadLetters
 //	@Description	Deletes letters for good, whether they were replayed or not. With `all` or `filter` it is about the letters that are there when the call begins; a `filter` that more than 1,000 match becomes a job, 202. A tenant has one job at a time: 409 `dead_letter_job_running`. 503 `purge_incomplete` means that the time was not enough: call again for the rest.
-//	@Tags			dead letters
+//	@Tags			dead-letters
 //	@Security		BearerAuth
 //	@Accept			json
 //	@Produce		json
@@ -208,6 +221,7 @@ func (d *deadLetterController) replay(c *gin.Context) error {
 //	@Header			202										{string}	Location	"Path of the job"
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/dead-letters [delete]
+//	@x-scope			"manage"
 func (d *deadLetterController) remove(c *gin.Context) error {
 	selection, err := readSelection(c)
 	if err != nil {

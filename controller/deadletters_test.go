@@ -157,6 +157,31 @@ func TestDeadLetterGroups(t *testing.T) {
 	a.problem(a.do("GET", "/api/dead-letters/groups", ""), http.StatusServiceUnavailable, "database_unavailable")
 }
 
+func TestDeadLetterSummaries(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	require.JSONEq(t, `{"data":[],"next_cursor":""}`, a.do("GET", "/api/dead-letters/summaries", "", "Authorization: viewer").body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, Limit: 50}, a.fakes.letterQuery)
+	a.fakes.failures = domain.DeadLetterFailures{Next: 16, Failures: []domain.DeadLetterFailure{
+		{Seq: 17, MessageID: "order 1", Type: "order.created", Reason: domain.ReasonDeliveryFailed, EndpointID: otherID, Error: "status 503", CreatedAt: someTime, ReplayedAt: someTime},
+		{Seq: 16, Reason: domain.ReasonUnknown, CreatedAt: someTime},
+	}}
+	got := a.do("GET", "/dead-letters/summaries?cursor=18&limit=2&replayed=true&endpoint_id="+otherID.String()+"&error=status+503", "")
+	require.JSONEq(t, `{"data":[
+		{"id":17,"message_id":"order 1","type":"order.created","reason":"delivery_failed","endpoint_id":"`+otherID.String()+`","error":"status 503","created_at":"2026-11-21T10:00:00Z","replayed_at":"2026-11-21T10:00:00Z"},
+		{"id":16,"message_id":"","type":"","reason":"unknown","endpoint_id":null,"error":"","created_at":"2026-11-21T10:00:00Z","replayed_at":null}
+	],"next_cursor":"16"}`, got.body)
+	require.Equal(t, domain.DeadLetterQuery{TenantID: tenantID, UpTo: 17, Limit: 2, Replayed: true, Filter: domain.DeadLetterFilter{EndpointID: otherID}}, a.fakes.letterQuery)
+	require.Equal(t, "status 503", a.fakes.letterShape)
+	calls := a.fakes.called()
+	require.JSONEq(t, `{"data":[],"next_cursor":""}`, a.do("GET", "/dead-letters/summaries?cursor=1", "").body)
+	require.Equal(t, calls, a.fakes.called())
+	for _, query := range []string{"cursor=x", "cursor=-1", "limit=0", "limit=1001", "replayed=1", "reason=x", "error=" + strings.Repeat("x", 301)} {
+		a.problem(a.do("GET", "/api/dead-letters/summaries?"+query, ""), http.StatusBadRequest, "invalid_query")
+	}
+	a.problem(a.do("GET", "/api/dead-letters/summaries", "", "Authorization: stranger"), http.StatusNotFound, "tenant_not_found")
+}
+
 // What is about many letters is a job.
 func TestDeadLetterJobs(t *testing.T) {
 	t.Parallel()
@@ -165,6 +190,7 @@ func TestDeadLetterJobs(t *testing.T) {
 	job := `{"job_id":"` + otherID.String() + `","tenant_id":"` + tenantID.String() + `","action":"replay","state":"running","total":1001,"done":7,"skipped":1,
 		"waits_for":"It waits.","created_at":"2026-11-21T10:00:00Z","ended_at":null}`
 	require.JSONEq(t, job, a.do("GET", path+otherID.String(), "", "Authorization: viewer").body)
+	require.JSONEq(t, `{"data":[`+job+`]}`, a.do("GET", "/api/dead-letters/jobs", "", "Authorization: viewer").body)
 	got := a.do("DELETE", path+otherID.String(), "", "Authorization: member")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, `"state":"canceled"`)

@@ -107,6 +107,8 @@ func decodeField(value []byte, target any) string {
 	case *json.RawMessage:
 		*target = value
 		return ""
+	case *map[string]*int:
+		return decodeNumbers(value, target)
 	case json.Unmarshaler:
 		if json.Unmarshal(value, target) != nil {
 			return "must be a string or null"
@@ -132,6 +134,26 @@ func decodeField(value []byte, target any) string {
 		return ""
 	}
 	return "cannot be set"
+}
+
+// decodeNumbers stores an object of integers, or nulls, in target, and returns what is
+// wrong with it or "".
+func decodeNumbers(value []byte, target *map[string]*int) string {
+	const message = "must be an object of integers, each given once, or nulls"
+	if value[0] != '{' {
+		return message
+	}
+	numbers := make(map[string]*int)
+	for quoted, value := range jsonb.Members(value) {
+		name := unquote(quoted[:min(len(quoted), maxText)])
+		var n *int
+		if _, again := numbers[name]; again || json.Unmarshal(value, &n) != nil {
+			return message
+		}
+		numbers[name] = n
+	}
+	*target = numbers
+	return ""
 }
 
 // loneSurrogate reports whether a JSON string that decodes to text with U+FFFD

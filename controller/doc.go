@@ -1,9 +1,10 @@
 // Package controller answers HTTP requests. router.go has the route table, with
-// the role that each route asks for, and what every request passes before its
-// handler (package middleware). There is one file of handlers for each resource,
-// which begins with the interface of the service that they call:
+// the role, and the scope of API keys, that each route asks for, and what every
+// request passes before its handler (package middleware). There is one file of
+// handlers for each resource, which begins with the interface of the service that
+// they call:
 //
-//	login.go users.go                     tokens and users
+//	login.go users.go apikeys.go          tokens, users and API keys
 //	tenants.go consumers.go               tenants, their consumers
 //	messages.go batch.go                  publishing and the history
 //	deadletters.go                        dead letters

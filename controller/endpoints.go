@@ -41,6 +41,7 @@ type endpointController struct {
 // create makes an endpoint.
 //
 //	@Summary		Create an endpoint
+//	@ID			createEndpoint
 //	@Description	From then on, or from `from_seq`, every stored message of its `types` is sent to the URL with POST, signed as Standard Webhooks describes: `webhook-id`, `webhook-timestamp`, `webhook-signature`. 2xx is success; 410 disables the endpoint until it is resumed; after anything else the message is tried again as `retry` says, and in the end becomes a dead letter. Messages may come more than once: know them by `webhook-id`. The `secret` is in this answer only. A tenant may have 50: beyond that 429 `quota_exceeded`. 409 is `external_id_taken`, or `cursor_ahead` for a `from_seq` that the history has not reached.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -54,6 +55,7 @@ type endpointController struct {
 //	@Header			201											{string}	Idempotent-Replayed	"true when an earlier call with the same key made the endpoint"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints [post]
+//	@x-scope			"manage"
 func (e *endpointController) create(c *gin.Context) error {
 	tenantID, err := pathID(c)
 	if err != nil {
@@ -99,6 +101,7 @@ func created(c *gin.Context, r *domain.EndpointReport) error {
 // upsert makes or changes the endpoint with an external id.
 //
 //	@Summary		Create or change an endpoint by your own id
+//	@ID			upsertEndpoint
 //	@Description	Makes the endpoint when there is none with this external id, and else changes it where it differs: what is left out gets its default, but the secret stays as it is unless another one is given.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -112,6 +115,7 @@ func created(c *gin.Context, r *domain.EndpointReport) error {
 //	@Header			201											{string}	Location			"Path of the endpoint"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/by-external-id/{external_id} [put]
+//	@x-scope			"manage"
 func (e *endpointController) upsert(c *gin.Context) error {
 	tenantID, err := pathID(c)
 	if err != nil {
@@ -134,6 +138,7 @@ func (e *endpointController) upsert(c *gin.Context) error {
 // list returns a tenant's endpoints.
 //
 //	@Summary		List endpoints
+//	@ID			listEndpoints
 //	@Description	All of the tenant's, which are 50 at most, oldest first.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -142,6 +147,7 @@ func (e *endpointController) upsert(c *gin.Context) error {
 //	@Success		200						{object}	model.EndpointList
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints [get]
+//	@x-scope			"read"
 func (e *endpointController) list(c *gin.Context) error {
 	tenantID, err := pathID(c)
 	if err != nil {
@@ -157,6 +163,7 @@ func (e *endpointController) list(c *gin.Context) error {
 // get returns one endpoint.
 //
 //	@Summary		Get an endpoint
+//	@ID			getEndpoint
 //	@Description	With how far deliveries are: `lag` is exact, and 0 when it has got everything.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -166,6 +173,7 @@ func (e *endpointController) list(c *gin.Context) error {
 //	@Success		200						{object}	model.Endpoint
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id} [get]
+//	@x-scope			"read"
 func (e *endpointController) get(c *gin.Context) error { return e.answer(c, e.endpoints.Get) }
 
 // answer answers with an endpoint as a call leaves it.
@@ -184,6 +192,7 @@ func (e *endpointController) answer(c *gin.Context, call func(ctx context.Contex
 // change changes an endpoint.
 //
 //	@Summary		Change an endpoint
+//	@ID			updateEndpoint
 //	@Description	What is left out stays as it is. It takes effect within a second, for messages that are not under way yet; another URL also closes the breaker. 409 is `external_id_taken`, or `endpoint_unreadable` where the key is missing that secret and headers were encrypted with and only one of them is given anew.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -195,6 +204,7 @@ func (e *endpointController) answer(c *gin.Context, call func(ctx context.Contex
 //	@Success		200											{object}	model.Endpoint
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id} [patch]
+//	@x-scope			"manage"
 func (e *endpointController) change(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -218,6 +228,7 @@ func (e *endpointController) change(c *gin.Context) error {
 // remove deletes an endpoint.
 //
 //	@Summary		Delete an endpoint
+//	@ID			deleteEndpoint
 //	@Description	Ends its deliveries. Messages that it had not got stay in the history; its dead letters stay too, and cannot be replayed any more.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -228,6 +239,7 @@ func (e *endpointController) change(c *gin.Context) error {
 //	@Header			204						{integer}	Lanekeeper-Open	"How many messages it had not got: its lag"
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id} [delete]
+//	@x-scope			"manage"
 func (e *endpointController) remove(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 // hold keeps messages from being delivered.
 //
 //	@Summary		Hold an endpoint
+//	@ID			holdEndpoint
 //	@Description	Nothing is delivered to it until it is resumed, and nothing is lost: no attempt is used up, and deliveries go on where they stopped. What is under way ends. 409 `endpoint_disabled` for one that is disabled.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -22,11 +23,13 @@ import (
 //	@Success		200							{object}	model.Endpoint
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/hold [post]
+//	@x-scope			"manage"
 func (e *endpointController) hold(c *gin.Context) error { return e.answer(c, e.endpoints.Hold) }
 
 // resume lets messages be delivered again.
 //
 //	@Summary		Resume an endpoint
+//	@ID			resumeEndpoint
 //	@Description	Ends what hold began, and enables an endpoint that is disabled: deliveries go on where they stopped. 409 `endpoint_unreadable` where the key is missing that its secret was encrypted with.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -36,11 +39,13 @@ func (e *endpointController) hold(c *gin.Context) error { return e.answer(c, e.e
 //	@Success		200							{object}	model.Endpoint
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/resume [post]
+//	@x-scope			"manage"
 func (e *endpointController) resume(c *gin.Context) error { return e.answer(c, e.endpoints.Resume) }
 
 // skip gives up the message that blocks an endpoint.
 //
 //	@Summary		Skip the message that an endpoint is stuck at
+//	@ID			skipMessage
 //	@Description	For endpoints with ordering fifo: the message that failed and holds those behind it is given up. It becomes a dead letter, which is the answer, and can be replayed. 409 `nothing_to_skip` where none does.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -50,6 +55,7 @@ func (e *endpointController) resume(c *gin.Context) error { return e.answer(c, e
 //	@Success		200							{object}	model.DeadLetter
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/skip [post]
+//	@x-scope			"manage"
 func (e *endpointController) skip(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -69,6 +75,7 @@ func (e *endpointController) skip(c *gin.Context) error {
 // test sends a message to an endpoint.
 //
 //	@Summary		Test an endpoint
+//	@ID			testEndpoint
 //	@Description	Sends a signed message `{"type": "lanekeeper.test", ...}` now, whether the endpoint is active or not, waits 5 seconds at most, and says what came of it. Nothing is stored or tried again. 409 `endpoint_unreadable` where the key is missing that its secret was encrypted with.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -78,6 +85,7 @@ func (e *endpointController) skip(c *gin.Context) error {
 //	@Success		200							{object}	model.EndpointTest
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/test [post]
+//	@x-scope			"manage"
 func (e *endpointController) test(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -93,6 +101,7 @@ func (e *endpointController) test(c *gin.Context) error {
 // rotate gives an endpoint another secret.
 //
 //	@Summary		Rotate the signing secret
+//	@ID			rotateEndpointSecret
 //	@Description	The answer has the new secret, this once. Until the grace is over deliveries carry two signatures, with the new secret and with the one before; a secret from an earlier rotation ends at once. An empty object, or no body, rotates with a grace of 24 hours. 409 `endpoint_unreadable` where the key is missing that the secret was encrypted with.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -104,6 +113,7 @@ func (e *endpointController) test(c *gin.Context) error {
 //	@Success		200											{object}	model.Endpoint
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/rotate-secret [post]
+//	@x-scope			"manage"
 func (e *endpointController) rotate(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -125,6 +135,7 @@ func (e *endpointController) rotate(c *gin.Context) error {
 // resend has one message delivered to an endpoint.
 //
 //	@Summary		Resend a message to an endpoint
+//	@ID			resendMessage
 //	@Description	Delivers a stored message to the endpoint now, or once it is resumed, whether it got the message before or not and whatever its `types` are. It goes out of order and has all attempts of the endpoint's schedule; with ordering fifo the messages behind wait for it. A delivery that waits for its next attempt is tried at once. 409 says that the message is on its way already: `not_yet_settled` where the endpoint has not got as far, `waits_for_key` where another message of its ordering_key comes first.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -136,6 +147,7 @@ func (e *endpointController) rotate(c *gin.Context) error {
 //	@Success		202							{object}	model.Endpoint
 //	@Failure		400,401,403,404,409,500,503	{object}	model.Problem
 //	@Router			/messages/{id}/endpoints/{endpoint_id}/resend [post]
+//	@x-scope			"manage"
 func (e *endpointController) resend(c *gin.Context) error {
 	messageID, id, err := pathEndpoint(c)
 	if err != nil {

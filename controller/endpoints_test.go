@@ -223,6 +223,18 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+func TestAttemptSummary(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.endpoints.summary = domain.AttemptSummary{
+		Since: someTime, Counted: 9, Truncated: true, Succeeded: 7, First: 6, FirstSucceeded: 5, Median: 41 * time.Millisecond, P99: time.Second,
+	}
+	require.JSONEq(t, `{"since":"2026-11-21T10:00:00Z","truncated":true,"attempts":9,"succeeded":7,"first":6,"first_succeeded":5,"p50_ms":41,"p99_ms":1000}`,
+		a.do("GET", endpointPath+"/attempts/summary", "", "Authorization: viewer").body)
+	a.fakes.err = unavailable("database_unavailable")
+	a.problem(a.do("GET", endpointPath+"/attempts/summary", ""), http.StatusServiceUnavailable, "database_unavailable")
+}
+
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -245,6 +257,7 @@ func TestReplays(t *testing.T) {
 		require.Equal(t, http.StatusOK, got.status)
 		require.JSONEq(t, want, got.body)
 	}
+	require.JSONEq(t, `{"data":[`+want+`]}`, a.do("GET", endpointPath+"/replays", "", "Authorization: viewer").body)
 	s.replay = domain.Replay{EndpointID: endpointID, Total: 4}
 	got = a.do("POST", endpointPath+"/replay", `{"dry_run":true,"types":null}`)
 	require.Equal(t, http.StatusOK, got.status)

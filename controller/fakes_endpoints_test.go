@@ -40,6 +40,7 @@ type fakeEndpointState struct {
 	deliveries []domain.MessageDelivery
 	more       bool
 	replay     domain.Replay
+	summary    domain.AttemptSummary
 
 	change     domain.EndpointChange
 	key        domain.IdempotencyKey
@@ -119,6 +120,10 @@ func (f fakeAttempts) OfEndpoint(_ context.Context, _ domain.Principal, q domain
 	return f.state.attempts, f.state.more, err
 }
 
+func (f fakeAttempts) Summary(context.Context, domain.Principal, uuid.UUID, uuid.UUID) (domain.AttemptSummary, error) {
+	return f.state.summary, f.record(func() {})
+}
+
 func (f fakeAttempts) OfMessage(_ context.Context, q domain.AttemptQuery) ([]domain.Attempt, bool, error) {
 	err := f.record(func() { f.state.query = q })
 	return f.state.attempts, f.state.more, err
@@ -135,6 +140,10 @@ func (f fakeReplays) Start(_ context.Context, _ domain.Principal, _, _ uuid.UUID
 
 func (f fakeReplays) Get(context.Context, domain.Principal, uuid.UUID, uuid.UUID, uuid.UUID) (domain.Replay, error) {
 	return f.state.replay, f.record(func() {})
+}
+
+func (f fakeReplays) List(context.Context, domain.Principal, uuid.UUID, uuid.UUID) ([]domain.Replay, error) {
+	return []domain.Replay{f.state.replay}, f.record(func() {})
 }
 
 func (f fakeReplays) Cancel(context.Context, domain.Principal, uuid.UUID, uuid.UUID, uuid.UUID) (domain.Replay, error) {

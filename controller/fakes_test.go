@@ -33,7 +33,7 @@ func someUser() domain.User {
 
 // fakeAuth takes a role for a token: the caller owns the tenant of
 // someTenant. "lodger" is a viewer who belongs to it, "stranger" a member who
-// has nothing.
+// has nothing. The name of a scope is a key of the owner's with that scope.
 type fakeAuth struct{ open bool }
 
 func (f fakeAuth) Authenticate(_ context.Context, header string) (domain.Principal, error) {
@@ -44,6 +44,13 @@ func (f fakeAuth) Authenticate(_ context.Context, header string) (domain.Princip
 		return domain.Principal{UserID: otherID, Role: domain.RoleViewer, TenantID: tenantID}, nil
 	case "stranger":
 		return domain.Principal{UserID: otherID, Role: domain.RoleMember}, nil
+	case "publish", "read", "manage", "provision":
+		return domain.Principal{UserID: userID, Role: domain.RoleMember, KeyID: keyID, Scopes: domain.ScopesNamed([]string{token})}, nil
+	case "link-read", "link-publish", "link-manage": // a portal link of the owner's with that scope
+		scope := domain.ScopesNamed([]string{strings.TrimPrefix(token, "link-")})
+		return domain.Principal{UserID: userID, Role: domain.RoleMember, LinkID: linkID, KeyTenant: tenantID, Scopes: scope, ExpiresAt: someTime}, nil
+	case "narrow": // a key of the tenant whose owner is a viewer by now
+		return domain.Principal{UserID: userID, Role: domain.RoleViewer, KeyID: keyID, KeyTenant: tenantID, Scopes: ^domain.Scopes(0)}, nil
 	case "":
 		if f.open {
 			return domain.Principal{Role: domain.RoleAdmin}, nil
@@ -64,27 +71,36 @@ type fakeServices struct {
 
 	tenant   domain.Tenant
 	replayed bool
+	made     bool
 	page     domain.HistoryPage
 	more     bool
 	publish  func([]domain.Submission) []domain.Receipt
 	admit    error
 
-	submissions  []domain.Submission
-	newTenant    domain.NewTenant
-	key          domain.IdempotencyKey
-	tenantChange domain.TenantChange
-	userChange   domain.UserChange
-	tenantQuery  domain.TenantQuery
-	historyQuery domain.HistoryQuery
-	parts        []domain.HistoryPage // before page
-	partErr      error                // after them
-	workers      int
-	consumer     domain.ConsumerStatus
+	submissions   []domain.Submission
+	newTenant     domain.NewTenant
+	key           domain.IdempotencyKey
+	tenantChange  domain.TenantChange
+	externalID    string
+	userChange    domain.UserChange
+	passwords     [3]string // current, next, and where they came from
+	tenantQuery   domain.TenantQuery
+	historyQuery  domain.HistoryQuery
+	parts         []domain.HistoryPage // before page
+	partErr       error                // after them
+	workers       int
+	newKey        domain.NewAPIKey
+	keyTenant     uuid.UUID
+	revoked       uuid.UUID
+	consumer      domain.ConsumerStatus
+	overviewQuery domain.OverviewQuery
 
 	letters     []domain.DeadLetter
 	letterQuery domain.DeadLetterQuery
 	lastLetter  int64
 	groups      domain.DeadLetterGroups
+	failures    domain.DeadLetterFailures
+	letterShape string
 	job         *domain.DeadLetterJob
 	selection   domain.DeadLetterSelection
 	calls       int
@@ -118,6 +134,15 @@ func (f *fakeServices) Lookup(_ context.Context, id uuid.UUID) (domain.Tenant, e
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if id != f.tenant.ID {
+		return domain.Tenant{}, domain.TenantNotFound()
+	}
+	return f.tenant, nil
+}
+
+func (f *fakeServices) LookupExternal(_ context.Context, p domain.Principal, externalID string) (domain.Tenant, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if externalID != f.tenant.ExternalID || !p.MayAccess(&f.tenant) {
 		return domain.Tenant{}, domain.TenantNotFound()
 	}
 	return f.tenant, nil
@@ -164,6 +189,11 @@ func (f fakeTenants) Create(_ context.Context, _ domain.Principal, n domain.NewT
 	return f.tenant, f.replayed, err
 }
 
+func (f fakeTenants) Put(_ context.Context, _ domain.Principal, externalID string, n domain.NewTenant, c domain.TenantChange) (domain.Tenant, bool, error) {
+	err := f.record(func() { f.newTenant, f.tenantChange, f.externalID = n, c, externalID })
+	return f.tenant, f.made, err
+}
+
 func (f fakeTenants) Get(context.Context, domain.Principal, uuid.UUID) (domain.Tenant, error) {
 	return f.tenant, f.record(func() {})
 }
@@ -198,7 +228,7 @@ func (f fakeTenants) Delete(context.Context, domain.Principal, uuid.UUID) (domai
 	return f.tenant, f.record(func() {})
 }
 
-func (f fakeMessages) Admit(t domain.Tenant) error {
+func (f fakeMessages) Admit(_ context.Context, t domain.Tenant) error {
 	if f.admit != nil {
 		return f.admit
 	}
@@ -299,6 +329,16 @@ func (f fakeLetters) Delete(_ context.Context, _ uuid.UUID, s domain.DeadLetterS
 	return domain.DeleteResult{Deleted: 3}, err
 }
 
+func (f fakeLetters) Failures(_ context.Context, q domain.DeadLetterQuery, shape string) (domain.DeadLetterFailures, error) {
+	err := f.record(func() { f.letterQuery, f.letterShape = q, shape })
+	return f.failures, err
+}
+
+func (f fakeLetters) Jobs(context.Context, uuid.UUID) ([]domain.DeadLetterJob, error) {
+	err := f.record(func() {})
+	return []domain.DeadLetterJob{someJob()}, err
+}
+
 func (f fakeLetters) Job(_ context.Context, _, id uuid.UUID) (domain.DeadLetterJob, error) {
 	err := f.record(func() {})
 	if id == messageID {
@@ -318,4 +358,37 @@ func someJob() domain.DeadLetterJob {
 		ID: otherID, TenantID: tenantID, Action: domain.ReplayDeadLetters, State: domain.DeadLetterJobRunning, Total: 1001, Done: 7, Skipped: 1,
 		WaitsFor: "It waits.", CreatedAt: someTime,
 	}
+}
+
+type fakeUsage struct{ *fakeServices }
+
+func (f fakeUsage) List(_ context.Context, _ domain.Principal, q domain.UsageQuery) ([]domain.UsageDay, bool, error) {
+	err := f.record(func() {})
+	return []domain.UsageDay{{TenantID: tenantID, Day: q.To, Messages: 3, Bytes: 40}}, false, err
+}
+
+type fakeAudit struct{ *fakeServices }
+
+func (f fakeAudit) List(context.Context, domain.Principal, domain.AuditQuery) ([]domain.AuditEntry, bool, error) {
+	err := f.record(func() {})
+	return []domain.AuditEntry{{
+		ID: 17, At: someTime, Actor: domain.Actor{Kind: domain.ActorUser, UserID: userID, Address: "127.0.0.1"},
+		Action: domain.AuditTenantWorkers, TenantID: tenantID, Before: domain.Facts{"workers": 1}, After: domain.Facts{"workers": 2},
+	}}, false, err
+}
+
+func (f fakeUsage) Has(context.Context, domain.Principal) (domain.Limits, domain.OwnerUse, error) {
+	return domain.Limits{Tenants: 1000}, domain.OwnerUse{Tenants: 3, Created: 1, Workers: 9}, f.record(func() {})
+}
+
+type fakeExplain struct{ *fakeServices }
+
+func (f fakeExplain) Tenant(context.Context, domain.Principal, uuid.UUID) (domain.Explanation, error) {
+	err := f.record(func() {})
+	return domain.Explanation{At: someTime, Flows: true, Sentence: "Flows.", Backlog: -1, Rate: -1}, err
+}
+
+func (f fakeExplain) Message(_ context.Context, _ domain.Principal, _ domain.Tenant, id uuid.UUID) domain.Explanation {
+	_ = f.record(func() {})
+	return domain.Explanation{At: someTime, Sentence: "Stored.", Message: &domain.ExplainedMessage{ID: id, State: domain.MessageStored, Seq: 1, StoredAt: someTime}}
 }

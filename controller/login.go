@@ -22,8 +22,9 @@ type loginController struct {
 // create logs a user in.
 //
 //	@Summary		Log in
-//	@Description	Returns a token for the header `Authorization`, where it may stand with or without `Bearer `.
-//	@Tags			users
+//	@ID			login
+//	@Description	Returns a token for the header `Authorization`, where it may stand with or without `Bearer `. Nothing tells an unknown email from a wrong password. Logins that fail count for email and address together, and more slowly for the address: 429 `too_many_logins` says when to try again. 503 `logins_busy` says that too many log in at a time.
+//	@Tags			login
 //	@Accept			json
 //	@Produce		json
 //	@Param			body									body		model.Login	true	"Email and password"

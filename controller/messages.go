@@ -16,7 +16,7 @@ import (
 // messageService publishes messages and reads what was stored.
 type messageService interface {
 	// Admit returns why Publish would refuse everything, without waiting.
-	Admit(t domain.Tenant) error
+	Admit(ctx context.Context, t domain.Tenant) error
 	// Publish returns a receipt for each submission, in order.
 	Publish(ctx context.Context, t domain.Tenant, submissions []domain.Submission) []domain.Receipt
 	// History hands a page to take in parts, as they are read; the last has last
@@ -39,6 +39,7 @@ type messageController struct {
 // publish publishes one message.
 //
 //	@Summary		Publish a message
+//	@ID			publishMessage
 //	@Description	202 means that the broker has confirmed the message. After 503 or a timeout it is safe to send it again with the same `Idempotency-Key`; the key is for the message with its payload, type, ordering key and headers. A tenant that publishes faster than it may is slowed down, and answered with 429 `rate_exceeded` after that.
 //	@Tags			messages
 //	@Security		BearerAuth
@@ -52,9 +53,10 @@ type messageController struct {
 //	@Header			202												{string}	Idempotent-Replayed	"true when an earlier call with the same key was accepted"
 //	@Failure		400,401,403,404,408,409,413,415,422,429,500,503	{object}	model.Problem
 //	@Router			/messages [post]
+//	@x-scope			"publish"
 func (m *messageController) publish(c *gin.Context) error {
 	tenant := middleware.Tenant(c)
-	if err := m.messages.Admit(tenant); err != nil {
+	if err := m.messages.Admit(c.Request.Context(), tenant); err != nil {
 		return err // before the body costs anything
 	}
 	key, err := idempotencyKey(c)
@@ -86,6 +88,7 @@ func (m *messageController) publish(c *gin.Context) error {
 // history returns a page of the tenant's stored messages.
 //
 //	@Summary		Read the history
+//	@ID			listMessages
 //	@Description	Following `next_cursor` never misses a stored message and never repeats one. A page may have fewer than `limit`, so that it stays below 8 MiB or when the rest cannot be read in time: follow `next_cursor`. At the end `next_cursor` is empty; `last_cursor` says where to go on later, and is never ahead of the history, whatever `cursor` was. 503 is `tenant_busy` when the tenant, or its owner, reads too much at a time. Where the tenant keeps messages for a number of days only, no cursor and cursor 0 begin at the oldest one kept, and 410 `cursor_expired` answers a cursor after which messages are missing; with order=desc the history just ends there.
 //	@Tags			messages
 //	@Security		BearerAuth
@@ -98,6 +101,7 @@ func (m *messageController) publish(c *gin.Context) error {
 //	@Success		200							{object}	model.MessagePage
 //	@Failure		400,401,403,404,410,500,503	{object}	model.Problem
 //	@Router			/messages [get]
+//	@x-scope			"read"
 func (m *messageController) history(c *gin.Context) error {
 	seq, hasCursor, err := querySeq(c)
 	if err != nil {
@@ -134,6 +138,7 @@ func (m *messageController) history(c *gin.Context) error {
 // get returns one stored message.
 //
 //	@Summary		Get a message
+//	@ID			getMessage
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
@@ -143,11 +148,37 @@ func (m *messageController) history(c *gin.Context) error {
 //	@Success		200						{object}	model.MessageDetail
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/messages/{id} [get]
+//	@x-scope			"read"
 func (m *messageController) get(c *gin.Context) error {
 	id, err := pathID(c)
 	if err != nil {
 		return err
 	}
+	return m.show(c, id)
+}
+
+// getByMessageID returns the stored message that an AMQP client sent with this
+// message id.
+//
+//	@Summary		Get a message by its AMQP message id
+//	@Description	An AMQP client may publish with a property `message_id` that is no UUID: the message is stored under an id that is made of it, a UUIDv5 within the tenant. This finds it by the text that was sent. A UUID finds what `GET /messages/{id}` does.
+//	@ID			getMessageByMessageId
+//	@Tags			messages
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			X-Tenant-ID				header		string	false	"The tenant; may be left out by a caller that belongs to one"	format(uuid)
+//	@Param			tenant_id				query		string	false	"The same as X-Tenant-ID"										format(uuid)
+//	@Param			message_id				path		string	true	"The property `message_id` of the message, percent-encoded"		maxlength(255)
+//	@Success		200						{object}	model.MessageDetail
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/messages/by-message-id/{message_id} [get]
+//	@x-scope			"read"
+func (m *messageController) getByMessageID(c *gin.Context) error {
+	return m.show(c, domain.StoredMessageID(middleware.Tenant(c).ID, c.Param("message_id")))
+}
+
+// show answers with a message and what became of it at endpoints.
+func (m *messageController) show(c *gin.Context, id uuid.UUID) error {
 	return m.messages.Get(c.Request.Context(), middleware.Tenant(c), id, func(message domain.Message) error {
 		deliveries, err := m.deliveries.Deliveries(c.Request.Context(), &message)
 		if err != nil {

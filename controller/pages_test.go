@@ -100,6 +100,7 @@ func TestPagesThatFailAreCutOff(t *testing.T) {
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer admin")
 	request.Header.Set("X-Tenant-ID", tenantID.String())
+	request.Header.Set("Accept-Encoding", "identity")
 	answer, err := a.server.Client().Do(request)
 	require.NoError(t, err)
 	defer answer.Body.Close()

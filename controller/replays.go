@@ -16,6 +16,7 @@ import (
 type replayService interface {
 	Start(ctx context.Context, p domain.Principal, tenantID, id uuid.UUID, wanted *domain.ReplayRequest) (domain.Replay, error)
 	Get(ctx context.Context, p domain.Principal, tenantID, id, replayID uuid.UUID) (domain.Replay, error)
+	List(ctx context.Context, p domain.Principal, tenantID, id uuid.UUID) ([]domain.Replay, error)
 	Cancel(ctx context.Context, p domain.Principal, tenantID, id, replayID uuid.UUID) (domain.Replay, error)
 }
 
@@ -26,6 +27,7 @@ type replayController struct {
 // start has a range of messages delivered again.
 //
 //	@Summary		Replay a range of messages to an endpoint
+//	@ID			startReplay
 //	@Description	Delivers stored messages of the range to the endpoint again, behind what is live and out of order, marked with the header `lanekeeper-replay`. Which ones is fixed when it begins; those whose delivery is open anyway are left out. With `dry_run` nothing is delivered, and the answer, 200, has the `total`. An endpoint has one replay at a time: 409 `replay_running`. 404 where there is nothing in the range.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -39,6 +41,7 @@ type replayController struct {
 //	@Header			202											{string}	Location	"Path of the replay"
 //	@Failure		400,401,403,404,408,409,413,415,422,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/replay [post]
+//	@x-scope			"manage"
 func (r *replayController) start(c *gin.Context) error {
 	tenantID, id, err := pathEndpoint(c)
 	if err != nil {
@@ -63,9 +66,36 @@ func (r *replayController) start(c *gin.Context) error {
 	return writeJSON(c, http.StatusAccepted, model.FromReplayOf(&replay))
 }
 
+// list returns the newest replays.
+//
+//	@Summary		List replays
+//	@ID			listReplays
+//	@Description	The newest 20 of the endpoint, the newest first.
+//	@Tags			endpoints
+//	@Security		BearerAuth
+//	@Produce		json
+//	@Param			id						path		string	true	"Id of the tenant"		format(uuid)
+//	@Param			endpoint_id				path		string	true	"Id of the endpoint"	format(uuid)
+//	@Success		200						{object}	model.ReplayList
+//	@Failure		400,401,403,404,500,503	{object}	model.Problem
+//	@Router			/tenants/{id}/endpoints/{endpoint_id}/replays [get]
+//	@x-scope			"read"
+func (r *replayController) list(c *gin.Context) error {
+	tenantID, id, err := pathEndpoint(c)
+	if err != nil {
+		return err
+	}
+	replays, err := r.replays.List(c.Request.Context(), middleware.Principal(c), tenantID, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, model.FromReplays(replays))
+}
+
 // get returns how far a replay is.
 //
 //	@Summary	Get a replay
+//	@ID		getReplay
 //	@Tags		endpoints
 //	@Security	BearerAuth
 //	@Produce	json
@@ -75,6 +105,7 @@ func (r *replayController) start(c *gin.Context) error {
 //	@Success	200						{object}	model.Replay
 //	@Failure	400,401,403,404,500,503	{object}	model.Problem
 //	@Router		/tenants/{id}/endpoints/{endpoint_id}/replays/{replay_id} [get]
+//	@x-scope		"read"
 func (r *replayController) get(c *gin.Context) error {
 	return r.answer(c, r.replays.Get)
 }
@@ -82,6 +113,7 @@ func (r *replayController) get(c *gin.Context) error {
 // cancel ends a replay.
 //
 //	@Summary		Cancel a replay
+//	@ID			cancelReplay
 //	@Description	What it has begun to deliver goes on. One that has ended stays as it is.
 //	@Tags			endpoints
 //	@Security		BearerAuth
@@ -92,6 +124,7 @@ func (r *replayController) get(c *gin.Context) error {
 //	@Success		200						{object}	model.Replay
 //	@Failure		400,401,403,404,500,503	{object}	model.Problem
 //	@Router			/tenants/{id}/endpoints/{endpoint_id}/replays/{replay_id} [delete]
+//	@x-scope			"manage"
 func (r *replayController) cancel(c *gin.Context) error {
 	return r.answer(c, r.replays.Cancel)
 }

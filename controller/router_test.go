@@ -8,18 +8,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
+	"lanekeeper/controller/middleware"
 	"lanekeeper/domain"
 )
 
 // bodies are valid bodies for the routes that take one.
 var bodies = map[string]string{
-	"POST /login":          `{"email":"ada@example.com","password":"correct horse"}`,
-	"POST /users":          `{"name":"Ada","email":"ada@example.com","password":"correct horse"}`,
-	"PATCH /users/{id}":    `{"name":"Ada"}`,
-	"POST /tenants":        `{"name":"Acme"}`,
-	"PATCH /tenants/{id}":  `{"name":"Acme"}`,
+	"POST /login":         `{"email":"ada@example.com","password":"correct horse battery"}`,
+	"PUT /me/password":    `{"current":"correct horse battery","new":"gravel mumble tax orbit"}`,
+	"POST /users":         `{"name":"Ada","email":"ada@example.com","password":"correct horse battery"}`,
+	"PATCH /users/{id}":   `{"name":"Ada"}`,
+	"POST /tenants":       `{"name":"Acme"}`,
+	"PATCH /tenants/{id}": `{"name":"Acme"}`,
+	"PUT /tenants/by-external-id/{external_id}": `{"name":"Acme"}`,
 	"POST /messages":       `{"payload":{"text":"hello"}}`,
 	"POST /messages/batch": `{"messages":[{"payload":1}]}`,
 
@@ -27,6 +31,10 @@ var bodies = map[string]string{
 	"DELETE /dead-letters":      `{"ids":[17]}`,
 
 	"PUT /tenants/{id}/config/concurrency": `{"workers":5}`,
+
+	"POST /api-keys":                  `{"name":"shop","scopes":["publish","provision"]}`,
+	"POST /tenants/{id}/portal-links": `{"ttl":"1h","scopes":["read"]}`,
+	"POST /tenants/{id}/api-keys":     `{"name":"shop","scopes":["read"],"expires_at":"2099-01-01T00:00:00Z"}`,
 
 	"POST /tenants/{id}/endpoints":                             `{"url":"https://example.com/hook"}`,
 	"PUT /tenants/{id}/endpoints/by-external-id/{external_id}": `{"url":"https://example.com/hook"}`,
@@ -49,7 +57,7 @@ func TestEveryRoute(t *testing.T) {
 		name := r.method + " " + r.path
 		for _, prefix := range []string{"", apiPrefix} {
 			path := prefix + strings.NewReplacer("{id}", cmp.Or(pathIDs[r.path], tenantID.String()), "{tenant_id}", tenantID.String(),
-				"{endpoint_id}", endpointID.String(), "{replay_id}", otherID.String(), "{external_id}", "erp").Replace(r.path)
+				"{endpoint_id}", endpointID.String(), "{replay_id}", otherID.String(), "{key_id}", keyID.String(), "{external_id}", "erp", "{message_id}", otherID.String(), "{replica}", "host-1").Replace(r.path)
 			send := func(headers ...string) reply { return a.do(r.method, path, bodies[name], headers...) }
 
 			got := send()
@@ -69,15 +77,53 @@ func TestEveryRoute(t *testing.T) {
 			if less, ok := lesser[r.role]; ok {
 				a.problem(send("Authorization: "+less), http.StatusForbidden, "role_insufficient")
 			}
+			for _, scope := range []string{"publish", "read", "manage", "provision"} {
+				switch {
+				case r.scope == 0:
+					a.problem(send("Authorization: "+scope), http.StatusForbidden, "key_not_accepted")
+				case r.scope.String() != scope:
+					a.problem(send("Authorization: "+scope), http.StatusForbidden, "scope_insufficient")
+				}
+			}
+			if r.role != domain.RoleViewer && r.scope != 0 {
+				a.problem(send("Authorization: narrow"), http.StatusForbidden, "role_insufficient")
+			}
+			links := []string{"link-read", "link-publish", "link-manage"}
+			for _, token := range links {
+				switch {
+				case r.links == middleware.LinkAlways:
+				case r.links == middleware.LinkNever, r.scope == 0, r.scope == domain.ScopeProvision:
+					a.problem(send("Authorization: "+token), http.StatusForbidden, "portal_not_accepted")
+				case token != "link-"+r.scope.String():
+					a.problem(send("Authorization: "+token), http.StatusForbidden, "scope_insufficient")
+				}
+			}
 			require.Equal(t, before, a.fakes.called(), name)
+			for _, token := range links {
+				if r.links == middleware.LinkAlways || r.links == middleware.LinkByScope && token == "link-"+r.scope.String() {
+					require.Less(t, send("Authorization: "+token).status, 300, name)
+				}
+			}
 			require.Less(t, send("Authorization: "+string(r.role)).status, 300, name)
+			if r.scope != 0 {
+				require.Less(t, send("Authorization: "+r.scope.String()).status, 300, name)
+			}
 		}
 
 		item := document.Paths.Find(r.path)
 		require.NotNil(t, item, name)
 		operation := item.GetOperation(r.method)
 		require.NotNil(t, operation, name)
-		require.Equal(t, r.role != anyone, operation.Security != nil, name)
+		if r.role == anyone {
+			require.Equal(t, openapi3.NewSecurityRequirements(), operation.Security, name)
+		} else {
+			require.Nil(t, operation.Security, "%s: it is that of the whole document", name)
+		}
+		scope, _ := operation.Extensions["x-scope"].(string)
+		require.Equal(t, r.scope.String(), scope, name)
+		portal, _ := operation.Extensions["x-portal"].(string)
+		require.Equal(t, map[middleware.LinkUse]string{middleware.LinkAlways: "always", middleware.LinkNever: "never"}[r.links], portal, name)
+		require.False(t, r.role == domain.RoleAdmin && r.scope != 0, "%s: keys may not do what only admins may", name)
 		require.Equal(t, r.tenant != noTenant, operation.Parameters.GetByInAndName("header", "X-Tenant-ID") != nil, name)
 	}
 }
@@ -113,6 +159,9 @@ func TestWrongMethods(t *testing.T) {
 		"/tenants/" + tenantID.String():         "DELETE GET HEAD PATCH",
 		"/api/messages":                         "GET HEAD POST",
 		"/api/login":                            "POST",
+		"/api/logout":                           "POST",
+		"/api/me":                               "GET HEAD",
+		"/api/me/password":                      "PUT",
 		"/healthz":                              "GET HEAD",
 		"/api/users/" + userID.String():         "DELETE GET HEAD PATCH",
 		"/api/messages/" + userID.String():      "GET HEAD",

@@ -59,9 +59,10 @@ type streamController struct {
 // open streams the messages of a tenant as they are stored.
 //
 //	@Summary		Follow messages as they are stored
+//	@ID			streamMessages
 //	@Description	Server-sent events, one for each message: `id` is its `seq`, `event` is `message`, and `data` the message as GET /messages shows it, in one line. A stream goes on after the place that `Last-Event-ID` names, or else `cursor` (`Last-Event-ID` wins, because EventSource comes back to the same URL), and misses and repeats nothing; with neither it begins with what is stored from now on, and 0 begins at the oldest message that is kept. A comment comes every 15 seconds in which there was no event.
 //	@Description
-//	@Description	A stream ends when its caller may not read any longer, at the latest when its token expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant; a client that resumes by it takes over from a stream that is still open, within 4 seconds. An EventSource gives up for good after any status but 200, so a client that comes by ticket and resumes, or accepts `text/event-stream`, gets instead of a 503 a stream that ends at once, with `retry` and the code as a comment. HEAD opens no stream, and takes no ticket. 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
+//	@Description	A stream ends when its caller may not read any longer, at the latest when its token or API key expires, when the service stops, and when its client takes nothing for 10 seconds; its client can come back with `Last-Event-ID`. Where headers cannot be sent `ticket` stands for the token and the tenant; a client that resumes by it takes over from a stream that is still open, within 4 seconds. An EventSource gives up for good after any status but 200, so a client that comes by ticket and resumes, or accepts `text/event-stream`, gets instead of a 429 or 503 a stream that ends at once, with `retry` and the code as a comment. HEAD opens no stream, and takes no ticket. 429 is `quota_exceeded` when the tenants of the owner have as many streams open as they may; 503 is `streams_full` when a replica, and `tenant_streams_full` when the tenant has too many open.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		event-stream
@@ -71,8 +72,9 @@ type streamController struct {
 //	@Param			cursor							query		string	false	"The same, for a first time"
 //	@Param			ticket							query		string	false	"From POST /messages/stream/tickets; counts instead of the token"
 //	@Success		200								{string}	string	"The events"
-//	@Failure		400,401,403,404,409,410,500,503	{object}	model.Problem
+//	@Failure		400,401,403,404,409,410,429,500,503	{object}	model.Problem
 //	@Router			/messages/stream [get]
+//	@x-scope			"read"
 func (s *streamController) open(c *gin.Context) error {
 	begin, err := requestedBeginning(c)
 	if err != nil {
@@ -182,8 +184,8 @@ func (s *streamController) recheck(ctx context.Context, caller domain.Principal,
 	if err != nil {
 		return lost(err, domain.ErrUnauthenticated)
 	}
-	if !now.Role.Covers(domain.RoleViewer) {
-		return domain.New(domain.ErrForbidden, "role_insufficient", "The caller may not read any longer.")
+	if err := now.Permit(domain.RoleViewer, domain.ScopeRead); err != nil {
+		return err //nolint:wrapcheck // says what is missing
 	}
 	tenant, err := s.tenants.Lookup(ctx, tenantID)
 	if err == nil && (tenant.Gone() || !now.MayAccess(&tenant)) {

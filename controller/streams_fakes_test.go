@@ -242,6 +242,13 @@ func (g *guard) Lookup(_ context.Context, id uuid.UUID) (domain.Tenant, error) {
 	return someTenant(), nil
 }
 
+func (g *guard) LookupExternal(_ context.Context, _ domain.Principal, externalID string) (domain.Tenant, error) {
+	if t := someTenant(); externalID == t.ExternalID {
+		return t, nil
+	}
+	return domain.Tenant{}, domain.TenantNotFound()
+}
+
 func (g *guard) set(fn func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -33,7 +33,7 @@ func TestStream(t *testing.T) {
 	s.awaitClosed()
 	line := s.logged("shutting_down")
 	require.Contains(t, line, `"status":200`)
-	require.Contains(t, line, `"duration":`)
+	require.Contains(t, line, `"duration_ms":`)
 	require.Empty(t, s.seen, "its life is not observed")
 	require.Equal(t, []bool{true}, s.streams.limits, "the opening has its time")
 	require.Empty(t, s.drops)

@@ -47,7 +47,7 @@ type heldTicket struct {
 // none such. The request holds the ticket until it has been answered, and uses it
 // up only when a stream was opened: a client that is told to try again can. HEAD
 // does not redeem it.
-func authenticateOrTicket(auth authService, tickets ticketService, need domain.Role) gin.HandlerFunc {
+func authenticateOrTicket(auth authService, tickets ticketService, tenants tenantDirectory, need middleware.Need) gin.HandlerFunc {
 	byHeader := middleware.Authenticate(auth, need)
 	return func(c *gin.Context) {
 		text, ok, err := middleware.Query(c, ticketQuery)
@@ -62,7 +62,7 @@ func authenticateOrTicket(auth authService, tickets ticketService, need domain.R
 		if expectsEvents(c) {
 			middleware.RefuseBy(c, refuseByStream)
 		}
-		held, err := redeemTicket(c, tickets, text)
+		held, err := redeemTicket(c, tickets, tenants, text)
 		if err != nil {
 			middleware.Fail(c, err)
 			return
@@ -81,10 +81,11 @@ func authenticateOrTicket(auth authService, tickets ticketService, need domain.R
 	}
 }
 
-// redeemTicket takes the ticket for the request. A request that cannot be right
+// redeemTicket takes the ticket for the request. Whether an external id that it names is
+// that of the ticket's tenant is seen when it is known whose ticket it is. A request that cannot be right
 // in any case does not use it up.
-func redeemTicket(c *gin.Context, tickets ticketService, text string) (*heldTicket, error) {
-	tenant, err := middleware.RequestedTenant(c)
+func redeemTicket(c *gin.Context, tickets ticketService, tenants tenantDirectory, text string) (*heldTicket, error) {
+	tenant, err := middleware.RequestedTenant(c, tenants)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func redeemTicket(c *gin.Context, tickets ticketService, text string) (*heldTick
 	if err != nil {
 		return nil, err
 	}
-	ticket, claim, err := tickets.Redeem(c.Request.Context(), text, tenant, begin.resumed)
+	ticket, claim, err := tickets.Redeem(c.Request.Context(), text, tenant.ID, begin.resumed)
 	return &heldTicket{Ticket: ticket, claim: claim}, err
 }
 
@@ -123,7 +124,8 @@ func requestTicket(c *gin.Context) *heldTicket {
 // issueTicket issues a ticket for streams.
 //
 //	@Summary		Get a ticket for a stream
-//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back; a stream that is still open with the ticket then ends. It expires with the token it was asked for with.
+//	@ID			createStreamTicket
+//	@Description	For EventSource, which cannot send headers: `new EventSource("/api/messages/stream?ticket=...")`. A ticket must be used for the first time within 30 seconds; a stream that is refused does not use it up. Later uses need `Last-Event-ID`, as EventSource sends it when it comes back; a stream that is still open with the ticket then ends. It expires with the token it was asked for with; one that was asked for with an API key lasts as long as a token would, and ends with the key.
 //	@Tags			messages
 //	@Security		BearerAuth
 //	@Produce		json
@@ -132,6 +134,8 @@ func requestTicket(c *gin.Context) *heldTicket {
 //	@Success		201							{object}	model.Ticket
 //	@Failure		400,401,403,404,413,500,503	{object}	model.Problem
 //	@Router			/messages/stream/tickets [post]
+//	@x-scope			"read"
+//	@x-portal			"never"
 func (s *streamController) issueTicket(c *gin.Context) error {
 	ticket, expiresAt, err := s.tickets.Issue(c.Request.Context(), middleware.Principal(c), middleware.Tenant(c).ID)
 	if err != nil {

@@ -3,18 +3,12 @@ package controller
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
-	swaggerfiles "github.com/swaggo/files"
-	ginswagger "github.com/swaggo/gin-swagger"
 
 	"lanekeeper/controller/middleware"
 	"lanekeeper/model"
 )
-
-// swaggerIndex is where Swagger UI begins.
-const swaggerIndex = "/swagger/index.html"
 
 // healthz answers as long as the process runs.
 func healthz(c *gin.Context) error {
@@ -42,26 +36,14 @@ func openAPI(document []byte) handler {
 	}
 }
 
-// swaggerUI serves Swagger UI for /openapi.json. The document is also where
-// others expect it beside Swagger UI, at doc.json.
-func swaggerUI(document []byte) gin.HandlerFunc {
-	ui := ginswagger.WrapHandler(swaggerfiles.NewHandler(),
-		ginswagger.URL("/openapi.json"),
-		ginswagger.PersistAuthorization(true),
-		ginswagger.DefaultModelsExpandDepth(-1))
+// consoleRoot is where the console begins.
+const consoleRoot = "/console/"
+
+// console serves the console. What it does not have is a problem document.
+func console(pages http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		// gin-swagger finds the file, and once and for all its own prefix, in
-		// the RequestURI by a pattern: give it nothing else to match.
-		switch file := strings.TrimPrefix(c.Param("file"), "/"); file {
-		case "", "/":
-			c.Redirect(http.StatusFound, swaggerIndex)
-		case "index.html", "index.css", "swagger-initializer.js", "swagger-ui.css", "swagger-ui-bundle.js",
-			"swagger-ui-standalone-preset.js", "favicon-16x16.png", "favicon-32x32.png", "oauth2-redirect.html":
-			c.Request.RequestURI = "/swagger/" + file
-			ui(c)
-		case "doc.json":
-			c.Data(http.StatusOK, jsonType, document)
-		default:
+		pages.ServeHTTP(c.Writer, c.Request)
+		if c.Writer.Status() == http.StatusNotFound && !c.Writer.Written() {
 			middleware.NoRoute(c)
 		}
 	}

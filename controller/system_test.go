@@ -27,19 +27,19 @@ func (f loginFunc) Login(ctx context.Context, email, password, remote string) (d
 
 func withLogin(f loginFunc) func(*Options) { return func(o *Options) { o.Login = f } }
 
-const credentials = `{"email":"ada@example.com","password":"correct horse"}`
+const credentials = `{"email":"ada@example.com","password":"correct horse battery"}`
 
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, withLogin(func(_ context.Context, email, password, remote string) (domain.Grant, error) {
-		if email != "ada@example.com" || password != "correct horse" || remote != "127.0.0.1" {
+		if email != "ada@example.com" || password != "correct horse battery" || remote != "127.0.0.1" {
 			return domain.Grant{}, domain.New(domain.ErrUnauthenticated, "invalid_credentials", "Email or password is wrong.")
 		}
 		return domain.Grant{Token: "a.b.c", ExpiresAt: someTime, User: someUser()}, nil
 	}))
 	got := a.do("POST", "/api/login", credentials, "Authorization:")
 	require.JSONEq(t, `{"token":"a.b.c","token_type":"Bearer","expires_at":"2026-11-21T10:00:00Z","user":{
-		"id":"0197a3a2-0000-7000-8000-000000000001","name":"Ada","email":"ada@example.com","role":"member","tenant_id":null,"created_at":"2026-11-21T10:00:00Z"}}`, got.body)
+		"id":"0197a3a2-0000-7000-8000-000000000001","name":"Ada","email":"ada@example.com","role":"member","tenant_id":null,"created_at":"2026-11-21T10:00:00Z","disabled":false,"disabled_at":null,"limits":{}}}`, got.body)
 	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 
 	got = a.do("POST", "/api/login", `{"email":"x","password":"y"}`, "Authorization:")
@@ -53,7 +53,7 @@ func TestLogin(t *testing.T) {
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	got := a.do("POST", "/api/users", `{"name":"Ada","email":"ada@example.com","password":"correct horse","role":"member","tenant_id":null}`)
+	got := a.do("POST", "/api/users", `{"name":"Ada","email":"ada@example.com","password":"correct horse battery","role":"member","tenant_id":null}`)
 	require.Equal(t, http.StatusCreated, got.status)
 	require.Equal(t, "/api/users/"+userID.String(), got.header.Get("Location"))
 	require.NotContains(t, got.body, "secret hash")
@@ -65,6 +65,12 @@ func TestUsers(t *testing.T) {
 	require.Nil(t, a.fakes.userChange.TenantID)
 	a.do("PATCH", path, `{"tenant_id":"`+tenantID.String()+`"}`)
 	require.Equal(t, tenantID.String(), *a.fakes.userChange.TenantID)
+	a.do("PATCH", path, `{"disabled":true}`)
+	require.True(t, *a.fakes.userChange.Disabled)
+	a.do("PATCH", path, `{"disabled":false}`)
+	require.False(t, *a.fakes.userChange.Disabled)
+	a.problem(a.do("PATCH", path, `{"disabled":"yes"}`), http.StatusUnprocessableEntity, "invalid_fields")
+	a.problem(a.do("POST", "/api/users", `{"disabled":true}`), http.StatusUnprocessableEntity, "invalid_fields")
 	p := a.problem(a.do("PATCH", path, `{"tenant_id":5,"token_version":0}`), http.StatusUnprocessableEntity, "invalid_fields")
 	require.Equal(t, "/tenant_id", p.Errors[0].Pointer)
 	require.Equal(t, "/token_version", p.Errors[1].Pointer)
@@ -86,18 +92,18 @@ func TestProblems(t *testing.T) {
 		code       string
 		retryAfter string
 	}{
-		{domain.New(domain.ErrMalformed, "x", "X."), 400, "x", ""},
-		{domain.New(domain.ErrForbidden, "x", "X."), 403, "x", ""},
-		{domain.New(domain.ErrInvalid, "x", "X."), 422, "x", ""},
-		{domain.New(domain.ErrLimited, "x", "X.").After(wait), 429, "x", "2"},
-		{domain.New(domain.ErrLimited, "x", "X.").After(time.Millisecond), 429, "x", "1"},
-		{domain.New(domain.ErrUnavailable, "x", "X."), 503, "x", "2"},
+		{domain.New(domain.ErrMalformed, "not_json", "X."), 400, "not_json", ""},
+		{domain.New(domain.ErrForbidden, "forbidden", "X."), 403, "forbidden", ""},
+		{domain.New(domain.ErrInvalid, "too_deep", "X."), 422, "too_deep", ""},
+		{domain.New(domain.ErrLimited, "rate_exceeded", "X.").After(wait), 429, "rate_exceeded", "2"},
+		{domain.New(domain.ErrLimited, "rate_exceeded", "X.").After(time.Millisecond), 429, "rate_exceeded", "1"},
+		{domain.New(domain.ErrUnavailable, "busy", "X."), 503, "busy", "2"},
 		{domain.New(domain.ErrContended, "lock", "lock of internals"), 503, "busy", "2"},
 		{fmt.Errorf("wrapped: %w", context.DeadlineExceeded), 503, "timeout", "2"},
 		{errors.New("internals"), 500, "internal_error", ""},
 		{domain.New(domain.ErrRejected, "22P02", "internals"), 500, "internal_error", ""},
 		{domain.New("nonsense", "x", "internals"), 500, "internal_error", ""},
-		{domain.Wrap(errors.New("internals"), domain.ErrUnavailable, "x", "X."), 503, "x", "2"},
+		{domain.Wrap(errors.New("internals"), domain.ErrUnavailable, "busy", "X."), 503, "busy", "2"},
 	} {
 		a := newAPI(t, withLogin(func(context.Context, string, string, string) (domain.Grant, error) { return domain.Grant{}, tc.err }))
 		got := a.do("POST", "/api/login", credentials)
@@ -226,7 +232,8 @@ func TestHealth(t *testing.T) {
 
 func TestSwagger(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t)
+	a := newAPI(t, func(o *Options) { o.OpenAPIHere = []byte(`{"the document of": "Swagger UI"}`) })
+	require.Contains(t, a.do("GET", "/swagger/doc.json", "").body, "the document of")
 	// Hostile first requests must not spoil the later ones.
 	for _, path := range []string{"/swagger/x/swagger-ui.css", "/swagger/xindex.html", "/swagger/index.html/index.css", "/swagger/..%2findex.css"} {
 		a.problem(a.do("GET", path, ""), http.StatusNotFound, "route_not_found")
@@ -235,7 +242,7 @@ func TestSwagger(t *testing.T) {
 		require.Contains(t, a.do("GET", path, "").body, "swagger-ui", path)
 	}
 	require.Contains(t, a.do("GET", "/swagger/index.html?x=/swagger/x/index.css", "").body, "swagger-ui-bundle.js")
-	require.Contains(t, a.do("GET", "/swagger/swagger-initializer.js", "").body, `"/openapi.json"`)
+	require.Contains(t, a.do("GET", "/swagger/swagger-initializer.js", "").body, `"/swagger/doc.json"`)
 	for file, contentType := range map[string]string{
 		"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "javascript", "swagger-ui-standalone-preset.js": "javascript",
 		"favicon-32x32.png": "image/png", "index.css": "text/css", "doc.json": "application/json",

@@ -21,7 +21,7 @@ func TestCreateTenant(t *testing.T) {
 	require.Equal(t, "/api/tenants/"+tenantID.String(), got.header.Get("Location"))
 	require.Empty(t, got.header.Get("Idempotent-Replayed"))
 	require.JSONEq(t, `{"id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002","tenant_id":"0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
-		"name":"Acme","description":"","status":"active","workers":3,"stopped":false,"retention_days":0,"user_id":"0197a3a2-0000-7000-8000-000000000001",
+		"name":"Acme","description":"","status":"active","workers":3,"stopped":false,"retention_days":0,"external_id":null,"metadata":{},"user_id":"0197a3a2-0000-7000-8000-000000000001",
 		"created_at":"2026-11-21T10:00:00Z","updated_at":"2026-11-21T10:00:00Z"}`, got.body)
 	require.Equal(t, domain.IdempotencyKey{
 		Key: "k 1", Hash: sha256.Sum256([]byte(`{"name":"Acme","description":"d","status":"inactive","workers":7,"retention_days":30}`)),
@@ -213,7 +213,7 @@ func TestContentTypes(t *testing.T) {
 	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml", "application/json; charset=latin1", "application/x-ndjson", ";", "application/json; charset"} {
 		a.problem(a.do("POST", "/api/tenants", `{"name":"x"}`, "Content-Type: "+contentType), http.StatusUnsupportedMediaType, "unsupported_media_type")
 	}
-	a.problem(a.do("POST", "/api/tenants", `{"name":"x"}`, "Content-Encoding: gzip"), http.StatusUnsupportedMediaType, "unsupported_encoding")
+	a.problem(a.do("POST", "/api/tenants", `{"name":"x"}`, "Content-Encoding: br"), http.StatusUnsupportedMediaType, "unsupported_encoding")
 	for _, contentType := range []string{"application/json; charset=UTF-8", "Application/JSON", ""} {
 		require.Equal(t, http.StatusCreated, a.do("POST", "/api/tenants", `{"name":"x"}`, "Content-Type: "+contentType).status)
 	}

@@ -28,6 +28,7 @@ type userController struct {
 // create makes a user.
 //
 //	@Summary	Create a user
+//	@ID		createUser
 //	@Tags		users
 //	@Security	BearerAuth
 //	@Accept		json
@@ -53,6 +54,7 @@ func (u *userController) create(c *gin.Context) error {
 // list returns a page of users.
 //
 //	@Summary	List users
+//	@ID		listUsers
 //	@Tags		users
 //	@Security	BearerAuth
 //	@Produce	json
@@ -80,6 +82,7 @@ func (u *userController) list(c *gin.Context) error {
 // get returns one user.
 //
 //	@Summary	Get a user
+//	@ID		getUser
 //	@Tags		users
 //	@Security	BearerAuth
 //	@Produce	json
@@ -102,7 +105,8 @@ func (u *userController) get(c *gin.Context) error {
 // change changes a user.
 //
 //	@Summary		Change a user
-//	@Description	What is left out stays as it is. A new password, email, role or tenant makes the user's tokens invalid.
+//	@ID			updateUser
+//	@Description	What is left out stays as it is. A new password, email, role or tenant makes the user's tokens invalid. A disabled user cannot log in, and its tokens end within 5 seconds on every replica; admins cannot disable themselves.
 //	@Tags			users
 //	@Security		BearerAuth
 //	@Accept			json
@@ -131,6 +135,7 @@ func (u *userController) change(c *gin.Context) error {
 // remove deletes a user.
 //
 //	@Summary		Delete a user
+//	@ID			deleteUser
 //	@Description	The user's tokens become invalid; the tenants it created stay.
 //	@Tags			users
 //	@Security		BearerAuth

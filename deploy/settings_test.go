@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -68,7 +69,9 @@ func TestKubernetesSettings(t *testing.T) {
 	require.False(t, c.OpenMode())
 	require.False(t, c.PrivateServers())
 	require.Equal(t, ":8080", c.ListenAddress())
-	require.Equal(t, ":9090", c.AdminAddress())
+	require.Equal(t, "0.0.0.0:9090", c.AdminAddress())
+	require.False(t, c.PublicMetrics())
+	require.Positive(t, c.RabbitMQ.FileLimit)
 	require.Equal(t, "quorum", c.RabbitMQ.DeadLetterQueueType)
 	require.Len(t, strings.Split(c.RabbitMQ.URL, ","), 3)
 	require.Equal(t, 5*time.Second, c.ShutdownDelay)
@@ -77,10 +80,7 @@ func TestKubernetesSettings(t *testing.T) {
 func TestComposeSettings(t *testing.T) {
 	settings := section(t, "../docker-compose.yml", "x-replica", "environment")
 	for name, value := range settings {
-		settings[name] = os.Expand(value, func(variable string) string {
-			_, ifUnset, _ := strings.Cut(variable, ":-")
-			return ifUnset
-		})
+		settings[name] = unset(value)
 	}
 	setAll(t, settings)
 	c, err := config.Load("")
@@ -88,6 +88,35 @@ func TestComposeSettings(t *testing.T) {
 	require.True(t, c.OpenMode())
 	require.False(t, c.PrivateServers())
 	require.Equal(t, "0.0.0.0:8080", c.ListenAddress())
-	require.Equal(t, []string{"172.16.0.0/12", "192.168.0.0/16"}, c.TrustedProxies)
 	require.NotEmpty(t, c.Redis.URL)
+
+	// Exactly the proxy is trusted, which has an address that no other container
+	// can get; in open mode it may call, and the host by the gateway.
+	v := viper.New()
+	v.SetConfigFile("../docker-compose.yml")
+	require.NoError(t, v.ReadInConfig())
+	proxy := unset(v.GetString("services.nginx.networks.default.ipv4_address"))
+	require.Equal(t, []string{proxy}, c.TrustedProxies)
+	var pools []struct {
+		Subnet, Gateway string
+		Range           string `mapstructure:"ip_range"`
+	}
+	require.NoError(t, v.UnmarshalKey("networks.default.ipam.config", &pools))
+	require.Len(t, pools, 1)
+	require.Equal(t, []string{unset(pools[0].Gateway), proxy}, c.OpenModePeers)
+	address := netip.MustParseAddr(proxy)
+	require.True(t, netip.MustParsePrefix(unset(pools[0].Subnet)).Contains(address))
+	require.False(t, netip.MustParsePrefix(unset(pools[0].Range)).Contains(address), "another container may get it")
+	for _, at := range v.GetStringSlice("services.app.ports") {
+		require.True(t, strings.HasPrefix(at, "127.0.0.1:"), at)
+		require.False(t, strings.HasSuffix(at, ":9090"), "profiles are published")
+	}
+}
+
+// unset returns a value of the Compose file with no variable set.
+func unset(value string) string {
+	return os.Expand(value, func(variable string) string {
+		_, ifUnset, _ := strings.Cut(variable, ":-")
+		return ifUnset
+	})
 }

@@ -62,11 +62,32 @@ type AttemptQuery struct {
 	Limit    int
 }
 
+// MaxSummarizedAttempts is how many attempts a summary looks at: the newest.
+const MaxSummarizedAttempts = 10_000
+
+// AttemptSummary is what came of an endpoint's attempts of late.
+type AttemptSummary struct {
+	// Since is from when on attempts were looked at: Counted, the newest. Truncated
+	// says that there were more within the time asked for, and Since then is when the
+	// oldest that was looked at began.
+	Since     time.Time
+	Counted   int
+	Truncated bool
+	// Succeeded counts those that the endpoint took, First those that were the first
+	// of their delivery, and FirstSucceeded those that are both.
+	Succeeded, First, FirstSucceeded int
+	// Median and P99 are of how long they took; zero where there were none.
+	Median, P99 time.Duration
+}
+
 // AttemptRepository keeps attempts, a partition a day. Methods are safe for
 // concurrent use; they are recorded by DeliveryRepository.Settle.
 type AttemptRepository interface {
 	// ListAttempts returns at most q.Limit attempts, and whether more follow.
 	ListAttempts(ctx context.Context, q AttemptQuery) (attempts []Attempt, more bool, err error)
+	// SummarizeAttempts returns what came of the attempts of an endpoint that began
+	// within this time until now, of at most MaxSummarizedAttempts.
+	SummarizeAttempts(ctx context.Context, tenantID, endpointID uuid.UUID, within time.Duration) (AttemptSummary, error)
 	// KeepAttemptDays makes the partitions of today and the next days, and drops
 	// those of before keep days ago. It returns how many it dropped.
 	KeepAttemptDays(ctx context.Context, keep int) (dropped int, err error)

@@ -49,6 +49,9 @@ type ConsumerStatus struct {
 	// Depth is how many messages wait in the queue or are held, as last counted;
 	// -1 for not known.
 	Depth int64
+	// OldestAt: what waits came at this time or later, give or take a few seconds; zero
+	// when that is not known, or nothing waits.
+	OldestAt time.Time
 	// Tag and Replica name the subscription and the process that holds it; ""
 	// without a consumer.
 	Tag     string
@@ -56,7 +59,49 @@ type ConsumerStatus struct {
 	// Since is when the state was entered; zero without a consumer.
 	Since     time.Time
 	LastError string
-	// Refused reports that the broker is there and does not allow the
-	// subscription. It is known in the consumer's own process only.
-	Refused bool
+	// Held is how many messages were taken from the queue and are not acknowledged; -1
+	// for not known.
+	Held int64
+	// Trouble is what keeps it from consuming, where that is known.
+	Trouble ConsumerTrouble
+	// Store is what keeps its messages from being stored.
+	Store StoreTrouble
 }
+
+// Refused reports that the broker is there and does not allow the subscription.
+func (s *ConsumerStatus) Refused() bool { return s.Trouble == TroubleRefused }
+
+// ConsumerTrouble is what keeps a consumer from consuming.
+type ConsumerTrouble string
+
+// What can keep a consumer from consuming. The zero value is nothing in particular.
+const (
+	// TroubleRefused: the broker is there and does not allow the subscription.
+	TroubleRefused ConsumerTrouble = "refused"
+	// TroubleUnreadable: every connection ends at once on which the queue's first
+	// messages are delivered, so one of them is probably what ends it.
+	TroubleUnreadable ConsumerTrouble = "unreadable"
+)
+
+// StoreTrouble is what keeps messages of one tenant from being stored.
+type StoreTrouble struct {
+	// Kind is "" for nothing.
+	Kind StoreTroubleKind
+	// Since is when it began; zero for nothing.
+	Since time.Time
+}
+
+// StoreTroubleKind says what keeps messages from being stored.
+type StoreTroubleKind string
+
+// What can keep messages from being stored.
+const (
+	// StoreAway: the store cannot be reached.
+	StoreAway StoreTroubleKind = "away"
+	// StoreRefuses: it answers, and takes nothing.
+	StoreRefuses StoreTroubleKind = "refuses"
+	// StoreLocked: others have locked what the tenant's messages need.
+	StoreLocked StoreTroubleKind = "locked"
+	// StorePartitionMissing: the tenant has no partition.
+	StorePartitionMissing StoreTroubleKind = "partition_missing"
+)

@@ -12,6 +12,7 @@ const (
 	requestIDKey contextKey = iota
 	tenantIDKey
 	ownerKey
+	actorKey
 )
 
 // WithRequestID returns a context that carries the id of the request.

@@ -21,6 +21,10 @@ type DeadLetterFailure struct {
 	// Error is the beginning of the text.
 	Error     string
 	CreatedAt time.Time
+	// MessageID and Type are what the message came with, or the beginning of it.
+	MessageID, Type string
+	// ReplayedAt is zero for never.
+	ReplayedAt time.Time
 }
 
 // DeadLetterGroup is letters that were given up for the same reason, at the same
@@ -36,6 +40,14 @@ type DeadLetterGroup struct {
 	// the Seq of the newest.
 	First, Last time.Time
 	Example     int64
+}
+
+// DeadLetterFailures is a page of why letters were given up, the newest first.
+type DeadLetterFailures struct {
+	Failures []DeadLetterFailure
+	// Next is the Seq above which everything was looked at, where there may be more;
+	// 0 at the end.
+	Next int64
 }
 
 // DeadLetterGroups is what letters were given up for.

@@ -11,6 +11,10 @@ import (
 // more becomes a job.
 const MaxDeadLettersAtOnce = 1000
 
+// MaxListedJobs is how many of a tenant's jobs, and of an endpoint's replays, are
+// listed: the newest.
+const MaxListedJobs = 20
+
 // DeadLetterAction is what a job does with letters.
 type DeadLetterAction string
 
@@ -98,6 +102,8 @@ type DeadLetterJobRepository interface {
 	InsertDeadLetterJob(ctx context.Context, j DeadLetterJob) (DeadLetterJob, error)
 	// FindDeadLetterJob returns ErrNotFound where there is none.
 	FindDeadLetterJob(ctx context.Context, tenantID, id uuid.UUID) (DeadLetterJob, error)
+	// ListDeadLetterJobs returns the newest jobs of a tenant, the newest first.
+	ListDeadLetterJobs(ctx context.Context, tenantID uuid.UUID, limit int) ([]DeadLetterJob, error)
 	// CancelDeadLetterJob ends a job that runs, after the step that is under way; one
 	// that has ended stays as it is.
 	CancelDeadLetterJob(ctx context.Context, tenantID, id uuid.UUID) (DeadLetterJob, error)

@@ -14,7 +14,6 @@ const (
 	MaxEndpointTimeout     = 15 * time.Second
 	DefaultEndpointTimeout = 5 * time.Second
 
-	MaxEndpointsPerTenant        = 50
 	MaxEndpointDescriptionLength = 2000 // characters
 	MaxEndpointExternalIDLength  = 200  // bytes
 	MaxEndpointConcurrency       = 100
@@ -201,6 +200,9 @@ type NewCursor struct {
 	// FromSeq is the first message that is delivered, if it is kept; 0 for the
 	// first one that is stored from now on.
 	FromSeq int64
+	// MaxEndpoints is how many endpoints the tenant may have with it; 0 for any
+	// number.
+	MaxEndpoints int
 }
 
 // EndpointRepository keeps endpoints. Secrets and headers are encrypted at rest
@@ -209,7 +211,7 @@ type NewCursor struct {
 type EndpointRepository interface {
 	// InsertEndpoint stores a new endpoint with its cursor, which is never ahead of
 	// the history. Inserting the same id again changes nothing. Errors are an
-	// ErrLimited (code quota_exceeded) when the tenant has MaxEndpointsPerTenant, an
+	// ErrLimited (code quota_exceeded) when the tenant has MaxEndpoints, an
 	// ErrConflict (code external_id_taken), and ErrNotFound for a tenant that is
 	// gone.
 	InsertEndpoint(ctx context.Context, e Endpoint, at NewCursor) (Endpoint, error)

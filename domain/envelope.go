@@ -47,10 +47,10 @@ func (m *Message) Envelope() Envelope { return Envelope{m.Type, m.OrderingKey, m
 func (s *Submission) Envelope() Envelope { return Envelope{s.Type, s.OrderingKey, s.Headers} }
 
 // Size returns about how many bytes the message takes in an answer, its
-// envelope and RowOverhead included.
+// envelope, its trace and RowOverhead included.
 func (m *Message) Size() int {
 	e := m.Envelope()
-	return len(m.Payload) + e.Size() + RowOverhead
+	return len(m.Payload) + len(m.Trace) + e.Size() + RowOverhead
 }
 
 // headerOverhead is what a header takes besides its name and value: in JSON four

@@ -65,6 +65,12 @@ const (
 	// ErrQueueMissing: there is no queue to take a message. The error is an
 	// ErrUnavailable.
 	ErrQueueMissing Kind = "queue missing"
+	// ErrNameTaken: something else has the name that it was to have. The error is an
+	// ErrConflict.
+	ErrNameTaken Kind = "name taken"
+	// ErrBacklogFull: too many messages wait in the tenant's queue. The error is an
+	// ErrLimited.
+	ErrBacklogFull Kind = "backlog full"
 	// ErrStoreRefuses: the store answers and takes nothing, or nothing of some
 	// tenants. The error is an ErrUnavailable.
 	ErrStoreRefuses Kind = "store refuses"

@@ -14,6 +14,8 @@ type Replica struct {
 	// Address is the host and port that the process listens on. As no two
 	// processes can, one that comes after another has taken its place.
 	Address string
+	// Version is that of the build.
+	Version string
 	// ReachesBroker says whether the process could use the broker just now.
 	ReachesBroker bool
 }
@@ -75,6 +77,8 @@ const (
 	DeliveriesChanged ChangeKind = "deliveries"
 	// UserChanged: the row of the user ID.
 	UserChanged ChangeKind = "user"
+	// APIKeyChanged: the row of the API key ID.
+	APIKeyChanged ChangeKind = "key"
 	// ReplicasChanged: one has come or gone.
 	ReplicasChanged ChangeKind = "replicas"
 	// AnythingChanged: changes may have been missed.

@@ -21,6 +21,9 @@ type Message struct {
 	OrderingKey string
 	// Headers is what else the publisher said of the message; nil for nothing.
 	Headers map[string]string
+	// Trace is the trace that the message belongs to, where it is known and Headers
+	// do not say it; see TraceContext.
+	Trace TraceContext
 	// Payload is the JSON text, as the caller sent it before it was stored,
 	// and normalised by the store afterwards.
 	Payload []byte
@@ -154,6 +157,8 @@ type Outgoing struct {
 	Body        []byte
 	// Encoding is the content encoding of the body; "" for none.
 	Encoding string
+	// Trace is as in Message.
+	Trace TraceContext
 }
 
 // Refusal is why a delivery becomes a dead letter without being looked into any

@@ -15,6 +15,10 @@ type TenantQuery struct {
 	Limit int
 	// Statuses restricts the answer; empty means every status but deleted.
 	Statuses []TenantStatus
+	// ExternalID restricts the answer to tenants that have it, and Metadata to those
+	// that have all of it; zero values do not.
+	ExternalID string
+	Metadata   map[string]string
 	// VisibleTo restricts the answer to what this caller may access; nil for
 	// everything.
 	VisibleTo *Principal
@@ -23,12 +27,18 @@ type TenantQuery struct {
 // TenantRepository keeps the tenants. Methods are safe for concurrent use.
 // Errors are ErrUnavailable while the database is away.
 type TenantRepository interface {
-	// InsertTenant stores a new tenant. Inserting the same id again is
-	// allowed and changes nothing.
-	InsertTenant(ctx context.Context, t Tenant) error
+	// InsertTenant stores a new tenant if admit allows it by what its owner has
+	// besides; the error of admit is returned as it is. A tenant without an owner,
+	// and a nil admit, ask nobody. Inserting the same id again is allowed and
+	// changes nothing. An external id that another tenant of the owner has is an
+	// ExternalIDTaken, here and when tenants are changed.
+	InsertTenant(ctx context.Context, t Tenant, admit func(OwnerUse) error) error
 	// FindTenant returns the tenant in any state, tombstones included, or
 	// ErrNotFound.
 	FindTenant(ctx context.Context, id uuid.UUID) (Tenant, error)
+	// FindTenantByExternalID returns the tenant of this owner, zero for those without
+	// one, that has the external id and is not being deleted, or ErrNotFound.
+	FindTenantByExternalID(ctx context.Context, owner uuid.UUID, externalID string) (Tenant, error)
 	// ListTenants returns at most q.Limit tenants.
 	ListTenants(ctx context.Context, q TenantQuery) ([]Tenant, error)
 	// ChangeTenant locks the tenant's row, lets change work on it, and
@@ -36,12 +46,25 @@ type TenantRepository interface {
 	// change is returned as it is, and then nothing is stored. Tombstones
 	// and unknown ids are ErrNotFound.
 	ChangeTenant(ctx context.Context, id uuid.UUID, change func(*Tenant) error) (Tenant, error)
+	// GrowTenant is ChangeTenant which asks admit, where the tenant has more workers
+	// afterwards and an owner, by what that has besides.
+	GrowTenant(ctx context.Context, id uuid.UUID, change func(*Tenant) error, admit func(Tenant, OwnerUse) error) (Tenant, error)
 	// SetAllStopped sets Stopped of every tenant that exists, at once, and
 	// returns the ids of those for which that was a change.
 	SetAllStopped(ctx context.Context, stopped bool) ([]uuid.UUID, error)
 	// LockTenant runs fn while this process, alone in the fleet, holds the
 	// tenant's advisory lock. It waits for the lock until ctx ends.
 	LockTenant(ctx context.Context, id uuid.UUID, fn func(context.Context) error) error
+}
+
+// TenantResolver finds tenants by what their owners call them. It is safe for
+// concurrent use.
+type TenantResolver interface {
+	// ResolveTenant returns which tenant has the external id, among those that the
+	// caller may access: its own one if there is one. Errors are TenantNotFound, and
+	// ExternalIDAmbiguous where several owners' have it. Tenants that are being deleted
+	// have none.
+	ResolveTenant(ctx context.Context, p Principal, externalID string) (uuid.UUID, error)
 }
 
 // PartitionRepository makes and removes the place where a tenant's messages
@@ -90,6 +113,9 @@ type MessageWriter interface {
 	// UnavailableSince returns since when the store has not been reachable, and
 	// false while it is.
 	UnavailableSince() (time.Time, bool)
+	// Trouble returns what keeps the tenant's messages from being stored: the store is
+	// unavailable, or the tenant is parked.
+	Trouble(tenantID uuid.UUID) StoreTrouble
 }
 
 // RetentionRepository deletes messages that tenants do not keep any longer.
@@ -139,6 +165,10 @@ type UserRepository interface {
 	// errors are those of change, ErrNotFound and "email_taken".
 	ChangeUser(ctx context.Context, id uuid.UUID, change func(*User) error) (User, error)
 	DeleteUser(ctx context.Context, id uuid.UUID) error
+	// OutdatedPasswordForms returns in which forms passwords are hashed besides the
+	// one that is made now, at most limit of them: the beginnings of such hashes, up
+	// to what is different for each password.
+	OutdatedPasswordForms(ctx context.Context, limit int) ([]string, error)
 }
 
 // SecretRepository keeps secrets that the service makes for itself.
@@ -260,4 +290,14 @@ type ConsumerManager interface {
 	// Resize changes the number of workers of a running consumer. No consumer
 	// is no error.
 	Resize(ctx context.Context, id uuid.UUID, workers int) error
+}
+
+// OverviewRepository looks at all tenants at once. Methods are safe for concurrent use.
+// Errors are ErrUnavailable while the database is away.
+type OverviewRepository interface {
+	// ReadFleet returns what is known of all tenants and replicas. What it says of
+	// a tenant goes together; what it says of different things may be moments apart.
+	ReadFleet(ctx context.Context, q SightQuery) (FleetSight, error)
+	// CountStored returns how many messages were stored for each tenant.
+	CountStored(ctx context.Context) (StoredCounts, error)
 }

@@ -165,6 +165,8 @@ type ReplayRepository interface {
 	InsertReplay(ctx context.Context, q ReplayQuery) (Replay, error)
 	// FindReplay returns ErrNotFound where there is none.
 	FindReplay(ctx context.Context, tenantID, endpointID, id uuid.UUID) (Replay, error)
+	// ListReplays returns the newest replays of an endpoint, the newest first.
+	ListReplays(ctx context.Context, tenantID, endpointID uuid.UUID, limit int) ([]Replay, error)
 	// CancelReplay ends a replay that runs, and announces it; one that has ended
 	// stays as it is.
 	CancelReplay(ctx context.Context, tenantID, endpointID, id uuid.UUID) (Replay, error)

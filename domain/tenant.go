@@ -68,6 +68,14 @@ type Tenant struct {
 	OwnerID uuid.UUID
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays int
+	// ExternalID is the owner's own id of the tenant, which no other tenant has that
+	// the owner has and that is not being deleted; "" for none.
+	ExternalID string
+	// Metadata is what the owner keeps with the tenant, by its keys. It is never
+	// changed in place.
+	Metadata map[string]string
+	// PortalVersion is raised to end the portal links of the tenant.
+	PortalVersion int
 	// Discarded counts the messages that were dropped with a deleted tenant.
 	Discarded int64
 	CreatedAt time.Time
@@ -85,6 +93,9 @@ type NewTenant struct {
 	Workers *int
 	// RetentionDays is nil for the configured default, and 0 for ever.
 	RetentionDays *int
+	// ExternalID is text or nothing.
+	ExternalID Setting[string]
+	Metadata   MetadataChange
 }
 
 // Build checks the fields and returns the tenant in state provisioning, with
@@ -111,7 +122,12 @@ func (n NewTenant) Build(owner uuid.UUID, defaultWorkers int, now time.Time) (Te
 		retention = *n.RetentionDays
 		fields = append(fields, checkRetention(retention)...)
 	}
-	if len(fields) > 0 {
+	externalID, given := n.ExternalID.value()
+	if problem := externalIDProblem(externalID); given && problem != "" {
+		fields = append(fields, FieldError{"/external_id", problem})
+	}
+	metadata, problems := applyMetadata(nil, n.Metadata, true)
+	if fields = append(fields, problems...); len(fields) > 0 {
 		return Tenant{}, WithFields(fields...)
 	}
 	id, err := uuid.NewV7()
@@ -121,7 +137,7 @@ func (n NewTenant) Build(owner uuid.UUID, defaultWorkers int, now time.Time) (Te
 	return Tenant{
 		ID: id, Name: n.Name, Description: n.Description,
 		Status: TenantProvisioning, Target: target, Workers: workers,
-		OwnerID: owner, RetentionDays: retention, CreatedAt: now, UpdatedAt: now,
+		OwnerID: owner, RetentionDays: retention, ExternalID: externalID, Metadata: metadata, CreatedAt: now, UpdatedAt: now,
 	}, nil
 }
 
@@ -132,6 +148,12 @@ type TenantChange struct {
 	Status      *string
 	// RetentionDays is 0 for ever.
 	RetentionDays *int
+	// ExternalID is text or nothing.
+	ExternalID Setting[string]
+	// Metadata is added to what there is; with AllMetadata it is all that there is to
+	// be.
+	Metadata    MetadataChange
+	AllMetadata bool
 }
 
 // Apply checks and applies the change to t. On error t is unchanged.
@@ -157,7 +179,15 @@ func (c TenantChange) Apply(t *Tenant) error {
 		fields = append(fields, checkRetention(*c.RetentionDays)...)
 		changed.RetentionDays = *c.RetentionDays
 	}
-	if len(fields) > 0 {
+	if text, given := c.ExternalID.value(); given {
+		if problem := externalIDProblem(text); problem != "" {
+			fields = append(fields, FieldError{"/external_id", problem})
+		}
+	}
+	c.ExternalID.apply(&changed.ExternalID, "")
+	var problems []FieldError
+	changed.Metadata, problems = applyMetadata(changed.Metadata, c.Metadata, c.AllMetadata)
+	if fields = append(fields, problems...); len(fields) > 0 {
 		return WithFields(fields...)
 	}
 	if c.Status != nil && status != changed.Status {
@@ -183,7 +213,7 @@ func (t *Tenant) Transition(to TenantStatus) error {
 	}
 	t.Status = to
 	if to == TenantDeleted {
-		t.Name, t.Description = "", ""
+		t.Name, t.Description, t.ExternalID, t.Metadata = "", "", "", nil
 	}
 	return nil
 }
@@ -277,6 +307,19 @@ func Accessible(ctx context.Context, tenants TenantFinder, p Principal, id uuid.
 	}
 	return t, nil
 }
+
+// Manageable is Accessible for a caller who is about to change the tenant, or what it
+// has. The error is Forbidden, with the tenant, when the caller may not.
+func Manageable(ctx context.Context, tenants TenantFinder, p Principal, id uuid.UUID) (Tenant, error) {
+	t, err := Accessible(ctx, tenants, p, id)
+	if err == nil && !p.MayManage(&t) {
+		err = Forbidden()
+	}
+	return t, err
+}
+
+// Forbidden is the answer to a caller who may see something and not change it.
+func Forbidden() error { return New(ErrForbidden, "forbidden", "You may not do this.") }
 
 func checkTenantName(name string) []FieldError {
 	const pointer = "/name"

@@ -63,7 +63,7 @@ func TestUserChange(t *testing.T) {
 	user := domain.User{Name: "a", Role: domain.RoleViewer}
 	require.NoError(t, domain.UserChange{}.Apply(&user))
 	require.NoError(t, domain.UserChange{
-		Name: new(" Ann "), Email: new(" Ann@Example.COM "), Password: new("12345678"), Role: new("admin"), TenantID: new(tenant.String()),
+		Name: new(" Ann "), Email: new(" Ann@Example.COM "), Password: new("äöüßäöüßäöüß"), Role: new("admin"), TenantID: new(tenant.String()),
 	}.Apply(&user))
 	want := domain.User{Name: "Ann", Email: "ann@example.com", Role: domain.RoleAdmin, TenantID: tenant}
 	require.Equal(t, want, user)
@@ -75,6 +75,9 @@ func TestUserChange(t *testing.T) {
 	require.Equal(t, want, user, "an error changes nothing")
 
 	require.Equal(t, []string{"/password"}, pointers(t, domain.UserChange{Password: new(strings.Repeat("x", 1025))}.Apply(&user)))
+	require.Equal(t, []string{"/password"}, pointers(t, domain.UserChange{Password: new("äöüßäöüßäöü")}.Apply(&user)))
+	require.Equal(t, []string{"/new"}, pointers(t, domain.CheckPassword("/new", "")))
+	require.NoError(t, domain.CheckPassword("/new", strings.Repeat("x", 1024)))
 	require.NoError(t, domain.UserChange{TenantID: new("")}.Apply(&user))
 	require.Equal(t, uuid.Nil, user.TenantID)
 }

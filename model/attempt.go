@@ -75,3 +75,27 @@ func ParseAttemptCursor(text string) (at time.Time, id uuid.UUID, ok bool) {
 	id, err = domain.ParseID(name)
 	return time.UnixMicro(n).UTC(), id, err == nil
 }
+
+// AttemptSummary is what came of an endpoint's attempts in the last hour.
+type AttemptSummary struct {
+	// Since is from when on attempts count: an hour ago, or later where truncated says that there were more than 10,000, of which the newest count.
+	Since     time.Time `json:"since" validate:"required" format:"date-time" example:"2026-11-21T09:00:00Z"`
+	Truncated bool      `json:"truncated" validate:"required" example:"false"`
+	// Attempts is how many it were, and succeeded how many of them the endpoint took.
+	Attempts  int `json:"attempts" validate:"required" example:"1210"`
+	Succeeded int `json:"succeeded" validate:"required" example:"1180"`
+	// First is how many were the first of their delivery, and first_succeeded how many of these the endpoint took.
+	First          int `json:"first" validate:"required" example:"1180"`
+	FirstSucceeded int `json:"first_succeeded" validate:"required" example:"1159"`
+	// P50MS and P99MS are how long they took, in milliseconds: half of them, and all but one in a hundred, were not slower.
+	P50MS int64 `json:"p50_ms" validate:"required" example:"41"`
+	P99MS int64 `json:"p99_ms" validate:"required" example:"380"`
+} //@name AttemptSummary
+
+// FromAttemptSummary returns a summary of attempts.
+func FromAttemptSummary(s *domain.AttemptSummary) AttemptSummary {
+	return AttemptSummary{
+		Since: s.Since, Truncated: s.Truncated, Attempts: s.Counted, Succeeded: s.Succeeded, First: s.First, FirstSucceeded: s.FirstSucceeded,
+		P50MS: s.Median.Milliseconds(), P99MS: s.P99.Milliseconds(),
+	}
+}

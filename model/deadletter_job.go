@@ -37,3 +37,17 @@ func FromDeadLetterJob(j *domain.DeadLetterJob) DeadLetterJob {
 	}
 	return answer
 }
+
+// DeadLetterJobList has the newest jobs of a tenant.
+type DeadLetterJobList struct {
+	Data []DeadLetterJob `json:"data" validate:"required"`
+} //@name DeadLetterJobList
+
+// FromDeadLetterJobs returns a list of jobs.
+func FromDeadLetterJobs(jobs []domain.DeadLetterJob) DeadLetterJobList {
+	list := DeadLetterJobList{Data: make([]DeadLetterJob, len(jobs))}
+	for i := range jobs {
+		list.Data[i] = FromDeadLetterJob(&jobs[i])
+	}
+	return list
+}

@@ -90,7 +90,7 @@ func (r *ChangeEndpoint) Domain() (domain.EndpointChange, error) {
 		ExternalID: f.text("/external_id", r.ExternalID), OnFailure: f.text("/on_failure", r.OnFailure),
 		Types:     readField[[]string](&f, "/types", r.Types, "must be a list of text, or null"),
 		TimeoutMS: f.number("/timeout_ms", r.TimeoutMS), Concurrency: f.number("/concurrency", r.Concurrency), Rate: f.number("/rate", r.Rate),
-		Headers: f.headers("/headers", r.Headers),
+		Headers: f.texts("/headers", r.Headers),
 	}
 	c.RetrySchedule, c.RetryFinal = f.retry("/retry", r.Retry.raw)
 	return c, f.err()
@@ -163,26 +163,38 @@ func (f *fieldReader) number(pointer string, raw json.RawMessage) domain.Setting
 // text refuses halves of characters, which would come back as something else.
 func (f *fieldReader) text(pointer string, raw json.RawMessage) domain.Setting[string] {
 	s := readField[string](f, pointer, raw, "must be a string or null")
-	if s.Value != nil && strings.ContainsRune(*s.Value, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
-		f.wrong(pointer, "must not contain lone surrogates")
+	if s.Value != nil && loneSurrogate(*s.Value, raw) {
+		f.wrong(pointer, halfCharacters)
 	}
 	return s
 }
 
-func (f *fieldReader) headers(pointer string, raw json.RawMessage) domain.Setting[map[string]*string] {
-	headers := make(map[string]*string)
+const halfCharacters = "must not contain lone surrogates"
+
+// loneSurrogate reports whether a JSON string that was read as text, with U+FFFD in it,
+// names that character nowhere.
+func loneSurrogate(text string, raw json.RawMessage) bool {
+	return strings.ContainsRune(text, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`))
+}
+
+// texts reads an object of texts and nulls.
+func (f *fieldReader) texts(pointer string, raw json.RawMessage) domain.Setting[map[string]*string] {
+	texts := make(map[string]*string)
 	said, null := f.object(pointer, raw, func(name string, value json.RawMessage) string {
 		var text *string
 		if json.Unmarshal(value, &text) != nil {
 			return "must be a string or null"
 		}
-		headers[name] = text
+		if text != nil && loneSurrogate(*text, value) {
+			return halfCharacters
+		}
+		texts[name] = text
 		return ""
 	})
 	if null || !said {
 		return domain.Setting[map[string]*string]{Said: said}
 	}
-	return domain.SetTo(headers)
+	return domain.SetTo(texts)
 }
 
 func (f *fieldReader) retry(pointer string, raw json.RawMessage) (schedule domain.Setting[[]string], final domain.Setting[[]int]) {

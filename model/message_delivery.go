@@ -9,6 +9,8 @@ import (
 // MessageDetail is one stored message, with how far it is on its way to endpoints.
 type MessageDetail struct {
 	Message
+	// TraceID is the trace that the message belongs to, as OpenTelemetry calls it, and left out where none is known.
+	TraceID string `json:"trace_id,omitempty" minLength:"32" maxLength:"32" example:"4bf92f3577b34da6a3ce929d0e0e4736"`
 	// Deliveries has one for each endpoint that the message is for, or was delivered to.
 	Deliveries []MessageDelivery `json:"deliveries" validate:"required"`
 } //@name MessageDetail
@@ -40,6 +42,10 @@ func EncodeMessageDetail(m *domain.Message, deliveries []domain.MessageDelivery)
 		return nil, nil, nil, err
 	}
 	head, payload, tail = EncodeMessage(m)
-	tail = append(tail[:len(tail)-1], `,"deliveries":`...) // before the closing brace
+	tail = tail[:len(tail)-1] // before the closing brace
+	if id := m.TraceContext().TraceID(); id != "" {
+		tail = append(append(append(tail, `,"trace_id":"`...), id...), '"')
+	}
+	tail = append(tail, `,"deliveries":`...)
 	return head, payload, append(append(tail, encoded...), '}'), nil
 }

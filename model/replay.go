@@ -79,3 +79,17 @@ func FromReplayOf(r *domain.Replay) Replay {
 	}
 	return answer
 }
+
+// ReplayList has the newest replays of an endpoint.
+type ReplayList struct {
+	Data []Replay `json:"data" validate:"required"`
+} //@name ReplayList
+
+// FromReplays returns a list of replays.
+func FromReplays(replays []domain.Replay) ReplayList {
+	list := ReplayList{Data: make([]Replay, len(replays))}
+	for i := range replays {
+		list.Data[i] = FromReplayOf(&replays[i])
+	}
+	return list
+}

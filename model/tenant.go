@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"time"
 
 	"lanekeeper/domain"
@@ -22,6 +23,10 @@ type CreateTenant struct {
 	// RetentionDays is for how many days messages are kept, 0 for ever; the
 	// default is configured.
 	RetentionDays *int `json:"retention_days" minimum:"0" maximum:"3650" example:"0"`
+	// ExternalID is your own id of the tenant, 1 to 255 printable characters, which no other tenant of yours has; null for none. Wherever a tenant's id is taken, `ext:` and this is taken too.
+	ExternalID json.RawMessage `json:"external_id" swaggertype:"string" maxLength:"255" extensions:"x-nullable" example:"customer-4711"`
+	// Metadata is text of your own, under at most 50 keys of at most 40 characters, with at most 500 characters each.
+	Metadata json.RawMessage `json:"metadata" swaggertype:"object,string" extensions:"x-nullable" example:"plan:pro,region:eu"`
 } //@name CreateTenant
 
 // Domain returns what the caller asks for, or an ErrInvalid.
@@ -30,7 +35,14 @@ func (r *CreateTenant) Domain() (domain.NewTenant, error) {
 	if err != nil {
 		return domain.NewTenant{}, err
 	}
-	n := domain.NewTenant{Workers: r.Workers, RetentionDays: r.RetentionDays}
+	var f fieldReader
+	n := domain.NewTenant{
+		Workers: r.Workers, RetentionDays: r.RetentionDays,
+		ExternalID: f.text("/external_id", r.ExternalID), Metadata: f.texts("/metadata", r.Metadata),
+	}
+	if err := f.err(); err != nil {
+		return domain.NewTenant{}, err
+	}
 	if name != nil {
 		n.Name = *name
 	}
@@ -46,6 +58,18 @@ func (r *CreateTenant) Domain() (domain.NewTenant, error) {
 	return n, nil
 }
 
+// Change returns the same as a change of a tenant that is there already; what is left
+// out stays as it is.
+func (r *CreateTenant) Change() (domain.TenantChange, error) {
+	change := ChangeTenant{
+		Name: r.Name, TenantName: r.TenantName, Description: r.Description, Status: r.Status, RetentionDays: r.RetentionDays,
+		ExternalID: r.ExternalID, Metadata: r.Metadata,
+	}
+	c, err := change.Domain()
+	c.AllMetadata = true
+	return c, err
+}
+
 // ChangeTenant is the body of PATCH /tenants/{id}; what is left out stays as
 // it is.
 type ChangeTenant struct {
@@ -59,6 +83,10 @@ type ChangeTenant struct {
 	Status *string `json:"status" enums:"active,inactive" example:"inactive"`
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays *int `json:"retention_days" minimum:"0" maximum:"3650" example:"30"`
+	// ExternalID is your own id of the tenant; null takes it away.
+	ExternalID json.RawMessage `json:"external_id" swaggertype:"string" maxLength:"255" extensions:"x-nullable" example:"customer-4711"`
+	// Metadata is added to what there is; null takes a key away, and in the place of the object all of them.
+	Metadata json.RawMessage `json:"metadata" swaggertype:"object,string" extensions:"x-nullable" example:"plan:pro"`
 } //@name ChangeTenant
 
 // Domain returns what the caller wants changed, or an ErrInvalid.
@@ -67,7 +95,12 @@ func (r *ChangeTenant) Domain() (domain.TenantChange, error) {
 	if err != nil {
 		return domain.TenantChange{}, err
 	}
-	return domain.TenantChange{Name: name, Description: r.Description, Status: r.Status, RetentionDays: r.RetentionDays}, nil
+	var f fieldReader
+	c := domain.TenantChange{
+		Name: name, Description: r.Description, Status: r.Status, RetentionDays: r.RetentionDays,
+		ExternalID: f.text("/external_id", r.ExternalID), Metadata: f.texts("/metadata", r.Metadata),
+	}
+	return c, f.err()
 }
 
 func oneName(name, tenantName *string) (*string, error) {
@@ -118,6 +151,10 @@ type Tenant struct {
 	Stopped bool `json:"stopped" validate:"required" example:"false"`
 	// RetentionDays is for how many days messages are kept; 0 for ever.
 	RetentionDays int `json:"retention_days" validate:"required" example:"0"`
+	// ExternalID is the owner's own id of the tenant; null for none.
+	ExternalID *string `json:"external_id" validate:"required" extensions:"x-nullable" example:"customer-4711"`
+	// Metadata is what the owner keeps with the tenant.
+	Metadata map[string]string `json:"metadata" validate:"required" example:"plan:pro,region:eu"`
 	// UserID is the user who created the tenant; null when it was made without a
 	// token.
 	UserID    *string   `json:"user_id" validate:"required" format:"uuid" extensions:"x-nullable" example:"0197a3a2-0000-7000-8000-000000000001"`
@@ -127,10 +164,15 @@ type Tenant struct {
 
 // FromTenant returns a tenant as callers see it.
 func FromTenant(t *domain.Tenant) Tenant {
+	metadata := t.Metadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
 	return Tenant{
 		ID: t.ID.String(), TenantID: t.ID.String(),
 		Name: t.Name, Description: t.Description,
 		Status: string(t.Status), Workers: t.Workers, Stopped: t.Stopped, RetentionDays: t.RetentionDays,
+		ExternalID: optionalText(t.ExternalID), Metadata: metadata,
 		UserID:    optionalID(t.OwnerID),
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
 	}

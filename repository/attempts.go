@@ -108,3 +108,31 @@ func scanAttempt(row pgx.CollectableRow) (domain.Attempt, error) {
 	a.At, a.Duration, a.NextAt = a.At.UTC(), time.Duration(ms)*time.Millisecond, timeOrZero(next)
 	return a, err //nolint:wrapcheck // the caller says what was read
 }
+
+// summarizeAttemptsSQL reads the newest attempts by the index of their times, and one
+// more than $4, to know whether there are more.
+const summarizeAttemptsSQL = `
+WITH newest AS MATERIALIZED (
+    SELECT at, number, error, duration_ms FROM attempts
+    WHERE tenant_id = $1 AND endpoint_id = $2 AND at >= now() - $3::interval
+    ORDER BY at DESC, id DESC LIMIT $4 + 1
+), looked_at AS (
+    SELECT * FROM newest LIMIT $4
+)
+SELECT (SELECT count(*) > $4 FROM newest), count(*), count(*) FILTER (WHERE error = ''),
+       count(*) FILTER (WHERE number = 1), count(*) FILTER (WHERE number = 1 AND error = ''),
+       coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms), 0), coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY duration_ms), 0),
+       CASE WHEN (SELECT count(*) > $4 FROM newest) THEN min(at) ELSE now() - $3::interval END
+FROM looked_at`
+
+// SummarizeAttempts implements domain.AttemptRepository.
+func (s *Store) SummarizeAttempts(ctx context.Context, tenantID, endpointID uuid.UUID, within time.Duration) (sum domain.AttemptSummary, err error) {
+	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+		var median, p99 int64
+		err := on.QueryRow(ctx, summarizeAttemptsSQL, tenantID, endpointID, within, domain.MaxSummarizedAttempts).Scan(
+			&sum.Truncated, &sum.Counted, &sum.Succeeded, &sum.First, &sum.FirstSucceeded, &median, &p99, &sum.Since)
+		sum.Since, sum.Median, sum.P99 = sum.Since.UTC(), time.Duration(median)*time.Millisecond, time.Duration(p99)*time.Millisecond
+		return err //nolint:wrapcheck // translated below
+	})
+	return sum, translate(err, "summarize attempts")
+}

@@ -56,7 +56,7 @@ func parseAttemptDay(name string) (attemptDay, bool) {
 // call, so that those who settle do not wait.
 func (s *Store) KeepAttemptDays(ctx context.Context, keep int) (dropped int, err error) {
 	err = s.withAttemptDays(ctx, func(conn *pgxpool.Conn, today time.Time) error {
-		if err := makeAttemptDays(ctx, conn, today, keep); err != nil {
+		if err := s.makeAttemptDays(ctx, conn, today, keep); err != nil {
 			return err
 		}
 		names, err := attemptDays(ctx, conn)
@@ -87,7 +87,7 @@ func (s *Store) makeMissingAttemptDays(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, missingDaysTimeout)
 	defer cancel()
 	_ = s.withAttemptDays(ctx, func(conn *pgxpool.Conn, today time.Time) error {
-		return makeAttemptDays(ctx, conn, today, 1)
+		return s.makeAttemptDays(ctx, conn, today, 1)
 	})
 }
 
@@ -122,7 +122,7 @@ func attemptDays(ctx context.Context, on session) ([]string, error) {
 // makeAttemptDays makes the partitions that there should be and are not, each in a
 // transaction: of yesterday, because an attempt that is recorded now may have begun
 // then, of today and the days ahead.
-func makeAttemptDays(ctx context.Context, conn *pgxpool.Conn, today time.Time, keep int) error {
+func (s *Store) makeAttemptDays(ctx context.Context, conn *pgxpool.Conn, today time.Time, keep int) error {
 	names, err := attemptDays(ctx, conn)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func makeAttemptDays(ctx context.Context, conn *pgxpool.Conn, today time.Time, k
 		if there[day.name()] {
 			continue
 		}
-		if err := makeAttemptDay(ctx, conn, day); err != nil {
+		if err := s.makeAttemptDay(ctx, conn, day); err != nil {
 			return err
 		}
 	}
@@ -145,12 +145,15 @@ func makeAttemptDays(ctx context.Context, conn *pgxpool.Conn, today time.Time, k
 
 // makeAttemptDay makes the table first and attaches it then, which no reader or writer
 // of attempts waits for.
-func makeAttemptDay(ctx context.Context, conn *pgxpool.Conn, day attemptDay) error {
+func (s *Store) makeAttemptDay(ctx context.Context, conn *pgxpool.Conn, day attemptDay) error {
 	table := pgx.Identifier{day.name()}.Sanitize()
 	bound := func(t time.Time) string { return "'" + t.Format("2006-01-02 00:00:00+00") + "'" }
 	return inTransaction(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS `+table+` (LIKE attempts INCLUDING ALL)`); err != nil {
+		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS `+table+` (LIKE attempts INCLUDING ALL EXCLUDING COMMENTS)`); err != nil {
 			return fmt.Errorf("create table: %w", err)
+		}
+		if err := s.closePartition(ctx, tx, table); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, `ALTER TABLE attempts ATTACH PARTITION `+table+
 			` FOR VALUES FROM (`+bound(day.begin)+`) TO (`+bound(day.begin.AddDate(0, 0, 1))+`)`)

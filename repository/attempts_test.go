@@ -17,7 +17,7 @@ import (
 // days returns the partitions of attempts, as days from today.
 func (d *database) days(t testing.TB) (all []int32) {
 	t.Helper()
-	rows, err := d.store.general.Query(t.Context(), `
+	rows, err := d.owner.Query(t.Context(), `
 		SELECT to_date(substr(c.relname, 10), 'YYYYMMDD') - (now() AT TIME ZONE 'UTC')::date
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'attempts'::regclass ORDER BY 1`)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func (d *database) days(t testing.TB) (all []int32) {
 func (d *database) makeDay(t testing.TB, ahead int) {
 	t.Helper()
 	require.NoError(t, d.store.withAttemptDays(t.Context(), func(conn *pgxpool.Conn, today time.Time) error {
-		return makeAttemptDay(t.Context(), conn, attemptDay{today.AddDate(0, 0, ahead)})
+		return d.store.makeAttemptDay(t.Context(), conn, attemptDay{today.AddDate(0, 0, ahead)})
 	}))
 }
 
@@ -241,7 +241,7 @@ func TestListAttemptsReadsFewPartitions(t *testing.T) {
 			"failed":   {"_tenant_id_endpoint_id_at_idx1", 8, listFailedAttemptsSQL, []any{tenantID, "failed", now, uuid.Max, 10, endpointID}},
 			"message":  {"_tenant_id_message_id_idx", 8, listMessageAttemptsSQL, []any{tenantID, "", now, uuid.Max, 50, uuid.Nil, messageID}},
 		} {
-			rows, err := d.store.general.Query(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF) `+tt.sql, tt.args...)
+			rows, err := d.app(tenantID).Query(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF) `+tt.sql, tt.args...)
 			require.NoError(t, err, name)
 			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			require.NoError(t, err, name)
@@ -264,4 +264,50 @@ func TestListAttemptsReadsFewPartitions(t *testing.T) {
 	_, err = d.connect(t).Exec(t.Context(), `ANALYZE attempts`)
 	require.NoError(t, err)
 	check("analyzed")
+}
+
+func TestSummarizeAttempts(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.makeDays(t)
+	s := d.newEndpoints(t, 1, 2)
+	d.claimAll(t, s)
+	one := &s[0]
+	summary := func(within time.Duration) domain.AttemptSummary {
+		sum, err := d.store.SummarizeAttempts(t.Context(), one.TenantID, one.EndpointID, within)
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now().Add(-within), sum.Since, time.Minute)
+		sum.Since = time.Time{}
+		return sum
+	}
+	require.Equal(t, domain.AttemptSummary{}, summary(time.Hour))
+
+	// One every 10 minutes, of which the first of each delivery and its retry take turns.
+	for i := range s {
+		for n := range 12 {
+			a := attempt(t, int64(n))
+			a.Ago, a.Number, a.Duration = time.Duration(n)*10*time.Minute+time.Minute, 1+n%2, time.Duration(n+1)*time.Millisecond
+			if n%4 == 0 {
+				a.Error, a.Status = "status 500", 500
+			}
+			s[i].Attempts = append(s[i].Attempts, a)
+		}
+	}
+	_, err := d.store.Settle(t.Context(), deliverer, s)
+	require.NoError(t, err)
+	require.Equal(t, domain.AttemptSummary{Counted: 6, Succeeded: 4, First: 3, FirstSucceeded: 1, Median: 3 * time.Millisecond, P99: 6 * time.Millisecond}, summary(time.Hour))
+	require.Equal(t, domain.AttemptSummary{Counted: 12, Succeeded: 9, First: 6, FirstSucceeded: 3, Median: 6 * time.Millisecond, P99: 12 * time.Millisecond}, summary(3*time.Hour))
+
+	// Beyond a number it is about the newest, and says since when.
+	_, err = d.connect(t).Exec(t.Context(), `
+		INSERT INTO attempts (id, tenant_id, endpoint_id, message_id, seq, number, probe, at, duration_ms, status, error)
+		SELECT gen_random_uuid(), $1, $2, gen_random_uuid(), n, 1, false, now() - n * interval '1 ms', 5, 200, '' FROM generate_series(1, $3::int) AS n`,
+		one.TenantID, one.EndpointID, domain.MaxSummarizedAttempts+5)
+	require.NoError(t, err)
+	sum, err := d.store.SummarizeAttempts(t.Context(), one.TenantID, one.EndpointID, time.Hour)
+	require.NoError(t, err)
+	require.True(t, sum.Truncated)
+	require.Equal(t, domain.MaxSummarizedAttempts, sum.Counted)
+	require.Equal(t, domain.MaxSummarizedAttempts, sum.FirstSucceeded)
+	require.WithinDuration(t, time.Now().Add(-10*time.Second), sum.Since, 9*time.Second)
 }

@@ -123,3 +123,22 @@ func payloadOf(size int) []byte {
 	const frame = `{"text":""}`
 	return []byte(`{"text":"` + strings.Repeat("x", size-len(frame)) + `"}`)
 }
+
+// Keys of one tenant, 500 at a time: what a key costs does not grow with how many there
+// are.
+func BenchmarkKeysOfATenant(b *testing.B) {
+	const batch = 500
+	d := newDatabase(b)
+	scope := newID(b)
+	for n := 0; b.Loop(); n++ {
+		claims, confirmed := make([]domain.IdempotencyClaim, batch), make([]domain.ConfirmedKey, batch)
+		for i := range claims {
+			claims[i] = claim(b, scope, fmt.Sprintf("line %d", n*batch+i), 1)
+			confirmed[i] = domain.ConfirmedKey{Key: claims[i].Key, ID: claims[i].ID}
+		}
+		_, err := d.store.ClaimKeys(b.Context(), claims)
+		require.NoError(b, err)
+		require.NoError(b, d.store.ConfirmKeys(b.Context(), scope, confirmed))
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/key")
+}

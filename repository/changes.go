@@ -157,7 +157,7 @@ func parseChange(payload string) (domain.Change, bool) {
 	switch c.Kind {
 	case domain.TenantsChanged, domain.ReplicasChanged, domain.AnythingChanged:
 		return c, !named
-	case domain.TenantChanged, domain.DeliveriesChanged, domain.UserChanged:
+	case domain.TenantChanged, domain.DeliveriesChanged, domain.UserChanged, domain.APIKeyChanged:
 		var err error
 		c.ID, err = uuid.Parse(id)
 		return c, err == nil && c.ID != uuid.Nil

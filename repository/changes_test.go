@@ -175,7 +175,7 @@ func TestChangesOfTheService(t *testing.T) {
 	other, _ := watch(t, d.open(t, Options{}))
 	own, _ := watch(t, d.store)
 	id := newID(t)
-	require.NoError(t, d.store.InsertTenant(t.Context(), domain.Tenant{ID: id, Status: domain.TenantActive, Target: domain.TenantActive, Workers: 1}))
+	require.NoError(t, d.store.InsertTenant(t.Context(), domain.Tenant{ID: id, Status: domain.TenantActive, Target: domain.TenantActive, Workers: 1}, nil))
 	_, err := d.store.ChangeTenant(t.Context(), id, func(*domain.Tenant) error { return domain.New(domain.ErrConflict, "no", "no") })
 	require.Error(t, err)
 	_, err = d.store.ChangeTenant(t.Context(), id, func(c *domain.Tenant) error { c.Workers = 9; return nil })
@@ -351,8 +351,9 @@ func TestBusyTablesHaveNoTriggers(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Join(tables, " ")
 	}
-	require.Equal(t, "endpoints replicas tenants users", triggers(`p.prosrc ILIKE '%notify%'`))
-	require.Equal(t, "dead_letters endpoints replicas tenants users", triggers("true"))
+	// A use of an API key, once a minute, makes its trigger do nothing: TestUsesOfAPIKeys.
+	require.Equal(t, "api_keys endpoints replicas tenants users", triggers(`p.prosrc ILIKE '%notify%'`))
+	require.Equal(t, "api_keys dead_letters endpoints replicas tenants users", triggers("true"))
 }
 
 // BenchmarkChangeTenant is to be compared with triggers and without.
@@ -360,10 +361,10 @@ func BenchmarkChangeTenant(b *testing.B) {
 	for _, triggers := range []string{"ENABLE", "DISABLE"} {
 		b.Run("triggers="+triggers, func(b *testing.B) {
 			d := newDatabase(b)
-			_, err := d.store.general.Exec(b.Context(), `ALTER TABLE tenants `+triggers+` TRIGGER USER`)
+			_, err := d.owner.Exec(b.Context(), `ALTER TABLE tenants `+triggers+` TRIGGER USER`)
 			require.NoError(b, err)
 			id := newID(b)
-			require.NoError(b, d.store.InsertTenant(b.Context(), domain.Tenant{ID: id, Status: domain.TenantActive, Target: domain.TenantActive, Workers: 1}))
+			require.NoError(b, d.store.InsertTenant(b.Context(), domain.Tenant{ID: id, Status: domain.TenantActive, Target: domain.TenantActive, Workers: 1}, nil))
 			for b.Loop() {
 				_, err := d.store.ChangeTenant(b.Context(), id, func(t *domain.Tenant) error { t.Workers = t.Workers%100 + 1; return nil })
 				require.NoError(b, err)

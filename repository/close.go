@@ -29,7 +29,7 @@ func (s *Store) close(hurry <-chan struct{}) {
 	go func() {
 		defer close(closed)
 		var pools sync.WaitGroup
-		for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks, s.streams, s.fleet, s.callers, s.deliveries, s.settlers} {
+		for _, pool := range []*pgxpool.Pool{s.general, s.writers, s.ddl, s.locks, s.streams, s.fleet, s.callers, s.tokens, s.logins, s.deliveries, s.settlers} {
 			if pool != nil {
 				pools.Go(pool.Close)
 			}

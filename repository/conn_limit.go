@@ -135,7 +135,19 @@ func (s *Store) shared(ctx context.Context, tenantID uuid.UUID, fn func(*pgxpool
 	return fn(conn)
 }
 
-// sharedTransaction runs fn in a transaction on such a connection.
+// ownersTransaction runs fn in a transaction on such a connection that is about a
+// tenant, and sees all tenants where it has to count those of its owner.
+func (s *Store) ownersTransaction(ctx context.Context, share, tenantID uuid.UUID, countOwners bool, fn func(pgx.Tx) error) error {
+	return s.shared(ctx, share, func(conn *pgxpool.Conn) error {
+		if countOwners {
+			return inScope(ctx, conn, scope{role: s.roles().System}, fn)
+		}
+		return s.transactionOf(ctx, conn, tenantID, fn)
+	})
+}
+
+// sharedTransaction runs fn in a transaction on such a connection, which sees the
+// tenant's rows.
 func (s *Store) sharedTransaction(ctx context.Context, tenantID uuid.UUID, fn func(pgx.Tx) error) error {
-	return s.shared(ctx, tenantID, func(conn *pgxpool.Conn) error { return inTransaction(ctx, conn, fn) })
+	return s.shared(ctx, tenantID, func(conn *pgxpool.Conn) error { return s.transactionOf(ctx, conn, tenantID, fn) })
 }

@@ -80,6 +80,22 @@ func (s *Store) FindDeadLetterJob(ctx context.Context, tenantID, id uuid.UUID) (
 	return s.oneJob(ctx, "find a job", tenantID, findJobSQL, id)
 }
 
+// listJobsSQL has the order of the primary key: ids are in the order of times.
+const listJobsSQL = `SELECT ` + jobColumnsSQL + ` FROM dead_letter_jobs j WHERE j.tenant_id = $1 ORDER BY j.id DESC LIMIT $2`
+
+// ListDeadLetterJobs implements domain.DeadLetterJobRepository.
+func (s *Store) ListDeadLetterJobs(ctx context.Context, tenantID uuid.UUID, limit int) (jobs []domain.DeadLetterJob, err error) {
+	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+		rows, err := on.Query(ctx, listJobsSQL, tenantID, limit)
+		if err != nil {
+			return fmt.Errorf("query jobs: %w", err)
+		}
+		jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.DeadLetterJob, error) { return scanJob(row) })
+		return err //nolint:wrapcheck // translated below
+	})
+	return jobs, translate(err, "list jobs")
+}
+
 const cancelJobSQL = `
 UPDATE dead_letter_jobs j
 SET state = CASE WHEN state = 'running' THEN 'canceled' ELSE state END, ended_at = coalesce(ended_at, clock_timestamp()), waits_for = ''
@@ -124,7 +140,7 @@ RETURNING ` + jobColumnsSQL
 
 // TakeDeadLetterJob implements domain.DeadLetterJobRepository.
 func (s *Store) TakeDeadLetterJob(ctx context.Context, lease time.Duration) (domain.DeadLetterJob, bool, error) {
-	j, err := scanJob(s.general.QueryRow(ctx, takeJobSQL, lease))
+	j, err := scanJob(s.asSystem(s.general).QueryRow(ctx, takeJobSQL, lease))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return domain.DeadLetterJob{}, false, nil
 	}
@@ -165,6 +181,5 @@ DELETE FROM dead_letter_jobs WHERE ctid = ANY (ARRAY(
 
 // DeleteOldDeadLetterJobs implements domain.DeadLetterJobRepository.
 func (s *Store) DeleteOldDeadLetterJobs(ctx context.Context, age time.Duration, limit int) (int, error) {
-	tag, err := s.general.Exec(ctx, deleteOldJobsSQL, age, limit)
-	return int(tag.RowsAffected()), translate(err, "delete old jobs")
+	return s.deleteSome(ctx, "delete old jobs", deleteOldJobsSQL, age, max(0, limit))
 }

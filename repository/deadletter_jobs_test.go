@@ -66,6 +66,13 @@ func TestDeadLetterJobsAreKept(t *testing.T) {
 		require.ErrorIs(t, err, domain.ErrNotFound)
 	}
 
+	listed, err := d.store.ListDeadLetterJobs(t.Context(), id, 5)
+	require.NoError(t, err)
+	require.Equal(t, []domain.DeadLetterJob{want}, listed)
+	listed, err = d.store.ListDeadLetterJobs(t.Context(), other, 5)
+	require.NoError(t, err)
+	require.Empty(t, listed)
+
 	// One at a time for each tenant.
 	second := domain.DeadLetterJob{ID: newID(t), TenantID: id, Owner: "x", Action: domain.ReplayDeadLetters, Last: 1}
 	_, err = d.store.InsertDeadLetterJob(t.Context(), second)

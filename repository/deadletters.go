@@ -192,7 +192,7 @@ ORDER BY tenant_id, death`
 // broker put there because they were too old, or because there were too many.
 // It reads all dead letters: it is for a doctor, not for a service.
 func (s *Store) ListBrokerDeaths(ctx context.Context) ([]domain.BrokerDeaths, error) {
-	rows, err := s.general.Query(ctx, brokerDeathsSQL)
+	rows, err := s.asSystem(s.general).Query(ctx, brokerDeathsSQL)
 	if err != nil {
 		return nil, translate(err, "list deaths by the broker")
 	}

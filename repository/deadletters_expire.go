@@ -58,7 +58,7 @@ func (s *Store) DeleteOldDeadLetters(ctx context.Context, replayed, others time.
 }
 
 func (s *Store) oldDeadLetters(ctx context.Context, query string, age time.Duration, limit int, except []uuid.UUID) (map[uuid.UUID][]int64, error) {
-	rows, err := s.general.Query(ctx, query, age, limit, postgres.UUIDs(except))
+	rows, err := s.asSystem(s.general).Query(ctx, query, age, limit, postgres.UUIDs(except))
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
@@ -88,7 +88,7 @@ const waitingDeadLettersSQL = `SELECT tenant_id, waiting FROM dead_letter_counts
 // each tenant, which triggers keep.
 func (s *Store) WaitingDeadLetters(ctx context.Context) (map[uuid.UUID]int64, error) {
 	waiting := make(map[uuid.UUID]int64)
-	rows, err := s.general.Query(ctx, waitingDeadLettersSQL)
+	rows, err := s.asSystem(s.general).Query(ctx, waitingDeadLettersSQL)
 	if err != nil {
 		return nil, translate(err, "count waiting dead letters")
 	}

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,11 +12,12 @@ import (
 )
 
 // failureColumnsSQL are cut: a text may be long, and its beginning says what it is.
-const failureColumnsSQL = `SELECT id, reason, endpoint_id, left(error, 300) AS error, created_at `
+const failureColumnsSQL = `
+SELECT id, reason, endpoint_id, left(error, 300) AS error, created_at, left(message_id, 255) AS message_id, left(type, 255) AS type, replayed_at `
 
 // listFailuresSQL has the parts of wantedLettersSQL, from the other end.
 const listFailuresSQL = `
-SELECT id, reason, endpoint_id, error, created_at FROM (
+SELECT id, reason, endpoint_id, error, created_at, message_id, coalesce(type, ''), replayed_at FROM (
     (` + failureColumnsSQL + waitingLettersSQL + ` ORDER BY id DESC LIMIT $10)
     UNION ALL
     (` + failureColumnsSQL + sentLettersSQL + ` ORDER BY id DESC LIMIT $10)
@@ -36,8 +38,9 @@ func (s *Store) ListDeadLetterFailures(ctx context.Context, q domain.DeadLetterQ
 		}
 		var f domain.DeadLetterFailure
 		var endpointID *uuid.UUID
-		_, err = pgx.ForEachRow(rows, []any{&f.Seq, &f.Reason, &endpointID, &f.Error, &f.CreatedAt}, func() error {
-			f.CreatedAt, f.EndpointID = f.CreatedAt.UTC(), uuid.Nil
+		var replayed *time.Time
+		_, err = pgx.ForEachRow(rows, []any{&f.Seq, &f.Reason, &endpointID, &f.Error, &f.CreatedAt, &f.MessageID, &f.Type, &replayed}, func() error {
+			f.CreatedAt, f.ReplayedAt, f.EndpointID = f.CreatedAt.UTC(), timeOrZero(replayed), uuid.Nil
 			if endpointID != nil {
 				f.EndpointID = *endpointID
 			}

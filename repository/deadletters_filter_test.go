@@ -122,7 +122,11 @@ func TestDeadLettersByFilter(t *testing.T) {
 	failures, err := d.store.ListDeadLetterFailures(t.Context(), domain.DeadLetterQuery{TenantID: id, Limit: 1, Replayed: true, Filter: domain.DeadLetterFilter{EndpointID: endpoints[0]}})
 	require.NoError(t, err)
 	last := all[59]
-	require.Equal(t, []domain.DeadLetterFailure{{Seq: last.Seq, Reason: last.Reason, EndpointID: endpoints[0], Error: last.Error, CreatedAt: last.CreatedAt}}, failures)
+	require.Equal(t, []domain.DeadLetterFailure{{
+		Seq: last.Seq, Reason: last.Reason, EndpointID: endpoints[0], Error: last.Error, CreatedAt: last.CreatedAt,
+		MessageID: "order 60", ReplayedAt: last.ReplayedAt,
+	}}, failures)
+	require.NotZero(t, last.ReplayedAt)
 }
 
 func matches(q *domain.DeadLetterQuery, l *domain.DeadLetter) bool {
@@ -153,9 +157,9 @@ func (d *database) manyLetters(t testing.TB) (tenantID, rare uuid.UUID, first ti
 // and its plan.
 func (d *database) blocksRead(t testing.TB, sql string, args ...any) (int, string) {
 	t.Helper()
-	conn, err := d.store.general.Acquire(t.Context())
-	require.NoError(t, err)
-	defer conn.Release()
+	tenantID, ok := args[0].(uuid.UUID)
+	require.True(t, ok)
+	conn := d.app(tenantID)
 	var text string
 	require.NoError(t, conn.QueryRow(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql, args...).Scan(&text))
 	var plans []struct {

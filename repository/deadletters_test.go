@@ -20,7 +20,7 @@ import (
 func (d *database) newLane(t testing.TB) uuid.UUID {
 	t.Helper()
 	tenant := newTenant(t, uuid.Nil)
-	require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+	require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 	require.NoError(t, d.store.CreatePartition(t.Context(), tenant.ID))
 	return tenant.ID
 }

@@ -55,7 +55,7 @@ GROUP BY t.id, e.status`
 
 // DeliveryTenants implements domain.DeliveryRepository.
 func (s *Store) DeliveryTenants(ctx context.Context) (map[uuid.UUID]map[domain.EndpointStatus]int, error) {
-	rows, err := s.deliveries.Query(ctx, deliveryTenantsSQL)
+	rows, err := s.asSystem(s.deliveries).Query(ctx, deliveryTenantsSQL)
 	if err != nil {
 		return nil, translate(err, "list tenants with endpoints")
 	}

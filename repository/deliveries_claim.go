@@ -110,7 +110,7 @@ const ownClaimsSQL = `SELECT tenant_id, epoch FROM delivery_claims WHERE owner =
 // DeliveryClaims implements domain.DeliveryRepository. It reads the whole table,
 // which has a row for each tenant with endpoints.
 func (s *Store) DeliveryClaims(ctx context.Context, name string) ([]domain.DeliveryClaim, error) {
-	rows, err := s.deliveries.Query(ctx, ownClaimsSQL, name)
+	rows, err := s.asSystem(s.deliveries).Query(ctx, ownClaimsSQL, name)
 	if err != nil {
 		return nil, translate(err, "list the claims of a replica")
 	}

@@ -44,11 +44,11 @@ const (
 	dueBeginSQL = `
 SELECT seq, message_id, coalesce(ordering_key, ''), attempts, round, replay_id, ` + nextInSQL + `, last_status, last_error,
        id IS NOT NULL, CASE WHEN upto <= $5 THEN coalesce(payload, 'null') END, created_at,
-       coalesce(type, ''), coalesce(message_key, ''), CASE WHEN upto <= $5 THEN headers END, size
+       coalesce(type, ''), coalesce(message_key, ''), CASE WHEN upto <= $5 THEN headers END, coalesce(trace_context, ''), size
 FROM (
     SELECT *, sum(size) OVER place AS upto
     FROM (
-        SELECT o.*, m.id, m.payload, m.created_at, m.type, m.ordering_key AS message_key, m.headers, coalesce(m.size, 256) AS size
+        SELECT o.*, m.id, m.payload, m.created_at, m.type, m.ordering_key AS message_key, m.headers, m.trace_context, coalesce(m.size, 256) AS size
         FROM (
             SELECT seq, message_id, ordering_key, attempts, round, replay_id, next_at, last_status, last_error
             FROM deliveries
@@ -57,7 +57,7 @@ FROM (
             LIMIT $4
         ) AS o
         LEFT JOIN LATERAL (
-            SELECT id, payload, created_at, type, ordering_key, headers, ` + rowSizeSQL + ` AS size
+            SELECT id, payload, created_at, type, ordering_key, headers, trace_context, ` + rowSizeSQL + ` AS size
             FROM messages WHERE tenant_id = $1 AND id = o.message_id
         ) AS m ON true
     ) AS page`
@@ -145,7 +145,7 @@ func collectDue(rows pgx.Rows, tenantID uuid.UUID) (due []domain.OpenDelivery, n
 	var headers pgtype.DriverBytes
 	into := []any{
 		&o.Seq, &o.MessageID, &o.OrderingKey, &o.Attempts, &o.Round, &replayID, &micros, &o.LastStatus, &o.LastError,
-		&kept, &m.Payload, &createdAt, &m.Type, &m.OrderingKey, &headers, &size,
+		&kept, &m.Payload, &createdAt, &m.Type, &m.OrderingKey, &headers, &m.Trace, &size,
 	}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		if kept && m.Payload == nil && len(due) == 0 && !full {

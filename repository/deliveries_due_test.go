@@ -233,7 +233,7 @@ func TestDueDeliveries(t *testing.T) {
 // explain returns the plan of a statement on a connection of the deliveries' pool.
 func (d *database) explain(t testing.TB, sql string, args ...any) string {
 	t.Helper()
-	rows, err := d.store.deliveries.Query(t.Context(), `EXPLAIN `+sql, args...)
+	rows, err := d.store.ofTenants(d.store.deliveries, d.allTenants(t)...).Query(t.Context(), `EXPLAIN `+sql, args...)
 	require.NoError(t, err)
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)

@@ -88,7 +88,7 @@ func (d *database) settle(t testing.TB, s domain.Settlement) domain.SettleOutcom
 func ask[T any](t testing.TB, d *database, sql string, args ...any) T {
 	t.Helper()
 	var value T
-	require.NoError(t, d.store.general.QueryRow(t.Context(), sql, args...).Scan(&value))
+	require.NoError(t, d.owner.QueryRow(t.Context(), sql, args...).Scan(&value))
 	return value
 }
 

@@ -3,8 +3,8 @@
 // repositories, one file for each aggregate; errors of the database become
 // errors of domain here.
 //
-//	tenants, users, tickets, replicas,   what their names say
-//	idempotency, deadletters
+//	tenants, users, apikeys, tickets,    what their names say
+//	replicas, idempotency, deadletters
 //	partitions, partitions_erase         a tenant's partition, made and erased
 //	messages_append, _page, _read        the writer's batches, pages, one message
 //	streams, changes                     tails of histories; LISTEN and NOTIFY
@@ -16,6 +16,8 @@
 //	replays, replays_count               ranges that are delivered again
 //	store, close, conn_limit             pools, and what a tenant may hold of them
 //	tenant_lock                          advisory locks
+//	roles, scope                         as whom the service acts, and what an access sees
+//	row_security, _tables, _state        who may do what with which table, and making it so
 //	errors, migrate                      translation; the schema
 //	generation, upgrade                  replicas of earlier versions, and what those left
 //

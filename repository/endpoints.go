@@ -28,14 +28,18 @@ WITH place AS MATERIALIZED (
            CASE WHEN $20::bigint = 0 THEN s.last_seq ELSE greatest($20, s.first_seq) - 1 END AS settled
     FROM tenant_streams s
     WHERE s.tenant_id = $1 AND $20 <= s.last_seq + 1
-      AND (SELECT count(*) FROM endpoints WHERE tenant_id = $1) < $21
+      AND ($21 = 0 OR (SELECT count(*) FROM endpoints WHERE tenant_id = $1) < $21)
       AND NOT EXISTS (SELECT FROM endpoints WHERE tenant_id = $1 AND id = $2)
 ), placed AS (
     INSERT INTO endpoint_cursors (tenant_id, endpoint_id, settled_seq, version) SELECT $1, $2, settled, version FROM place
+), made AS (
+    INSERT INTO endpoints (tenant_id, id, external_id, url, description, types, timeout_ms, concurrency, rate, ordering, on_failure,
+        retry_schedule_ms, retry_final, headers, secret, old_secret, old_secret_until, sealed_with, status, version)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, version FROM place
+    RETURNING id
 )
-INSERT INTO endpoints (tenant_id, id, external_id, url, description, types, timeout_ms, concurrency, rate, ordering, on_failure,
-    retry_schedule_ms, retry_final, headers, secret, old_secret, old_secret_until, sealed_with, status, version)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, version FROM place`
+` + intoAudit + `SELECT $22::text, $23::uuid, $24::uuid, $25::text, $26::text, $27::uuid, $28::text, $29::text, $30::jsonb, $31::jsonb FROM made
+WHERE $22 IS NOT NULL`
 
 // InsertEndpoint implements domain.EndpointRepository. It is one round trip, and one
 // transaction: the stream is locked, for which those who append wait.
@@ -49,7 +53,9 @@ func (s *Store) InsertEndpoint(ctx context.Context, e domain.Endpoint, at domain
 	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{e.TenantID}, func(on session) error {
 		var batch pgx.Batch
 		batch.Queue(lockStreamSQL, e.TenantID)
-		batch.Queue(insertEndpointSQL, append(values, at.FromSeq, domain.MaxEndpointsPerTenant)...)
+		batch.Queue(insertEndpointSQL, append(append(values, at.FromSeq, at.MaxEndpoints), auditOrNone(ctx, domain.AuditEntry{
+			Action: domain.AuditEndpointCreate, TenantID: e.TenantID, Target: e.ID.String(), After: domain.FactsOfEndpoint(&e),
+		})...)...)
 		batch.Queue(findEndpointSQL, e.TenantID, e.ID)
 		results := on.SendBatch(ctx, &batch)
 		defer results.Close()
@@ -70,8 +76,7 @@ func (s *Store) InsertEndpoint(ctx context.Context, e domain.Endpoint, at domain
 	case errors.Is(err, pgx.ErrNoRows) && at.FromSeq > last+1:
 		return domain.Endpoint{}, domain.CursorAhead()
 	case errors.Is(err, pgx.ErrNoRows):
-		return domain.Endpoint{}, domain.New(domain.ErrLimited, "quota_exceeded",
-			fmt.Sprintf("The tenant has %d endpoints, and may not have more.", domain.MaxEndpointsPerTenant))
+		return domain.Endpoint{}, domain.QuotaExceeded("endpoints_per_tenant", "The tenant has %d endpoints, and may not have more.", at.MaxEndpoints)
 	case err != nil:
 		return domain.Endpoint{}, translate(err, "insert endpoint")
 	}

@@ -67,7 +67,10 @@ func (s *Store) ChangeEndpoint(ctx context.Context, tenantID, id uuid.UUID, chan
 		if err := tx.QueryRow(ctx, updateEndpointSQL, values...).Scan(changed.targets()...); err != nil {
 			return fmt.Errorf("update: %w", err)
 		}
-		return nil
+		was, is := domain.Changes(domain.FactsOfEndpoint(&before), domain.FactsOfEndpoint(&after))
+		return record(ctx, tx, domain.AuditEntry{
+			Action: domain.AuditOfEndpoint(&before, &after), TenantID: tenantID, Target: id.String(), Before: was, After: is,
+		})
 	})
 	constraint, taken := postgres.UniqueViolation(err)
 	switch {
@@ -149,7 +152,12 @@ func (s *Store) DeleteEndpoint(ctx context.Context, tenantID, id uuid.UUID) (ope
 			left = tag.RowsAffected()
 			gone = gone || i == 1 && left > 0
 		}
-		return nil
+		if err := results.Close(); err != nil || !gone {
+			return err //nolint:wrapcheck // translated below
+		}
+		return record(ctx, tx, domain.AuditEntry{
+			Action: domain.AuditEndpointDelete, TenantID: tenantID, Target: id.String(), Before: domain.Facts{"open": open},
+		})
 	})
 	if err == nil && !gone {
 		err = domain.EndpointNotFound()

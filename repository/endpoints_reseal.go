@@ -34,7 +34,7 @@ func (s *Store) ResealEndpoints(ctx context.Context) (resealed, unreadable int, 
 	var tenant, id uuid.UUID
 	for {
 		var found []domain.Endpoint
-		rows, err := s.general.Query(ctx, listOtherwiseSealedSQL, tenant, id, s.sealer.KeyID(), resealChunk)
+		rows, err := s.asSystem(s.general).Query(ctx, listOtherwiseSealedSQL, tenant, id, s.sealer.KeyID(), resealChunk)
 		if err == nil {
 			found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Endpoint, error) {
 				var r endpointRow

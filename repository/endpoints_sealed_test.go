@@ -36,7 +36,7 @@ func TestSecretsAreEncrypted(t *testing.T) {
 	}
 	inTable := func(e *domain.Endpoint) string {
 		var text string
-		require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT encode(headers, 'escape') || encode(secret, 'escape') || encode(old_secret, 'escape') || e::text
+		require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT encode(headers, 'escape') || encode(secret, 'escape') || encode(old_secret, 'escape') || e::text
 			FROM endpoints e WHERE id = $1`, e.ID).Scan(&text))
 		return text
 	}

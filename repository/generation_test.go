@@ -29,13 +29,13 @@ ON CONFLICT (name) DO UPDATE SET seen_at = now()`
 // ends or stop is called.
 func (d *database) beatEarlier(t *testing.T, name string) (stop func()) {
 	t.Helper()
-	_, err := d.store.general.Exec(t.Context(), earlierHeartbeatSQL, name)
+	_, err := d.owner.Exec(t.Context(), earlierHeartbeatSQL, name)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for backoff.Sleep(ctx, 200*time.Millisecond) == nil {
-			_, _ = d.store.general.Exec(ctx, earlierHeartbeatSQL, name)
+			_, _ = d.owner.Exec(ctx, earlierHeartbeatSQL, name)
 		}
 	})
 	stop = func() { cancel(); wg.Wait() }
@@ -74,10 +74,10 @@ func TestMigrateRefusesWhileOlderReplicasRun(t *testing.T) {
 func TestMigrateWaitsForReplicasThatWereKilled(t *testing.T) {
 	t.Parallel()
 	d, m := earlierSchema(t)
-	_, err := d.store.general.Exec(t.Context(), earlierHeartbeatSQL, "killed")
+	_, err := d.owner.Exec(t.Context(), earlierHeartbeatSQL, "killed")
 	require.NoError(t, err)
 	d.ageReplica(t, "killed", olderReplicaTTL-2*time.Second)
-	_, err = d.store.general.Exec(t.Context(), earlierHeartbeatSQL, "set-back")
+	_, err = d.owner.Exec(t.Context(), earlierHeartbeatSQL, "set-back")
 	require.NoError(t, err)
 	d.ageReplica(t, "set-back", -time.Hour)
 
@@ -94,7 +94,7 @@ func TestOlderReplicasGetNoPlace(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	beat(t, d.store, replica("new"), "new")
-	_, err := d.store.general.Exec(t.Context(), earlierHeartbeatSQL, "old")
+	_, err := d.owner.Exec(t.Context(), earlierHeartbeatSQL, "old")
 	require.ErrorContains(t, err, "replicas_generation_check")
 	beat(t, d.store, replica("new"), "new")
 }
@@ -102,7 +102,7 @@ func TestOlderReplicasGetNoPlace(t *testing.T) {
 func TestMigrateStopsWaitingForOlderReplicas(t *testing.T) {
 	t.Parallel()
 	d, m := earlierSchema(t)
-	_, err := d.store.general.Exec(t.Context(), earlierHeartbeatSQL, "killed")
+	_, err := d.owner.Exec(t.Context(), earlierHeartbeatSQL, "killed")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

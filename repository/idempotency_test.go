@@ -41,10 +41,10 @@ func TestClaimKeys(t *testing.T) {
 	// A key lives for 24 hours by the clock of the database, from the first
 	// claim on.
 	var ok bool
-	require.NoError(t, d.store.general.QueryRow(t.Context(),
+	require.NoError(t, d.owner.QueryRow(t.Context(),
 		`SELECT bool_and(expires_at - now() BETWEEN interval '23 hours 59 minutes' AND interval '24 hours') FROM idempotency`).Scan(&ok))
 	require.True(t, ok)
-	_, err = d.store.general.Exec(t.Context(), `UPDATE idempotency SET expires_at = now() - interval '1 second' WHERE key = 'z'`)
+	_, err = d.owner.Exec(t.Context(), `UPDATE idempotency SET expires_at = now() - interval '1 second' WHERE key = 'z'`)
 	require.NoError(t, err)
 	third := claim(t, scope, "z", 7)
 	grants, err = d.store.ClaimKeys(t.Context(), []domain.IdempotencyClaim{third})
@@ -107,7 +107,10 @@ func TestClaimKeysConcurrently(t *testing.T) {
 		for key, ids := range granted {
 			require.Len(t, ids, 1, key)
 		}
-		_, err := d.store.general.Exec(t.Context(), `UPDATE idempotency SET expires_at = now()`)
+		var unconfirmed int
+		require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT count(*) FROM idempotency WHERE NOT confirmed`).Scan(&unconfirmed))
+		require.Zero(t, unconfirmed)
+		_, err := d.owner.Exec(t.Context(), `UPDATE idempotency SET expires_at = now()`)
 		require.NoError(t, err)
 	}
 }
@@ -122,7 +125,7 @@ func TestDeleteExpiredKeys(t *testing.T) {
 	}
 	_, err := d.store.ClaimKeys(t.Context(), claims)
 	require.NoError(t, err)
-	_, err = d.store.general.Exec(t.Context(), `UPDATE idempotency SET expires_at = now() - interval '1 second' WHERE key < '7'`)
+	_, err = d.owner.Exec(t.Context(), `UPDATE idempotency SET expires_at = now() - interval '1 second' WHERE key < '7'`)
 	require.NoError(t, err)
 
 	// One of them is in somebody's hands.

@@ -10,11 +10,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/pkg/postgres"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,14 +28,50 @@ const patience = 15 * time.Second
 type database struct {
 	url   string
 	store *Store
+	// roles are those of the database.
+	roles Roles
+	// owner passes by the policies. What it plans is planned as in the general pool.
+	owner *pgxpool.Pool
 }
 
 func newDatabase(t testing.TB) *database {
 	t.Helper()
 	d := &database{url: devtest.Postgres(t)}
 	require.NoError(t, Migrate(t.Context(), d.url))
+	d.secureRows(t)
 	d.store = d.open(t, Options{})
+	var err error
+	d.owner, err = postgres.NewPool(t.Context(), d.url, postgres.PoolOptions{
+		Name: "owner", MaxConns: 4, StatementTimeout: queryTimeout, LockTimeout: queryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
+	})
+	require.NoError(t, err)
+	t.Cleanup(d.owner.Close)
 	return d
+}
+
+// secureRows makes the roles and policies that there are in every database.
+func (d *database) secureRows(t testing.TB) {
+	t.Helper()
+	d.roles = testRoles()
+	secured, err := EnsureRowSecurity(t.Context(), RowSecurityOptions{URL: d.url, Roles: d.roles})
+	require.NoError(t, err)
+	require.Equal(t, RowSecurity{Roles: d.roles}, secured)
+}
+
+// testRoles are those of all databases of the tests, which are in one cluster.
+func testRoles() Roles {
+	return Roles{App: "lanekeeper_app", Writer: "lanekeeper_writer", System: "lanekeeper_system"}
+}
+
+// allTenants returns those with a stream.
+func (d *database) allTenants(t testing.TB) []uuid.UUID {
+	t.Helper()
+	return ask[[]uuid.UUID](t, d, `SELECT array_agg(tenant_id) FROM tenant_streams`)
+}
+
+// app returns what the service has for the named tenants.
+func (d *database) app(tenantIDs ...uuid.UUID) session {
+	return d.store.ofTenants(d.store.general, tenantIDs...)
 }
 
 // open returns another store, as a second replica would have.
@@ -41,6 +79,9 @@ func (d *database) open(t testing.TB, o Options) *Store {
 	t.Helper()
 	if o.URL == "" {
 		o.URL = d.url
+	}
+	if o.Roles == (Roles{}) && !o.AwaitRoles {
+		o.Roles = d.roles
 	}
 	s, err := Open(t.Context(), o)
 	require.NoError(t, err)

@@ -126,7 +126,7 @@ func TestResend(t *testing.T) {
 	}
 	rows := func() map[int64]row {
 		found := make(map[int64]row)
-		all, err := d.store.general.Query(t.Context(), `SELECT seq, attempts, round, coalesce(next_at <= now(), false), next_at IS NULL FROM deliveries WHERE endpoint_id = $1`, e.ID)
+		all, err := d.owner.Query(t.Context(), `SELECT seq, attempts, round, coalesce(next_at <= now(), false), next_at IS NULL FROM deliveries WHERE endpoint_id = $1`, e.ID)
 		require.NoError(t, err)
 		for all.Next() {
 			var seq int64
@@ -172,7 +172,7 @@ func TestSkipBlocking(t *testing.T) {
 	d := newDatabase(t)
 	tenants := []domain.Tenant{newTenant(t, uuid.Nil), newTenant(t, uuid.Nil)}
 	for _, tenant := range tenants {
-		require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+		require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 		require.NoError(t, d.store.CreatePartition(t.Context(), tenant.ID))
 	}
 	id := tenants[0].ID
@@ -222,7 +222,7 @@ func TestSkipBlocking(t *testing.T) {
 	var endpoint uuid.UUID
 	var seq int64
 	var round int
-	require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT endpoint_id, seq, round FROM dead_letters`).Scan(&endpoint, &seq, &round))
+	require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT endpoint_id, seq, round FROM dead_letters`).Scan(&endpoint, &seq, &round))
 	require.Equal(t, []any{e.ID, int64(2), 2}, []any{endpoint, seq, round})
 
 	// One that was given up in this round already gets another letter.
@@ -234,6 +234,6 @@ func TestSkipBlocking(t *testing.T) {
 	_, err = d.store.SkipBlocking(t.Context(), id, e.ID)
 	require.Equal(t, "nothing_to_skip", domain.CodeOf(err), "the last one has not failed yet")
 	var rows int
-	require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT count(*) FROM deliveries WHERE endpoint_id = $1`, e.ID).Scan(&rows))
+	require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT count(*) FROM deliveries WHERE endpoint_id = $1`, e.ID).Scan(&rows))
 	require.Equal(t, 1, rows)
 }

@@ -110,7 +110,7 @@ func TestPayloadsComeBackAsSent(t *testing.T) {
 		found, _, err := d.store.FindMessage(t.Context(), id, m.ID, maxPageBytes)
 		require.NoError(t, err)
 		var same bool
-		require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT $1::jsonb = $2::jsonb`, payload, string(found.Payload)).Scan(&same))
+		require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT $1::jsonb = $2::jsonb`, payload, string(found.Payload)).Scan(&same))
 		require.True(t, same, "%.80s came back as %.80s", payload, found.Payload)
 		again, err := d.store.AppendMessages(t.Context(), []domain.Message{m})
 		require.NoError(t, err)

@@ -66,7 +66,7 @@ func TestEnvelopesComeBackAsStored(t *testing.T) {
 		}
 	}
 	var none int
-	require.NoError(t, d.store.general.QueryRow(t.Context(),
+	require.NoError(t, d.owner.QueryRow(t.Context(),
 		`SELECT count(*) FROM messages WHERE type = '' AND ordering_key IS NULL AND headers IS NULL`).Scan(&none))
 	require.Equal(t, 5, none)
 }
@@ -113,7 +113,7 @@ func TestAppendComparesEnvelopes(t *testing.T) {
 		require.Equal(t, tt.want, outcomes[0].Outcome, name)
 	}
 
-	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET type = NULL, ordering_key = NULL, headers = NULL WHERE tenant_id = $1`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE messages SET type = NULL, ordering_key = NULL, headers = NULL WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 	changed := full
 	changed.Payload = []byte(`2`)

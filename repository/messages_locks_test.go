@@ -38,7 +38,7 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 			outcomes := make([]domain.AppendResult, len(known))
 			rows, err := newAppendRows(known, outcomes)
 			require.NoError(t, err)
-			err = rows.findStored(t.Context(), tx, known, outcomes)
+			err = rows.findStored(t.Context(), tx, d.roles, known, outcomes)
 			require.NotContains(t, outcomesOf(outcomes), domain.AppendOutcome(0))
 			return err
 		},
@@ -59,9 +59,12 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 			return err
 		},
 	} {
-		pool := d.store.general
-		if name == "insert" || name == "find stored" {
-			pool = d.store.writers
+		pool, within := d.store.general, scopeOf(mine...)
+		switch name {
+		case "insert", "find stored":
+			pool, within = d.store.writers, scope{}
+		case "start stream":
+			pool, within = d.owner, scope{}
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,15 +72,15 @@ func TestStatementsLockOnlyTheirPartitions(t *testing.T) {
 			require.NoError(t, err)
 			defer conn.Release()
 			for range 12 {
-				requireLocksOnly(t, conn, run, mine)
+				requireLocksOnly(t, conn, within, run, mine)
 			}
 		})
 	}
 }
 
-func requireLocksOnly(t *testing.T, conn *pgxpool.Conn, run func(pgx.Tx) error, tenants []uuid.UUID) {
+func requireLocksOnly(t *testing.T, conn *pgxpool.Conn, within scope, run func(pgx.Tx) error, tenants []uuid.UUID) {
 	t.Helper()
-	tx, err := conn.Begin(t.Context())
+	tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{BeginQuery: within.begin()})
 	require.NoError(t, err)
 	require.NoError(t, run(tx))
 	rows, err := tx.Query(t.Context(), `SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
@@ -126,7 +129,11 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 				rows.types, rows.orderingKeys, rows.headers,
 			}},
 		} {
-			lines, err := d.store.general.Query(t.Context(), `EXPLAIN `+tt.sql, tt.args...)
+			on := d.app(tenants...)
+			if name == "start stream" {
+				on = d.owner
+			}
+			lines, err := on.Query(t.Context(), `EXPLAIN `+tt.sql, tt.args...)
 			require.NoError(t, err, name)
 			plan, err := pgx.CollectRows(lines, pgx.RowTo[string])
 			require.NoError(t, err, name)
@@ -151,14 +158,9 @@ func TestStatementsUseTheirIndex(t *testing.T) {
 	check("small, never analyzed")
 	grow(10)
 	check("larger, never analyzed")
-	_, err = d.store.general.Exec(t.Context(), `ANALYZE messages`)
+	_, err = d.owner.Exec(t.Context(), `ANALYZE messages`)
 	require.NoError(t, err)
 	check("analyzed")
 	grow(10)
 	check("grown since")
-}
-
-func partitionName(id uuid.UUID) string {
-	quoted := partitionOf(id).table
-	return quoted[1 : len(quoted)-1]
 }

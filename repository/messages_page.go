@@ -16,12 +16,13 @@ const maxPageBytes = 8 << 20
 
 // rowSizeSQL is how many bytes a row counts for, as domain.Message.Size does: its
 // payload as text, which is known without reading that, its envelope, of which
-// the headers are not read either, and domain.RowOverhead for the rest. For payloads
+// the headers are not read either, its trace, and domain.RowOverhead for the rest. For payloads
 // that were stored before their size was, it is estimated from what the store
 // takes for them: 64 times that is more than text, and less than what can be
 // packed into it; none is larger than 2.5 MiB.
 const rowSizeSQL = `coalesce(bytes, least(pg_column_size(payload)::bigint * 64, 2621440)::int, 4) + 256
-               + coalesce(octet_length(type), 0) + coalesce(octet_length(ordering_key), 0) + coalesce(pg_column_size(headers), 0)`
+               + coalesce(octet_length(type), 0) + coalesce(octet_length(ordering_key), 0) + coalesce(pg_column_size(headers), 0)
+               + coalesce(octet_length(trace_context), 0)`
 
 // A read of messages has three layers. The innermost finds the rows of a page
 // by an index; the middle one adds up their sizes, from the front; and the
@@ -31,11 +32,11 @@ const rowSizeSQL = `coalesce(bytes, least(pg_column_size(payload)::bigint * 64, 
 const (
 	pageBeginSQL = `
 SELECT id, seq, CASE WHEN upto <= $4 AND number < $3 THEN coalesce(payload, 'null') END, created_at,
-       coalesce(type, ''), coalesce(ordering_key, ''), CASE WHEN upto <= $4 AND number < $3 THEN headers END, size, total
+       coalesce(type, ''), coalesce(ordering_key, ''), CASE WHEN upto <= $4 AND number < $3 THEN headers END, coalesce(trace_context, ''), size, total
 FROM (
-    SELECT id, seq, payload, created_at, type, ordering_key, headers, size, count(*) OVER () AS total, row_number() OVER place AS number, sum(size) OVER place AS upto
+    SELECT id, seq, payload, created_at, type, ordering_key, headers, trace_context, size, count(*) OVER () AS total, row_number() OVER place AS number, sum(size) OVER place AS upto
     FROM (
-        SELECT id, seq, payload, created_at, type, ordering_key, headers, ` + rowSizeSQL + ` AS size
+        SELECT id, seq, payload, created_at, type, ordering_key, headers, trace_context, ` + rowSizeSQL + ` AS size
         FROM messages
         WHERE tenant_id = $1 AND `
 	pageAscendingSQL = `
@@ -74,7 +75,7 @@ func collectMessages(rows pgx.Rows, tenantID uuid.UUID, limit, maxBytes int) (me
 	var total, size, taken int
 	full := false
 	m := domain.Message{TenantID: tenantID}
-	_, err := pgx.ForEachRow(rows, []any{&m.ID, &m.Seq, &payload, &m.CreatedAt, &m.Type, &m.OrderingKey, &headers, &size, &total}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&m.ID, &m.Seq, &payload, &m.CreatedAt, &m.Type, &m.OrderingKey, &headers, &m.Trace, &size, &total}, func() error {
 		if full {
 			return nil
 		}

@@ -103,7 +103,7 @@ func TestHistoryPagesAreBoundedInBytes(t *testing.T) {
 	}
 
 	// A message larger than a page is a page of its own.
-	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET payload = to_jsonb(repeat('y', 10000000)) WHERE tenant_id = $1 AND seq IN (2, 3)`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE messages SET payload = to_jsonb(repeat('y', 10000000)) WHERE tenant_id = $1 AND seq IN (2, 3)`, id)
 	require.NoError(t, err)
 	page, err := d.store.History(t.Context(), domain.HistoryQuery{TenantID: id, Cursor: 1, HasCursor: true, Limit: 10})
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 type appendRows struct {
 	tenants []uuid.UUID
 	counts  []int64
+	alive   int // how many of the tenants have a stream
 
 	tenantIDs []uuid.UUID
 	ids       []uuid.UUID
@@ -26,6 +27,7 @@ type appendRows struct {
 	types        []string
 	orderingKeys []string
 	headers      [][]byte
+	traces       []string
 }
 
 // newAppendRows returns an error for headers that cannot be encoded, of which
@@ -81,6 +83,12 @@ func (r *appendRows) addEnvelope(m *domain.Message, n int) error {
 	if r.orderingKeys != nil {
 		r.orderingKeys[at] = m.OrderingKey
 	}
+	if m.Trace != "" && r.traces == nil {
+		r.traces = make([]string, n)
+	}
+	if r.traces != nil {
+		r.traces[at] = string(m.Trace)
+	}
 	if len(m.Headers) == 0 {
 		return nil
 	}
@@ -97,5 +105,5 @@ func (r *appendRows) addEnvelope(m *domain.Message, n int) error {
 
 func (r *appendRows) queueInsert(batch *pgx.Batch) {
 	batch.Queue(insertMessagesSQL, postgres.UUIDs(r.tenants), r.counts, postgres.UUIDs(r.tenantIDs), postgres.UUIDs(r.ids),
-		r.numbers, pgtype.FlatArray[[]byte](r.payloads), r.types, r.orderingKeys, pgtype.FlatArray[[]byte](r.headers))
+		r.numbers, pgtype.FlatArray[[]byte](r.payloads), r.types, r.orderingKeys, pgtype.FlatArray[[]byte](r.headers), r.traces)
 }

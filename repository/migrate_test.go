@@ -125,3 +125,37 @@ func TestMigrateMessagesThatAreInUse(t *testing.T) {
 
 // messageBytesVersion is the migration that adds the size of a message.
 const messageBytesVersion = 13
+
+// Users that are there when the version with failed logins comes are as they were.
+func TestMigrateUsers(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	m, err := NewMigrator(d.url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	for version := int64(0); version != loginsVersion; {
+		down, err := m.Down(t.Context())
+		require.NoError(t, err)
+		version = down[0].Version
+	}
+	conn := d.connect(t)
+	_, err = conn.Exec(t.Context(), `
+		INSERT INTO users (name, email, password, role) SELECT 'u', n || '@example.com', '$argon2id$v=19$m=65536,t=3,p=4$a$' || n, 'admin' FROM generate_series(1, 1000) n;
+		INSERT INTO users (name, email, password) VALUES ('b', 'b@example.com', '$2b$12$abc'), ('c', 'c@example.com', NULL)`)
+	require.NoError(t, err)
+	_, err = m.Up(t.Context())
+	require.NoError(t, err)
+	user, err := d.store.FindUserByEmail(t.Context(), "7@example.com")
+	require.NoError(t, err)
+	require.False(t, user.Disabled())
+	require.Equal(t, "$argon2id$v=19$m=65536,t=3,p=4$a$7", user.PasswordHash)
+	forms, err := d.store.OutdatedPasswordForms(t.Context(), 10)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"$2b$12$", "$argon2id$v=19$m=65536,t=3,p=4$"}, forms)
+	// An earlier version that still runs changes users as it always did.
+	_, err = conn.Exec(t.Context(), `UPDATE users SET name = 'x', email = email, password = NULL, role = role, tenant_id = NULL, token_version = 1 WHERE email = 'b@example.com'`)
+	require.NoError(t, err)
+}
+
+// loginsVersion is the migration that counts failed logins.
+const loginsVersion = 23

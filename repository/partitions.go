@@ -81,7 +81,7 @@ func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) erro
 		case partitionDetaching:
 			return errDetaching
 		case partitionAbsent:
-			if _, err := tx.Exec(ctx, `CREATE TABLE `+p.table+` (LIKE messages INCLUDING ALL)`); err != nil {
+			if _, err := tx.Exec(ctx, `CREATE TABLE `+p.table+` (LIKE messages INCLUDING ALL EXCLUDING COMMENTS)`); err != nil {
 				return fmt.Errorf("create table: %w", err)
 			}
 		case partitionDetached:
@@ -101,6 +101,9 @@ func (s *Store) tryCreatePartition(ctx context.Context, tenantID uuid.UUID) erro
 			}
 		}
 		if state != partitionAttached {
+			if err := s.closePartition(ctx, tx, p.table); err != nil {
+				return err
+			}
 			if _, err := tx.Exec(ctx, `ALTER TABLE messages ATTACH PARTITION `+p.table+` FOR VALUES IN (`+p.bound+`)`); err != nil {
 				return fmt.Errorf("attach: %w", err)
 			}
@@ -122,11 +125,23 @@ type partition struct {
 }
 
 func partitionOf(tenantID uuid.UUID) partition {
-	text := tenantID.String()
 	return partition{
-		table: pgx.Identifier{"messages_" + strings.ReplaceAll(text, "-", "_")}.Sanitize(),
-		bound: "'" + text + "'",
+		table: pgx.Identifier{partitionName(tenantID)}.Sanitize(),
+		bound: "'" + tenantID.String() + "'",
 	}
+}
+
+const partitionPrefix = "messages_"
+
+func partitionName(tenantID uuid.UUID) string {
+	return partitionPrefix + strings.ReplaceAll(tenantID.String(), "-", "_")
+}
+
+// tenantOf returns whose partition a table is by its name. A name that is written
+// otherwise than partitionName does is that of somebody else's table.
+func tenantOf(table string) (tenantID uuid.UUID, ok bool) {
+	id, err := domain.ParseID(strings.ReplaceAll(strings.TrimPrefix(table, partitionPrefix), "_", "-"))
+	return id, err == nil && partitionName(id) == table
 }
 
 type partitionState uint8
@@ -179,8 +194,7 @@ func (s *Store) ListPartitions(ctx context.Context) (map[uuid.UUID]bool, error) 
 	var name string
 	var attached bool
 	_, err = pgx.ForEachRow(rows, []any{&name, &attached}, func() error {
-		text := strings.ReplaceAll(strings.TrimPrefix(name, "messages_"), "_", "-")
-		if id, err := domain.ParseID(text); err == nil {
+		if id, ok := tenantOf(name); ok {
 			found[id] = attached
 		}
 		return nil

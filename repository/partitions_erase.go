@@ -43,6 +43,9 @@ func (s *Store) ErasePartition(ctx context.Context, tenantID uuid.UUID) error {
 	if err := s.deleteStream(ctx, tenantID); err != nil {
 		return s.eraseError(ctx, err)
 	}
+	if err := s.countAll(ctx, tenantID); err != nil {
+		return s.eraseError(ctx, err)
+	}
 	if err := s.deleteTenantTables(ctx, tenantID); err != nil {
 		return s.eraseError(ctx, err)
 	}

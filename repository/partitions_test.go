@@ -149,7 +149,7 @@ func TestCreatePartitionCompletesAnOlderTable(t *testing.T) {
 func requireErased(t testing.TB, d *database, id uuid.UUID) {
 	t.Helper()
 	var left int
-	err := d.store.general.QueryRow(context.WithoutCancel(t.Context()), `
+	err := d.owner.QueryRow(context.WithoutCancel(t.Context()), `
 		SELECT (SELECT count(*) FROM tenant_streams WHERE tenant_id = $1) + (SELECT count(*) FROM pg_class WHERE relname LIKE $2)`,
 		id, "messages\\_"+strings.ReplaceAll(id.String(), "-", "\\_")+"%").Scan(&left)
 	require.NoError(t, err)

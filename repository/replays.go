@@ -61,6 +61,9 @@ func (s *Store) InsertReplay(ctx context.Context, q domain.ReplayQuery) (domain.
 	}
 	return s.oneReplay(ctx, q.TenantID, "begin a replay", func(batch *pgx.Batch) *pgx.QueuedQuery {
 		query := batch.Queue(insertReplaySQL, q.TenantID, q.EndpointID, id, r.From, r.To, r.OnlyFailed, r.LastLetter, patternTexts(r.Types), r.Rate, r.Total)
+		queueReplayRecord(ctx, batch, domain.AuditReplayStart, q.TenantID, q.EndpointID, id, domain.Facts{
+			"replay_id": id.String(), "from_seq": r.From, "to_seq": r.To, "only_failed": r.OnlyFailed, "total": r.Total,
+		})
 		batch.Queue(announceDeliveriesSQL, q.TenantID)
 		return query
 	})
@@ -87,9 +90,27 @@ func (s *Store) CancelReplay(ctx context.Context, tenantID, endpointID, id uuid.
 	return s.oneReplay(ctx, tenantID, "cancel replay", func(batch *pgx.Batch) *pgx.QueuedQuery {
 		batch.Queue(lockCursorSQL, tenantID, endpointID)
 		query := batch.Queue(cancelReplaySQL, tenantID, endpointID, id)
+		queueReplayRecord(ctx, batch, domain.AuditReplayCancel, tenantID, endpointID, id, domain.Facts{"replay_id": id.String()})
 		batch.Queue(announceDeliveriesSQL, tenantID)
 		return query
 	})
+}
+
+// listReplaysSQL has the order of the primary key: ids are in the order of times.
+const listReplaysSQL = `
+SELECT ` + replayColumns + ` FROM replays WHERE tenant_id = $1 AND endpoint_id = $2 ORDER BY id DESC LIMIT $3`
+
+// ListReplays implements domain.ReplayRepository.
+func (s *Store) ListReplays(ctx context.Context, tenantID, endpointID uuid.UUID, limit int) (replays []domain.Replay, err error) {
+	err = s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
+		rows, err := on.Query(ctx, listReplaysSQL, tenantID, endpointID, limit)
+		if err != nil {
+			return fmt.Errorf("query replays: %w", err)
+		}
+		replays, err = pgx.CollectRows(rows, scanReplay)
+		return err //nolint:wrapcheck // translated below
+	})
+	return replays, translate(err, "list replays")
 }
 
 // oneReplay sends a batch, which is a transaction, one statement of which returns a

@@ -145,8 +145,13 @@ func TestReplays(t *testing.T) {
 	again, err := d.store.CancelReplay(t.Context(), s.TenantID, s.EndpointID, r.ID)
 	require.NoError(t, err)
 	require.Equal(t, canceled, again, "one that has ended stays as it is")
-	_, err = d.store.InsertReplay(t.Context(), q)
+	next, err := d.store.InsertReplay(t.Context(), q)
 	require.NoError(t, err, "and leaves room for another")
+	for limit, want := range [][]domain.Replay{{}, {next}, {next, canceled}, {next, canceled}} {
+		listed, err := d.store.ListReplays(t.Context(), s.TenantID, s.EndpointID, limit)
+		require.NoError(t, err)
+		require.Equal(t, want, listed)
+	}
 
 	q.EndpointID = uuid.New()
 	_, err = d.store.InsertReplay(t.Context(), q)

@@ -19,8 +19,8 @@ const liveReplica = `p.seen_at > now() - $1::interval AND p.seen_at < now() + $1
 // other's changes, so the replica itself is named apart from the rest.
 const heartbeatSQL = `
 WITH heartbeat AS (
-    INSERT INTO replicas (name, address, reaches_broker, generation) VALUES ($2, $3, $4, $5)
-    ON CONFLICT (name) DO UPDATE SET address = excluded.address, reaches_broker = excluded.reaches_broker, seen_at = now()
+    INSERT INTO replicas (name, address, reaches_broker, generation, version) VALUES ($2, $3, $4, $5, $6)
+    ON CONFLICT (name) DO UPDATE SET address = excluded.address, reaches_broker = excluded.reaches_broker, version = excluded.version, seen_at = now()
 ), doubtful AS (
     UPDATE replicas SET seen_at = now() - $1::interval WHERE seen_at >= now() + interval '1 s' AND name <> $2 AND address <> $3
 ), replaced AS (
@@ -34,7 +34,7 @@ ORDER BY 1`
 // Heartbeat implements domain.ReplicaRepository. A replica without an address takes
 // no other's place.
 func (s *Store) Heartbeat(ctx context.Context, r domain.Replica, ttl time.Duration) ([]string, error) {
-	return s.replicaNames(ctx, "record heartbeat", heartbeatSQL, ttl, r.Name, r.Address, r.ReachesBroker, generation)
+	return s.replicaNames(ctx, "record heartbeat", heartbeatSQL, ttl, r.Name, r.Address, r.ReachesBroker, generation, r.Version)
 }
 
 const liveReplicasSQL = `SELECT p.name FROM replicas p WHERE ` + liveReplica + ` ORDER BY p.name`

@@ -29,7 +29,7 @@ func beat(t testing.TB, s *Store, r domain.Replica, alive ...string) {
 // ageReplica makes the row of a replica older, or younger.
 func (d *database) ageReplica(t testing.TB, name string, by time.Duration) {
 	t.Helper()
-	tag, err := d.store.general.Exec(t.Context(), `UPDATE replicas SET seen_at = seen_at - $2::interval WHERE name = $1`, name, by)
+	tag, err := d.owner.Exec(t.Context(), `UPDATE replicas SET seen_at = seen_at - $2::interval WHERE name = $1`, name, by)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, tag.RowsAffected())
 }
@@ -37,7 +37,7 @@ func (d *database) ageReplica(t testing.TB, name string, by time.Duration) {
 func (d *database) count(t testing.TB, query string) int {
 	t.Helper()
 	var n int
-	require.NoError(t, d.store.general.QueryRow(t.Context(), query).Scan(&n))
+	require.NoError(t, d.owner.QueryRow(t.Context(), query).Scan(&n))
 	return n
 }
 
@@ -182,6 +182,7 @@ func TestReportConsumers(t *testing.T) {
 	full := domain.ConsumerStatus{
 		TenantID: ids[0], State: "running", Workers: 5, Busy: 2, Depth: 1 << 40, Tag: "tag", Replica: "a",
 		Since: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), LastError: "broke",
+		Held: 240, Trouble: domain.TroubleRefused, Store: domain.StoreTrouble{Kind: domain.StoreLocked, Since: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)},
 	}
 	bare := domain.ConsumerStatus{TenantID: ids[1], State: "starting", Depth: -1, Replica: "a"}
 	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", []domain.ConsumerStatus{full, bare}, nil))

@@ -32,7 +32,7 @@ SELECT id, retention_days FROM tenants WHERE retention_days > 0 AND status IN ('
 
 // ListRetentions implements domain.RetentionRepository.
 func (s *Store) ListRetentions(ctx context.Context) ([]domain.Retention, error) {
-	rows, err := s.general.Query(ctx, listRetentionsSQL)
+	rows, err := s.asSystem(s.general).Query(ctx, listRetentionsSQL)
 	if err != nil {
 		return nil, translate(err, "list retentions")
 	}
@@ -47,14 +47,19 @@ func (s *Store) ListRetentions(ctx context.Context) ([]domain.Retention, error) 
 // is young enough, but no further than a number of messages from where it begins
 // now. There is no row where that is right already. The clock gives created_at in
 // the order of seq, or nearly so: where it was set back, old messages stay until
-// those before them are old too.
+// those before them are old too. The order makes the planner take the index of seq
+// where nothing is known of the partition yet: PostgreSQL 17 finds either as good.
 const findFirstSQL = `
 SELECT kept.first
 FROM tenant_streams s
 CROSS JOIN LATERAL (
     SELECT coalesce(min(m.seq) FILTER (WHERE m.created_at >= now() - make_interval(days => $2)), max(m.seq) + 1) AS first
-    FROM messages m
-    WHERE m.tenant_id = $1 AND m.seq >= s.first_seq AND m.seq < s.first_seq + $3
+    FROM (
+        SELECT seq, created_at FROM messages
+        WHERE tenant_id = $1 AND seq >= s.first_seq AND seq < s.first_seq + $3
+        ORDER BY seq
+        LIMIT $3
+    ) AS m
 ) AS kept
 WHERE s.tenant_id = $1 AND s.first_seq < kept.first`
 

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -13,7 +14,7 @@ import (
 // age makes the messages up to seq two days older.
 func (d *database) age(t testing.TB, tenantID uuid.UUID, seq int64) {
 	t.Helper()
-	_, err := d.store.general.Exec(t.Context(),
+	_, err := d.owner.Exec(t.Context(),
 		`UPDATE messages SET created_at = created_at - interval '2 days' WHERE tenant_id = $1 AND seq <= $2`, tenantID, seq)
 	require.NoError(t, err)
 }
@@ -56,7 +57,7 @@ func TestExpireMessages(t *testing.T) {
 	require.EqualValues(t, 11, rest[0].Seq)
 
 	var transmissions []uuid.UUID
-	require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT array_agg(tenant_id) FROM transmissions`).Scan(&transmissions))
+	require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT array_agg(tenant_id) FROM transmissions`).Scan(&transmissions))
 	require.Equal(t, []uuid.UUID{other, other}, transmissions, "they go with their messages")
 
 	// Numbers go on from where they were, even when nothing is left.
@@ -110,6 +111,14 @@ func TestExpiredCursors(t *testing.T) {
 		}
 		require.Equal(t, tt.want, page.Messages[0].Seq, name)
 	}
+
+	// Nothing is left, and only who has read everything has missed nothing.
+	d.age(t, id, 10)
+	require.Equal(t, 5, d.expire(t, id, 1, 100))
+	for cursor, expired := range map[int64]bool{6: true, 9: true, 10: false} {
+		_, err := d.store.History(t.Context(), domain.HistoryQuery{TenantID: id, HasCursor: true, Cursor: cursor, Limit: 100})
+		require.Equal(t, expired, errors.Is(err, domain.ErrGone), "%d: %v", cursor, err)
+	}
 }
 
 // A crash between the two steps leaves rows before the beginning: nobody sees
@@ -120,7 +129,7 @@ func TestExpiryGoesOnAfterACrash(t *testing.T) {
 	id := d.newTenants(t, 1)[0]
 	_, err := d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{id}, 10))
 	require.NoError(t, err)
-	_, err = d.store.general.Exec(t.Context(), `UPDATE tenant_streams SET first_seq = 8 WHERE tenant_id = $1`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE tenant_streams SET first_seq = 8 WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 
 	page, err := d.store.History(t.Context(), domain.HistoryQuery{TenantID: id, Limit: 10})
@@ -170,7 +179,7 @@ func TestListRetentions(t *testing.T) {
 	for days, status := range []domain.TenantStatus{domain.TenantActive, domain.TenantActive, domain.TenantInactive, domain.TenantDeleting} {
 		tenant := newTenant(t, uuid.Nil)
 		tenant.RetentionDays = days
-		require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+		require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 		_, err := d.store.ChangeTenant(t.Context(), tenant.ID, func(c *domain.Tenant) error { return c.Transition(status) })
 		require.NoError(t, err)
 		if days == 1 || days == 2 {
@@ -208,7 +217,7 @@ func TestSetAllStopped(t *testing.T) {
 	var ids []uuid.UUID
 	for _, status := range []domain.TenantStatus{domain.TenantActive, domain.TenantInactive, domain.TenantProvisioning, domain.TenantDeleting} {
 		tenant := newTenant(t, uuid.Nil)
-		require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+		require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 		_, err := d.store.ChangeTenant(t.Context(), tenant.ID, func(c *domain.Tenant) error { return c.Transition(status) })
 		require.NoError(t, err)
 		ids = append(ids, tenant.ID)
@@ -220,7 +229,7 @@ func TestSetAllStopped(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, []uuid.UUID{ids[0], ids[2]}, changed)
 	later := newTenant(t, uuid.Nil)
-	require.NoError(t, d.store.InsertTenant(t.Context(), later))
+	require.NoError(t, d.store.InsertTenant(t.Context(), later, nil))
 	found, err := d.store.FindTenant(t.Context(), later.ID)
 	require.NoError(t, err)
 	require.False(t, found.Stopped)

@@ -37,7 +37,7 @@ func TestSilentServerHoldsNoCall(t *testing.T) {
 	for name, call := range map[string]func(context.Context, *Store, *atomic.Bool) error{
 		"a statement": func(ctx context.Context, s *Store, silent *atomic.Bool) error {
 			silent.Store(true)
-			return s.InsertTenant(ctx, tenant)
+			return s.InsertTenant(ctx, tenant, nil)
 		},
 		"a transaction": func(ctx context.Context, s *Store, silent *atomic.Bool) error {
 			_, err := s.ChangeTenant(ctx, d.newTenants(t, 1)[0], func(*domain.Tenant) error {

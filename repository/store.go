@@ -32,10 +32,17 @@ const (
 	// settleConns is how many connections settle deliveries: one at a time does,
 	// and another one what is tried apart.
 	settleConns = 2
-	// callerConns is how many connections look up callers and, one at a time, where
-	// histories end. Each look-up finds rows by their keys, so a few serve thousands
+	// callerConns is how many connections look up callers' tenants and tickets and, one at
+	// a time, where histories end. Each look-up finds rows by their keys, so a few serve thousands
 	// in a second.
 	callerConns = 3
+	// tokenConns is how many connections look up whose token comes with a call, when
+	// that is not known from a moment ago.
+	tokenConns = 2
+	// loginConns is how many connections are for logins and what is changed of users:
+	// one at a time does, because hashing passwords takes longer, and another one for
+	// counting them.
+	loginConns = 2
 
 	queryTimeout  = 10 * time.Second
 	streamTimeout = 5 * time.Second
@@ -43,6 +50,7 @@ const (
 	ddlTimeout    = 30 * time.Second
 	fleetTimeout  = 3 * time.Second
 	callerTimeout = 2 * time.Second
+	loginTimeout  = 2 * time.Second
 	lockTimeout   = 5 * time.Second
 	// queryLockTimeout is short: a call that waits for a lock holds a connection.
 	queryLockTimeout = time.Second
@@ -55,7 +63,10 @@ const (
 	// callerLockTimeout is short: a call that waits for a row that is locked keeps
 	// others from logging in.
 	callerLockTimeout = 250 * time.Millisecond
-	deliveryTimeout   = 10 * time.Second
+	// loginLockTimeout is how long a login waits for the counters of failed ones,
+	// which all replicas share.
+	loginLockTimeout = 500 * time.Millisecond
+	deliveryTimeout  = 10 * time.Second
 	// deliveryLockTimeout is how long a claim waits for settlements, which take
 	// milliseconds.
 	deliveryLockTimeout = time.Second
@@ -102,6 +113,12 @@ type Options struct {
 	EraseWait time.Duration
 	// Sealer encrypts the secrets and headers of endpoints; nil for not.
 	Sealer *sealing.Sealer
+	// Roles are those as which the connections act. With AwaitRoles they are not known
+	// yet: connections wait until Store.ActAs says so.
+	Roles      Roles
+	AwaitRoles bool
+	// Tracer is told of statements; nil for nobody.
+	Tracer pgx.QueryTracer
 }
 
 // Store is the database. It is safe for concurrent use, and connects when it
@@ -117,7 +134,9 @@ type Store struct {
 	locks   *pgxpool.Pool
 	streams *pgxpool.Pool
 	fleet   *pgxpool.Pool // for heartbeats, which must not wait for requests
-	callers *pgxpool.Pool // for callers, their tenants and the ends of histories, which must not wait for reads
+	callers *pgxpool.Pool // for callers' tenants, their tickets and the ends of histories, which must not wait for reads
+	tokens  *pgxpool.Pool // for whose token comes with a call, for which all calls wait
+	logins  *pgxpool.Pool // for logins, which must not wait for anybody, nor anybody for them
 	// deliveries reads for deliveries and claims them, settlers settles them.
 	deliveries *pgxpool.Pool
 	settlers   *pgxpool.Pool
@@ -126,6 +145,7 @@ type Store struct {
 	largeReads      *shares.Shares // turns in it
 	eraseWait       time.Duration
 	sealer          *sealing.Sealer
+	choice          roleChoice
 	// upgraded is the tenants that had an endpoint before there could be several;
 	// nil until it is asked for.
 	upgraded atomic.Pointer[map[uuid.UUID]struct{}]
@@ -167,7 +187,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		tenantConnLimit: newTenantConnLimit(cmp.Or(o.MaxConns, defaultMaxConns)), largeReads: newLargeReads(),
 		eraseWait: cmp.Or(o.EraseWait, defaultEraseWait), sealer: o.Sealer,
-		erasing: make(chan struct{}, 1),
+		erasing: make(chan struct{}, 1), choice: roleChoice{known: make(chan struct{})},
+	}
+	if !o.AwaitRoles {
+		s.ActAs(o.Roles)
 	}
 	s.erasing <- struct{}{}
 	alive, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -177,38 +200,49 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		pool  **pgxpool.Pool
 		url   string
 		conns int
+		role  func(Roles) string
 		postgres.PoolOptions
 	}{
-		{&s.general, o.URL, cmp.Or(o.MaxConns, defaultMaxConns), postgres.PoolOptions{
+		{&s.general, o.URL, cmp.Or(o.MaxConns, defaultMaxConns), actAsApp, postgres.PoolOptions{
 			Name: "lanekeeper", StatementTimeout: queryTimeout, LockTimeout: queryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
-		{&s.writers, o.URL, cmp.Or(o.WriterConns, defaultWriterConns), postgres.PoolOptions{
+		{&s.writers, o.URL, cmp.Or(o.WriterConns, defaultWriterConns), actAsWriter, postgres.PoolOptions{
 			Name: "lanekeeper-writer", StatementTimeout: appendTimeout, LockTimeout: appendLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
 		}},
-		{&s.ddl, admin, cmp.Or(o.DDLConns, defaultDDLConns), postgres.PoolOptions{
+		{&s.ddl, admin, cmp.Or(o.DDLConns, defaultDDLConns), nil, postgres.PoolOptions{
 			Name: "lanekeeper-ddl", StatementTimeout: ddlTimeout, LockTimeout: ddlLockTimeout, Unprepared: true,
 		}},
-		{&s.locks, admin, cmp.Or(o.LockConns, defaultLockConns), postgres.PoolOptions{
+		{&s.locks, admin, cmp.Or(o.LockConns, defaultLockConns), actAsApp, postgres.PoolOptions{
 			Name: "lanekeeper-lock", StatementTimeout: queryTimeout, LockTimeout: lockTimeout, KeepOnCancel: true,
 		}},
-		{&s.streams, o.URL, cmp.Or(o.StreamConns, defaultStreamConns), postgres.PoolOptions{
+		{&s.streams, o.URL, cmp.Or(o.StreamConns, defaultStreamConns), actAsApp, postgres.PoolOptions{
 			Name: "lanekeeper-stream", StatementTimeout: streamTimeout, LockTimeout: streamLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
-		{&s.fleet, o.URL, fleetConns, postgres.PoolOptions{
+		{&s.fleet, o.URL, fleetConns, actAsSystem, postgres.PoolOptions{
 			Name: "lanekeeper-fleet", StatementTimeout: fleetTimeout, LockTimeout: fleetTimeout,
 		}},
-		{&s.callers, o.URL, callerConns, postgres.PoolOptions{
+		{&s.callers, o.URL, callerConns, actAsSystem, postgres.PoolOptions{
 			Name: "lanekeeper-callers", StatementTimeout: callerTimeout, LockTimeout: callerLockTimeout,
 		}},
-		{&s.deliveries, o.URL, cmp.Or(o.DeliveryConns, defaultDeliveryConns), postgres.PoolOptions{
+		{&s.tokens, o.URL, tokenConns, actAsSystem, postgres.PoolOptions{
+			Name: "lanekeeper-token", StatementTimeout: callerTimeout, LockTimeout: callerLockTimeout, PreferIndexes: true,
+		}},
+		{&s.logins, o.URL, loginConns, actAsSystem, postgres.PoolOptions{
+			Name: "lanekeeper-login", StatementTimeout: loginTimeout, LockTimeout: loginLockTimeout, PreferIndexes: true,
+		}},
+		{&s.deliveries, o.URL, cmp.Or(o.DeliveryConns, defaultDeliveryConns), actAsApp, postgres.PoolOptions{
 			Name: "lanekeeper-delivery", StatementTimeout: deliveryTimeout, LockTimeout: deliveryLockTimeout, Plans: postgres.CustomPlans, PreferIndexes: true,
 		}},
-		{&s.settlers, o.URL, settleConns, postgres.PoolOptions{
+		{&s.settlers, o.URL, settleConns, actAsSystem, postgres.PoolOptions{
 			Name: "lanekeeper-settle", StatementTimeout: settleTimeout, LockTimeout: settleLockTimeout, Plans: postgres.GenericPlans, PreferIndexes: true,
 		}},
 	} {
 		p.MaxConns = int32(min(p.conns, 1000)) //nolint:gosec // within range
 		p.IdleInTransactionTimeout = idleInTxTimeout
+		if p.role != nil { // partitions belong to who logs in
+			p.Role = s.role(p.role)
+		}
+		p.Tracer = o.Tracer
 		p.Dialed = func(conn net.Conn) net.Conn { return newSocket(alive, conn) }
 		pool, err := postgres.NewPool(ctx, p.url, p.PoolOptions)
 		if err != nil {
@@ -276,9 +310,9 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 		pool = s.callers
 	case queryAccess:
 		if len(tenantIDs) > 1 {
-			return s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error { return fn(conn) })
+			return s.shared(ctx, uuid.Nil, func(conn *pgxpool.Conn) error { return fn(s.ofTenants(conn, tenantIDs...)) })
 		}
-		return s.shared(ctx, tenantIDs[0], func(conn *pgxpool.Conn) error { return fn(conn) })
+		return s.shared(ctx, tenantIDs[0], func(conn *pgxpool.Conn) error { return fn(s.ofTenants(conn, tenantIDs...)) })
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -288,7 +322,7 @@ func (s *Store) WithTenant(ctx context.Context, how access, tenantIDs []uuid.UUI
 	if how != streamAccess {
 		defer rollBackOpen(ctx, conn.Conn())
 	}
-	return postgres.Judge(fn(conn), conn.Conn())
+	return postgres.Judge(fn(s.within(conn, how, tenantIDs)), conn.Conn())
 }
 
 // What begins and commits a transaction that is sent as a batch.
@@ -331,8 +365,13 @@ type beginner interface {
 
 // inTransaction runs fn in a READ COMMITTED transaction and commits it when fn
 // returns nil. A rollback does not depend on ctx being alive.
-func inTransaction(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err error) {
-	tx, err := on.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+func inTransaction(ctx context.Context, on beginner, fn func(pgx.Tx) error) error {
+	return inScope(ctx, on, scope{}, fn)
+}
+
+// inScope is inTransaction for one with a scope.
+func inScope(ctx context.Context, on beginner, within scope, fn func(pgx.Tx) error) (err error) {
+	tx, err := on.BeginTx(ctx, pgx.TxOptions{BeginQuery: within.begin()})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}

@@ -26,7 +26,7 @@ func TestOpenNeedsNoServer(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"find tenant": func() error { _, err := s.FindTenant(t.Context(), uuid.New()); return err },
 		"insert tenant": func() error {
-			return s.InsertTenant(t.Context(), domain.Tenant{ID: uuid.New(), Status: domain.TenantActive})
+			return s.InsertTenant(t.Context(), domain.Tenant{ID: uuid.New(), Status: domain.TenantActive}, nil)
 		},
 		"change tenant": func() error {
 			_, err := s.ChangeTenant(t.Context(), uuid.New(), func(*domain.Tenant) error { return nil })

@@ -91,7 +91,7 @@ func TestReadStreamIsBoundedInBytes(t *testing.T) {
 	require.Equal(t, seqs(d.history(t, id)), seen)
 
 	// A message larger than that is returned alone.
-	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET payload = to_jsonb(repeat('y', 5000000)) WHERE tenant_id = $1 AND seq IN (2, 3)`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE messages SET payload = to_jsonb(repeat('y', 5000000)) WHERE tenant_id = $1 AND seq IN (2, 3)`, id)
 	require.NoError(t, err)
 	messages, _, err := d.store.ReadStream(t.Context(), id, 1, 10, testBytes)
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func TestStreamsOfExpiredMessages(t *testing.T) {
 	require.Equal(t, domain.StreamBounds{First: 1, Last: 10}, bounds())
 
 	// They are gone as soon as the history says so, deleted or not.
-	_, err = d.store.general.Exec(t.Context(), `UPDATE tenant_streams SET first_seq = 5 WHERE tenant_id = $1`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE tenant_streams SET first_seq = 5 WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 	require.Equal(t, domain.StreamBounds{First: 5, Last: 10}, bounds())
 	for cursor := range int64(4) {
@@ -124,7 +124,7 @@ func TestStreamsOfExpiredMessages(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{5, 6}, seqs(messages))
 
-	_, err = d.store.general.Exec(t.Context(), `UPDATE messages SET created_at = now() - interval '3 days' WHERE tenant_id = $1`, id)
+	_, err = d.owner.Exec(t.Context(), `UPDATE messages SET created_at = now() - interval '3 days' WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 	for more := true; more; {
 		expiry, err := d.store.ExpireMessages(t.Context(), domain.Retention{TenantID: id, Days: 2}, 100)
@@ -153,7 +153,7 @@ func TestReadStreamWhileMessagesExpire(t *testing.T) {
 		_, err := d.store.AppendMessages(t.Context(), messagesFor(t, []uuid.UUID{id}, 500))
 		require.NoError(t, err)
 	}
-	_, err := d.store.general.Exec(t.Context(), `UPDATE messages SET created_at = now() - interval '3 days' WHERE tenant_id = $1`, id)
+	_, err := d.owner.Exec(t.Context(), `UPDATE messages SET created_at = now() - interval '3 days' WHERE tenant_id = $1`, id)
 	require.NoError(t, err)
 	work, ctx := errgroup.WithContext(t.Context())
 	done := make(chan struct{})

@@ -129,7 +129,7 @@ func TestLockTenantCannotStarve(t *testing.T) {
 func countLocks(t testing.TB, d *database) int {
 	t.Helper()
 	var n int
-	require.NoError(t, d.store.general.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database b ON b.oid = l.database
+	require.NoError(t, d.owner.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_database b ON b.oid = l.database
 		WHERE l.locktype = 'advisory' AND b.datname = current_database()`).Scan(&n))
 	return n
 }

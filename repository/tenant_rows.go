@@ -13,7 +13,7 @@ import (
 // that would leave rows behind in the other tables.
 func (s *Store) deleteTenantTables(ctx context.Context, tenantID uuid.UUID) error {
 	for _, table := range []string{
-		"endpoint_cursors", "endpoints", "delivery_claims", "deliveries", "replays", "upgraded_endpoints", "transmissions", "dead_letter_jobs",
+		"endpoint_cursors", "endpoints", "delivery_claims", "deliveries", "replays", "upgraded_endpoints", "transmissions", "dead_letter_jobs", "tenant_moves",
 	} {
 		if err := s.deleteTenantRows(ctx, table, tenantID); err != nil {
 			return err

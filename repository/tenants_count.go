@@ -8,6 +8,6 @@ const countTenantsSQL = `SELECT count(*) FROM tenants WHERE status <> 'deleted'`
 // deleted.
 func (s *Store) CountTenants(ctx context.Context) (int, error) {
 	var n int
-	err := s.general.QueryRow(ctx, countTenantsSQL).Scan(&n)
+	err := s.asSystem(s.general).QueryRow(ctx, countTenantsSQL).Scan(&n)
 	return n, translate(err, "count tenants")
 }

@@ -24,7 +24,7 @@ func TestTenantIsKept(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	tenant := newTenant(t, newID(t))
-	require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+	require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 
 	found, err := d.store.FindTenant(t.Context(), tenant.ID)
 	require.NoError(t, err)
@@ -32,13 +32,13 @@ func TestTenantIsKept(t *testing.T) {
 
 	again := tenant
 	again.Name = "other"
-	require.NoError(t, d.store.InsertTenant(t.Context(), again))
+	require.NoError(t, d.store.InsertTenant(t.Context(), again, nil))
 	found, err = d.store.FindTenant(t.Context(), tenant.ID)
 	require.NoError(t, err)
 	require.Equal(t, tenant, found)
 
 	ownerless := newTenant(t, uuid.Nil)
-	require.NoError(t, d.store.InsertTenant(t.Context(), ownerless))
+	require.NoError(t, d.store.InsertTenant(t.Context(), ownerless, nil))
 	found, err = d.store.FindTenant(t.Context(), ownerless.ID)
 	require.NoError(t, err)
 	require.Equal(t, ownerless, found)
@@ -51,7 +51,7 @@ func TestChangeTenant(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	tenant := newTenant(t, newID(t))
-	require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+	require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 
 	changed, err := d.store.ChangeTenant(t.Context(), tenant.ID, func(c *domain.Tenant) error {
 		require.Equal(t, tenant, *c)
@@ -98,7 +98,7 @@ func TestChangeTenantIsExclusive(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	tenant := newTenant(t, uuid.Nil)
-	require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+	require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 	var g errgroup.Group
 	for range 40 {
 		g.Go(func() error {
@@ -122,7 +122,7 @@ func TestListTenants(t *testing.T) {
 		if i%2 == 1 {
 			tenant = newTenant(t, bob)
 		}
-		require.NoError(t, d.store.InsertTenant(t.Context(), tenant))
+		require.NoError(t, d.store.InsertTenant(t.Context(), tenant, nil))
 		all = append(all, tenant)
 	}
 	_, err := d.store.ChangeTenant(t.Context(), all[5].ID, func(c *domain.Tenant) error {
@@ -148,7 +148,12 @@ func TestListTenants(t *testing.T) {
 			domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{UserID: bob, TenantID: all[0].ID, Role: domain.RoleViewer}},
 			[]int{0, 1, 3},
 		},
-		"nobody": {domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{Role: domain.RoleMember}}, nil},
+		"nobody":          {domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{Role: domain.RoleMember}}, nil},
+		"key of a tenant": {domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{UserID: ann, Role: domain.RoleMember, KeyID: ann, KeyTenant: all[2].ID}}, []int{2}},
+		"key of a tenant that is another's": {
+			domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{UserID: ann, Role: domain.RoleMember, KeyID: ann, KeyTenant: all[1].ID}}, nil,
+		},
+		"admin's key of a tenant": {domain.TenantQuery{Limit: 10, VisibleTo: &domain.Principal{UserID: bob, Role: domain.RoleAdmin, KeyID: ann, KeyTenant: all[4].ID}}, []int{4}},
 	} {
 		got, err := d.store.ListTenants(t.Context(), tt.q)
 		require.NoError(t, err, name)

@@ -14,17 +14,25 @@ import (
 
 var _ domain.TicketRepository = (*Store)(nil)
 
-const ticketColumns = `hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until, used`
+const ticketColumns = `hash, tenant_id, user_id, token_version, token_expires_at, key_id, expires_at, usable_until, used`
 
 const insertTicketSQL = `
-INSERT INTO stream_tickets (hash, tenant_id, user_id, token_version, token_expires_at, expires_at, usable_until)
-VALUES ($1, $2, $3, $4, $5, now() + $6::interval, now() + least($7::interval, $6::interval))
+INSERT INTO stream_tickets (hash, tenant_id, user_id, token_version, token_expires_at, key_id, expires_at, usable_until)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, now() + least($8::interval, $7::interval))
 RETURNING ` + ticketColumns
+
+// keyTicketVersion is the version of tickets that were asked for with an API key.
+// Replicas of before there were keys take it for that of a token that was revoked.
+const keyTicketVersion = -1
 
 // InsertTicket implements domain.TicketRepository.
 func (s *Store) InsertTicket(ctx context.Context, t domain.Ticket, firstUse, lifetime time.Duration) (domain.Ticket, error) {
+	version := t.Holder.TokenVersion
+	if t.Holder.ByKey() {
+		version = keyTicketVersion
+	}
 	inserted, err := scanTicket(s.callers.QueryRow(ctx, insertTicketSQL, t.Hash, t.TenantID, nullID(t.Holder.UserID),
-		t.Holder.TokenVersion, nullTime(t.Holder.ExpiresAt), lifetime, firstUse))
+		version, nullTime(t.Holder.ExpiresAt), nullID(t.Holder.KeyID), lifetime, firstUse))
 	if err != nil {
 		return domain.Ticket{}, translate(err, "insert ticket")
 	}
@@ -53,7 +61,7 @@ UPDATE stream_tickets AS t
 SET used = true, usable_until = t.expires_at, claim = $2, claimed_until = now() + $4::interval, takeover = false
 FROM before
 WHERE t.hash = before.hash
-RETURNING t.hash, t.tenant_id, t.user_id, t.token_version, t.token_expires_at, t.expires_at, before.usable_until, before.used`
+RETURNING t.hash, t.tenant_id, t.user_id, t.token_version, t.token_expires_at, t.key_id, t.expires_at, before.usable_until, before.used`
 
 // ticketTakenSQL says why there was nothing to claim, and whether whoever has
 // the ticket was asked for it.
@@ -130,16 +138,19 @@ func ticketError(err error, verb string) error {
 	return translate(err, verb)
 }
 
-// scanTicket returns no role and no tenant of the holder: those are the
-// user's.
+// scanTicket returns no role, tenant and scopes of the holder: those are the
+// user's, and the key's.
 func scanTicket(row pgx.Row) (domain.Ticket, error) {
 	var t domain.Ticket
-	var user uuid.NullUUID
+	var user, key uuid.NullUUID
 	var tokenExpires *time.Time
-	if err := row.Scan(&t.Hash, &t.TenantID, &user, &t.Holder.TokenVersion, &tokenExpires, &t.ExpiresAt, &t.FirstUseBy, &t.Used); err != nil {
+	if err := row.Scan(&t.Hash, &t.TenantID, &user, &t.Holder.TokenVersion, &tokenExpires, &key, &t.ExpiresAt, &t.FirstUseBy, &t.Used); err != nil {
 		return domain.Ticket{}, fmt.Errorf("scan ticket: %w", err)
 	}
-	t.Holder.UserID = user.UUID
+	t.Holder.UserID, t.Holder.KeyID = user.UUID, key.UUID
+	if t.Holder.ByKey() {
+		t.Holder.TokenVersion = 0
+	}
 	if tokenExpires != nil {
 		t.Holder.ExpiresAt = tokenExpires.UTC()
 	}

@@ -43,7 +43,7 @@ func (d *database) newTicket(t testing.TB, change ...func(*domain.Ticket)) domai
 // pass lets time pass for tickets.
 func (d *database) pass(t testing.TB, by time.Duration) {
 	t.Helper()
-	_, err := d.store.general.Exec(t.Context(),
+	_, err := d.owner.Exec(t.Context(),
 		`UPDATE stream_tickets SET expires_at = expires_at - $1::interval, usable_until = usable_until - $1::interval, claimed_until = claimed_until - $1::interval`, by)
 	require.NoError(t, err)
 }

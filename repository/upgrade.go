@@ -103,7 +103,7 @@ func (s *Store) upgradedTenants(ctx context.Context) (map[uuid.UUID]struct{}, er
 	if known := s.upgraded.Load(); known != nil {
 		return *known, nil
 	}
-	rows, err := s.deliveries.Query(ctx, upgradedTenantsSQL)
+	rows, err := s.asSystem(s.deliveries).Query(ctx, upgradedTenantsSQL)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}

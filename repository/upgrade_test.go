@@ -42,6 +42,7 @@ func upgraded(t *testing.T, n int) (*database, uuid.UUID, []domain.Message) {
 	d.exec(t, `INSERT INTO endpoints (tenant_id, url, timeout_ms, secret) VALUES ($1, 'http://127.0.0.1', 5000, 's')`, tenant)
 	_, err = m.Up(t.Context())
 	require.NoError(t, err)
+	d.secureRows(t)
 	return d, tenant, messages
 }
 
@@ -174,7 +175,7 @@ func TestReturnedMessagesAreTakenBackOnce(t *testing.T) {
 	d, tenant, m := upgraded(t, messages)
 	endpoint := ask[uuid.UUID](t, d, `SELECT id FROM endpoints`)
 	d.exec(t, `CREATE TABLE opened AS SELECT * FROM deliveries`)
-	d.exec(t, `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO opened SELECT NEW.*; RETURN NEW; END $$`)
+	d.exec(t, `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO opened SELECT NEW.*; RETURN NEW; END $$`)
 	d.exec(t, `CREATE TRIGGER note BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION note()`)
 	var g errgroup.Group
 	for caller := range callers {

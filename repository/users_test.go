@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -124,4 +125,66 @@ func TestEnsureSecret(t *testing.T) {
 	second, err := d.open(t, Options{}).EnsureSecret(t.Context(), "jwt", []byte("two"))
 	require.NoError(t, err)
 	require.Equal(t, []byte("one"), second)
+}
+
+func TestUserIsDisabled(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ann := newUser(t, "ann@example.com")
+	require.NoError(t, d.store.InsertUser(t.Context(), ann))
+	for _, at := range []time.Time{time.Now().UTC().Truncate(time.Microsecond), {}} {
+		_, err := d.store.ChangeUser(t.Context(), ann.ID, func(u *domain.User) error {
+			u.DisabledAt = at
+			return nil
+		})
+		require.NoError(t, err)
+		ann.DisabledAt = at
+		found, err := d.store.FindUser(t.Context(), ann.ID)
+		require.NoError(t, err)
+		require.Equal(t, ann, found)
+		require.Equal(t, !at.IsZero(), found.Disabled())
+		found, err = d.store.FindUserByEmail(t.Context(), ann.Email)
+		require.NoError(t, err)
+		require.Equal(t, ann, found)
+	}
+}
+
+// What is asked before every login is answered by an index that is empty when there
+// is nothing to be said.
+func TestOutdatedPasswordForms(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	forms := func(limit int) []string {
+		found, err := d.store.OutdatedPasswordForms(t.Context(), limit)
+		require.NoError(t, err)
+		return found
+	}
+	insert := func(hash string) {
+		u := newUser(t, newID(t).String()+"@example.com")
+		u.PasswordHash = hash
+		require.NoError(t, d.store.InsertUser(t.Context(), u))
+	}
+	const now = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"
+	insert(now)
+	insert("")
+	require.Empty(t, forms(10))
+	for _, hash := range []string{
+		"plain", "$2a$10$xyz", "$2a$10$abc", "$2b$12$xyz", "$2y$10$xyz", "$2x$10$xyz", "$argon2i$v=19$m=64,t=1,p=1$a$b",
+		"$argon2id$v=19$m=65536,t=3,p=4$a$b", "$argon2id$v=19$m=65536,t=3,p=4$c$d", "$argon2id$v=19$m=19456,t=2,p=2$a$b", "x$2a$11$",
+	} {
+		insert(hash)
+	}
+	want := []string{"$2a$10$", "$2b$12$", "$2y$10$", "$argon2id$v=19$m=19456,t=2,p=2$", "$argon2id$v=19$m=65536,t=3,p=4$"}
+	require.ElementsMatch(t, want, forms(10))
+	require.Len(t, forms(2), 2)
+
+	conn := d.connect(t)
+	_, err := conn.Exec(t.Context(), `SET enable_seqscan = off`)
+	require.NoError(t, err)
+	rows, err := conn.Query(t.Context(), `EXPLAIN `+strings.Replace(passwordFormsSQL, "$1", "10", 1))
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(plan, "\n"), "users_password_form_idx")
+	require.NotContains(t, strings.Join(plan, "\n"), "Seq Scan")
 }

@@ -2,8 +2,9 @@
 # Installs the server programs that make run and make test start as private
 # servers, as far as they are missing:
 #
-#   scripts/install-servers.sh [postgresql] [rabbitmq-server] [redis-server] [iproute2] [pgbouncer]
-#   scripts/install-servers.sh curl nodejs npm python3      for make interop
+#   scripts/install-servers.sh [postgresql] [rabbitmq-server] [redis-server] [iproute2] [nginx-light] [pgbouncer]
+#   scripts/install-servers.sh curl nodejs npm python3 python3-pika prometheus   for make interop
+#   scripts/install-servers.sh chromium nodejs npm   for make browser
 #
 # It installs on Debian and Ubuntu as root only. Anywhere else it prints what to
 # do and fails. The services that the packages bring along are not started.
@@ -17,7 +18,9 @@ installed() { # installed PACKAGE: are its programs on this machine?
   rabbitmq-server) [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || command -v rabbitmq-server ;;
   redis-server) command -v redis-server ;;
   iproute2) command -v ip || [[ -x /usr/sbin/ip || -x /sbin/ip ]] ;; # cuts networks in make chaos
-  curl | npm | python3) command -v "$1" ;;
+  nginx-light) command -v nginx || [[ -x /usr/sbin/nginx ]] ;; # stands before the service in make chaos
+  curl | npm | python3 | prometheus | chromium) command -v "$1" ;;
+  python3-pika) /usr/bin/python3 -c "import pika" 2>/dev/null ;;
   nodejs) command -v node ;;
   pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer ;;
   *)

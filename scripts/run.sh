@@ -12,7 +12,6 @@ configured() {
 if [[ -z ${DATABASE_URL:-} && -z ${RABBITMQ_URL:-} ]] && ! configured; then
   scripts/install-servers.sh
 fi
-echo "building bin/lanekeeper"
-CGO_ENABLED=0 go build -trimpath -o bin/lanekeeper .
+scripts/build.sh
 # The program takes the place of this shell, so that Ctrl-C is its business.
 exec bin/lanekeeper "$@"

@@ -12,7 +12,7 @@ read -ra flags <<<"${TEST_FLAGS-detect}"
 read -ra stack <<<"${STACK_FLAGS-}"
 
 if [[ ${flags[*]} == detect ]]; then
-  flags=(-timeout 15m)
+  flags=(-timeout 30m)
   if [[ $(go env CGO_ENABLED) == 1 ]] && command -v "$(go env CC)" >/dev/null; then
     flags+=(-race)
   else

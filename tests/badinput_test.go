@@ -80,7 +80,8 @@ func TestBadTenants(t *testing.T) {
 		app.Refused(c.status, "", "POST", "/api/tenants", c.body)
 	}
 	app.Refused(unsupported, "", "POST", "/api/tenants", `name=x`, apptest.Header{"Content-Type", "application/x-www-form-urlencoded"})
-	app.Refused(unsupported, "", "POST", "/api/tenants", `{"name":"x"}`, apptest.Header{"Content-Encoding", "gzip"})
+	app.Refused(unsupported, "", "POST", "/api/tenants", `{"name":"x"}`, apptest.Header{"Content-Encoding", "br"})
+	app.Refused(bad, "body_not_gzip", "POST", "/api/tenants", `{"name":"x"}`, apptest.Header{"Content-Encoding", "gzip"})
 	app.Refused(invalid, "", "POST", "/api/tenants", `{"name":"x"}`, apptest.WithKey(strings.Repeat("k", 256)))
 	require.Zero(t, apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM tenants`))
 	require.Empty(t, app.Partitions())

@@ -120,7 +120,7 @@ func TestBatchOfLargeMessages(t *testing.T) {
 	app := apptest.Boot(t)
 	tenant := app.CreateTenant("large", 4).ID
 	large := `"` + strings.Repeat("ä", 100<<10) + `"`
-	sent := make([]string, 25)
+	sent := make([]string, 12)
 	for i := range sent {
 		sent[i] = large
 	}

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"syscall"
 	"testing"
@@ -32,6 +33,11 @@ func TestDatabaseAway(t *testing.T) {
 	} {
 		outage.begin()
 		requireReadiness(t, app, http.StatusOK, "degraded")
+		apptest.Await(t, apptest.Long, func() error {
+			m := app.Metrics()
+			return errors.Join(m.Is(1, "lanekeeper_readiness", "state", "degraded"), m.Is(0, "lanekeeper_readiness", "state", "ready"),
+				m.Is(0, "lanekeeper_server_up", "server", "database"), m.Is(1, "lanekeeper_server_up", "server", "broker"))
+		})
 		for range 20 {
 			begun := time.Now()
 			sent = append(sent, app.Publish(tenant, `"`+outage.name+`"`))
@@ -54,6 +60,7 @@ func TestDatabaseAway(t *testing.T) {
 		outage.end()
 		requireReadiness(t, app, http.StatusOK, "ready")
 		require.Equal(t, sent, apptest.IDs(app.Stored(tenant, len(sent))), "in order, after it was %s", outage.name)
+		require.Positive(t, app.Metrics().Value("lanekeeper_store_failures_total", "reason", "unavailable"), "%s", outage.name)
 		sent = append(sent, app.Publish(tenant, `1`, apptest.WithKey(outage.name)))
 		app.Stored(tenant, len(sent))
 	}

@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ func TestDeadLetterGroups(t *testing.T) {
 		last[l.Reason] = l.ID
 	}
 	for _, g := range groups.Data {
+		require.Equal(t, g.Count, requireSummaries(t, app, tenant, g.Error, g.Reason, g.ExampleID))
 		require.Equal(t, last[g.Reason], g.ExampleID)
 		require.False(t, g.Last.Before(g.First))
 	}
@@ -75,4 +77,31 @@ func TestDeadLetterGroups(t *testing.T) {
 	require.Equal(t, "not JSON at byte <number>", groups.Data[0].Error)
 	require.Equal(t, groups.Counted, groups.Data[0].Count)
 	t.Log(groups.Counted, "letters in", time.Since(begun))
+}
+
+// requireSummaries follows the pages of letters whose error is that of a group, of which
+// the newest is known, and returns how many there are.
+func requireSummaries(t *testing.T, app *apptest.App, tenant, shape, reason string, newest int64) (n int) {
+	t.Helper()
+	before := newest + 1
+	for cursor := "0"; cursor != ""; {
+		var page struct {
+			Data []struct {
+				ID     int64
+				Reason string
+			}
+			NextCursor string `json:"next_cursor"`
+		}
+		query := url.Values{"error": {shape}, "limit": {"2"}, "cursor": {cursor}}
+		app.Want(http.StatusOK, &page, "GET", "/api/dead-letters/summaries?"+query.Encode(), nil, apptest.ForTenant(tenant))
+		require.LessOrEqual(t, len(page.Data), 2)
+		for _, l := range page.Data {
+			require.Less(t, l.ID, before, "newest first")
+			require.Equal(t, reason, l.Reason)
+			before = l.ID
+			n++
+		}
+		cursor = page.NextCursor
+	}
+	return n
 }

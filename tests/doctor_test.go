@@ -1,8 +1,6 @@
 package tests
 
 import (
-	"bytes"
-	"log/slog"
 	"maps"
 	"strings"
 	"testing"
@@ -11,7 +9,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
-	"lanekeeper/pkg/server"
 	"lanekeeper/tests/apptest"
 )
 
@@ -22,11 +19,10 @@ type finding struct{ tenant, problem, state string }
 // the error that makes its exit status.
 func examine(t *testing.T, app *apptest.App, flags ...string) ([]finding, error) {
 	t.Helper()
-	var out bytes.Buffer
-	err := server.Command(t.Context(), app.Config, slog.New(slog.DiscardHandler), append([]string{"doctor"}, flags...), &out)
+	out, err := app.Command(append([]string{"doctor"}, flags...)...)
 	var found []finding
 	last := ""
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
 		if !strings.Contains(line, ": ") {
 			last = line
@@ -101,7 +97,7 @@ func TestDoctorFindsAndRepairs(t *testing.T) {
 	require.Error(t, err)
 	require.ElementsMatch(t, found, again, "without -fix nothing is changed")
 
-	found, err = examine(t, app, "-fix")
+	found, err = examine(t, app, "--fix")
 	require.ErrorContains(t, err, "there are findings: 1")
 	var repaired, left []finding
 	for _, f := range found {
@@ -114,11 +110,11 @@ func TestDoctorFindsAndRepairs(t *testing.T) {
 	requireFindings(t, repaired, "repaired", repairable)
 	requireFindings(t, left, "found", remaining)
 
-	found, err = examine(t, app, "-fix")
+	found, err = examine(t, app, "--fix")
 	require.ErrorContains(t, err, "there are findings: 1")
 	requireFindings(t, found, "found", remaining)
 	app.DeleteQueue(apptest.QueueName(differs))
-	found, err = examine(t, app, "-fix")
+	found, err = examine(t, app, "--fix")
 	require.NoError(t, err)
 	requireFindings(t, found, "repaired", map[string]string{differs: "main queue is missing"})
 	found, err = examine(t, app)
@@ -151,11 +147,11 @@ func TestDoctorKeepsMessages(t *testing.T) {
 	app.Stop()
 	app.Put(apptest.QueueName(tenant), uuid.NewString(), "1")
 	app.Exec(`DROP TABLE ` + apptest.PartitionName(tenant))
-	found, err := examine(t, app, "-fix")
+	found, err := examine(t, app, "--fix")
 	require.NoError(t, err)
 	requireFindings(t, found, "repaired", map[string]string{tenant: "inactive      partition is missing"})
 	app.DeleteQueue(apptest.DeadLetterQueueName(tenant))
-	found, err = examine(t, app, "-fix")
+	found, err = examine(t, app, "--fix")
 	require.NoError(t, err)
 	requireFindings(t, found, "repaired", map[string]string{tenant: "dead-letter queue is missing"})
 	apptest.Await(t, apptest.Long, func() error {
@@ -175,10 +171,9 @@ func TestDoctorWithoutServers(t *testing.T) {
 	app := apptest.Boot(t)
 	app.Stop()
 	app.Config.Database.URL = "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
-	var out bytes.Buffer
-	err := server.Command(t.Context(), app.Config, slog.New(slog.DiscardHandler), []string{"doctor"}, &out)
+	out, err := app.Command("doctor")
 	require.Error(t, err)
-	require.Empty(t, out.String())
+	require.Empty(t, out)
 }
 
 func declare(t *testing.T, app *apptest.App, queue string, arguments amqp.Table) {

@@ -3,7 +3,6 @@ package tests
 import (
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
-	"lanekeeper/pkg/server"
 	"lanekeeper/tests/apptest"
 )
 
@@ -119,11 +117,7 @@ func TestEndpointSecretsAtRest(t *testing.T) {
 	}
 
 	// All of it with one key.
-	encrypt := func() (string, error) {
-		var out strings.Builder
-		err := server.Command(t.Context(), app.Config, slog.New(slog.DiscardHandler), []string{"encrypt"}, &out)
-		return out.String(), err
-	}
+	encrypt := func() (string, error) { return app.Command("encrypt") }
 	said, err := encrypt()
 	require.NoError(t, err)
 	require.Equal(t, "2 endpoints encrypted\n", said)

@@ -10,10 +10,10 @@ import (
 )
 
 // keepLastSeqSQL remembers how many messages a tenant had stored when its
-// history is erased.
+// history is erased. The service deletes as a role that may not write there.
 const keepLastSeqSQL = `
 CREATE TABLE erased (tenant_id uuid PRIMARY KEY, stored bigint);
-CREATE FUNCTION keep_last_seq() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION keep_last_seq() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO erased VALUES (OLD.tenant_id, OLD.last_seq);
     RETURN OLD;

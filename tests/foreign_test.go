@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -45,6 +47,36 @@ func TestUnreadableHeaders(t *testing.T) {
 	}
 	app.Want(http.StatusAccepted, nil, "POST", "/api/dead-letters/replay", map[string]any{"all": true}, apptest.ForTenant(tenant))
 	app.Stored(tenant, 5)
+}
+
+// What was sent with a text as its id is found by it, in its tenant only.
+func TestByMessageID(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t)
+	tenant, other := app.CreateTenant("shop", 1).ID, app.CreateTenant("other", 1).ID
+	texts := []string{"order-1842", "a/b c?d=e&f#g%2F", "ä 😀", ".", strings.Repeat("x", 255)}
+	for i, text := range texts {
+		app.PutAll(apptest.QueueName(tenant), []amqp.Publishing{{MessageId: text, Body: fmt.Appendf(nil, `{"n":%d}`, i)}})
+	}
+	stored := app.Stored(tenant, len(texts))
+	find := func(text string) string {
+		return "/api/messages/by-message-id/" + strings.ReplaceAll(url.PathEscape(text), ".", "%2E")
+	}
+	var found struct {
+		ID      string
+		Payload json.RawMessage
+	}
+	for i, text := range texts {
+		app.Want(http.StatusOK, &found, "GET", find(text), nil, apptest.ForTenant(tenant))
+		require.JSONEq(t, fmt.Sprintf(`{"n":%d}`, i), string(found.Payload), text)
+		app.Refused(http.StatusNotFound, "message_not_found", "GET", find(text), nil, apptest.ForTenant(other))
+		app.Want(http.StatusOK, nil, "GET", "/api/messages/"+found.ID, nil, apptest.ForTenant(tenant))
+	}
+	app.Want(http.StatusOK, &found, "GET", find(stored[0].ID), nil, apptest.ForTenant(tenant))
+	require.Equal(t, stored[0].ID, found.ID)
+	for _, text := range []string{"order-1843", strings.Repeat("x", 256), strings.Repeat("x", 5000)} {
+		app.Refused(http.StatusNotFound, "message_not_found", "GET", find(text), nil, apptest.ForTenant(tenant))
+	}
 }
 
 // Bodies that are packed are stored as what is in them; what cannot be

@@ -2,9 +2,8 @@ package tests
 
 import (
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -29,6 +28,28 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, "ready", health.Status)
 	require.Equal(t, map[string]string{"broker": "ready", "database": "ready"}, health.Details)
 	app.Refused(http.StatusNotFound, "", "GET", "/api/healthz", nil)
+}
+
+// Which requests have a line in the log is configured, in whatever letters; times have
+// their unit in their names, and probes have no line.
+func TestRequestLines(t *testing.T) {
+	t.Parallel()
+	app := apptest.StartProcess(t, "LOG_REQUESTS=Errors", "LOG_LEVEL=INFO", "LOG_FORMAT=JSON")
+	tenant := app.CreateTenant("tenant", 0).ID
+	app.Publish(tenant, `1`)
+	app.Want(http.StatusOK, nil, "GET", "/healthz", nil)
+	app.Refused(http.StatusNotFound, "tenant_not_found", "GET", "/api/tenants/"+uuid.NewString(), nil)
+	apptest.Await(t, apptest.Long, func() error {
+		if len(app.RequestLines()) == 0 {
+			return apptest.NotYet("a line")
+		}
+		return nil
+	})
+	lines := app.RequestLines()
+	require.Len(t, lines, 1)
+	require.Equal(t, []any{"INFO", "/tenants/{id}", http.StatusNotFound}, []any{lines[0].Level, lines[0].Route, lines[0].Status})
+	require.NotNil(t, lines[0].DurationMS)
+	require.Less(t, *lines[0].DurationMS, 6000.0)
 }
 
 func TestMetrics(t *testing.T) {
@@ -72,6 +93,12 @@ func TestMetrics(t *testing.T) {
 	} {
 		require.NoError(t, m.Is(c.want, c.name, c.with...))
 	}
+	for state, want := range map[string]float64{"ready": 1, "degraded": 0, "unavailable": 0} {
+		require.NoError(t, m.Is(want, "lanekeeper_readiness", "state", state))
+	}
+	require.NoError(t, m.Is(1, "lanekeeper_server_up", "server", "broker"))
+	require.NoError(t, m.Is(1, "lanekeeper_server_up", "server", "database"))
+	require.NoError(t, m.Is(0, "lanekeeper_store_failures_total", "reason", "unavailable"))
 	require.Positive(t, m.Value("lanekeeper_store_batch_rows"))
 	require.Positive(t, m.Value("lanekeeper_store_seconds"))
 	require.GreaterOrEqual(t, m.Value("lanekeeper_end_to_end_seconds"), 23.0)
@@ -104,17 +131,6 @@ func TestMetricsWithoutTenants(t *testing.T) {
 	require.False(t, app.Metrics().HasLabel(one))
 }
 
-func TestMetricsOnTheirOwnPort(t *testing.T) {
-	t.Parallel()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // what else
-	require.NoError(t, listener.Close())
-	app := apptest.Boot(t, func(c *config.Config) { c.AdminPort = port })
-	app.Refused(http.StatusNotFound, "route_not_found", "GET", "/metrics", nil)
-	app.At(fmt.Sprintf("http://127.0.0.1:%d", port)).Metrics()
-}
-
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	app := apptest.Boot(t)
@@ -123,6 +139,11 @@ func TestOpenAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, document.Validate(t.Context()))
 	require.True(t, strings.HasPrefix(document.OpenAPI, "3."))
+	// Where the service is configured to be, with the port that it has.
+	at, err := url.Parse(app.URL())
+	require.NoError(t, err)
+	require.Equal(t, "http://localhost:"+at.Port()+"/api", document.Servers[0].URL)
+	require.Equal(t, openapi3.SecurityRequirements{{"BearerAuth": {}}, {}}, document.Security, "in open mode nobody needs a token")
 	for path, methods := range map[string][]string{
 		"/login": {"POST"}, "/users": {"GET", "POST"}, "/users/{id}": {"GET", "PATCH", "DELETE"},
 		"/tenants": {"GET", "POST"}, "/tenants/{id}": {"GET", "PATCH", "DELETE"}, "/tenants/{id}/config/concurrency": {"PUT"},
@@ -143,7 +164,7 @@ func TestSwaggerUI(t *testing.T) {
 	require.Contains(t, page.Header.Get("Content-Type"), "text/html")
 	require.Contains(t, string(page.Body), "swagger-ui-bundle.js")
 	require.NotEmpty(t, app.Want(http.StatusOK, nil, "GET", "/swagger/swagger-ui-bundle.js", nil).Body)
-	require.Contains(t, string(app.Want(http.StatusOK, nil, "GET", "/swagger/swagger-initializer.js", nil).Body)+string(page.Body), "/openapi.json")
+	require.Contains(t, string(app.Want(http.StatusOK, nil, "GET", "/swagger/swagger-initializer.js", nil).Body)+string(page.Body), "/swagger/doc.json")
 }
 
 func TestRequestID(t *testing.T) {

@@ -66,11 +66,14 @@ func (l *lines) String() string {
 }
 
 // launch starts the service and returns what it says, and how it ends.
-func launch(t *testing.T, databaseURL string) (log *lines, ready <-chan struct{}, ended <-chan error, stop func()) {
+func launch(t *testing.T, databaseURL string, options ...apptest.Option) (log *lines, ready <-chan struct{}, ended <-chan error, stop func()) {
 	t.Helper()
 	c := config.Default()
-	c.AppPort, c.AppHost = 0, "127.0.0.1"
+	c.AppPort, c.AppHost, c.AdminPort = 0, "127.0.0.1", 0
 	c.Database.URL, c.RabbitMQ.URL, c.Database.MaxConnections = databaseURL, devtest.RabbitMQ(t), 5
+	for _, change := range options {
+		change(&c)
+	}
 	log = new(lines)
 	s, err := server.New(c, slog.New(slog.NewTextHandler(log, nil)), io.Discard)
 	require.NoError(t, err)

@@ -51,6 +51,8 @@ type BodyOptions struct {
 	Limit int64
 	// Memory is what all bodies share; nil for any amount.
 	Memory bodyMemory
+	// Unpackers unpack compressed bodies.
+	Unpackers *Unpackers
 	// Patience is how long a body may take that has no bytes, and for how long
 	// none of a body may come. For each bodyRate bytes it may take a second
 	// longer.
@@ -116,19 +118,29 @@ func bodyTooSlow(cause error) error {
 	return domain.Wrap(cause, domain.ErrTooSlow, "body_too_slow", "The body did not come in time; it was not read to its end.")
 }
 
-// ReadBody returns the whole body. It reserves memory first, and takes more as
+// ReadBody returns the whole body, unpacked where its Content-Encoding is gzip: its limit
+// is for what comes in, and for what comes out. It reserves memory first, and takes more as
 // it is needed where the client does not say how long the body is; it belongs
 // to the request until it is done. The time that a body takes is not taken from
 // that of the request, which has another context afterwards. Errors are
-// ErrTooLarge, ErrTooSlow, ErrUnavailable with code "body_budget", and
-// ErrMalformed for a body that breaks off.
+// ErrTooLarge, ErrTooSlow, ErrUnavailable with code "body_budget", ErrUnsupported for
+// another encoding, and ErrMalformed for a body that breaks off.
 func ReadBody(c *gin.Context) ([]byte, error) {
 	b, ok := c.Value(bodyKey).(*requestBody)
 	if !ok {
 		return nil, errors.New("read body: the route has none") // a mistake in the route table
 	}
+	isPacked, err := packed(c)
+	if err != nil {
+		return nil, err
+	}
 	begun := time.Now()
-	data, err := b.read(c.Request.Body, c.Request.ContentLength, begun)
+	var data []byte
+	if isPacked && c.Request.ContentLength != 0 {
+		data, err = b.unpack(c.Request.Body, begun)
+	} else {
+		data, err = b.read(c.Request.Body, c.Request.ContentLength, begun)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +163,11 @@ func (b *requestBody) read(from io.Reader, length int64, begun time.Time) ([]byt
 	if length == 0 {
 		return nil, nil
 	}
+	return b.readAll(from, length, func(n int) { b.hurry(begun, n) })
+}
+
+// readAll reads to the end. Before each read it calls hurry with how much there is.
+func (b *requestBody) readAll(from io.Reader, length int64, hurry func(n int)) ([]byte, error) {
 	if err := b.reserve(bodyOverhead + max(length, 0) + min(max(length, 0), maxDecoded)); err != nil {
 		return nil, err
 	}
@@ -162,7 +179,7 @@ func (b *requestBody) read(from io.Reader, length int64, begun time.Time) ([]byt
 				return nil, err
 			}
 		}
-		b.hurry(begun, len(data))
+		hurry(len(data))
 		n, err := from.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		switch {
@@ -212,6 +229,9 @@ func (b *requestBody) hurry(begun time.Time, n int) {
 }
 
 func readError(err error) error {
+	if known, ok := errors.AsType[*domain.Error](err); ok {
+		return known
+	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return BodyTooLarge(tooLarge.Limit)
 	}

@@ -10,14 +10,18 @@
 //	Recover          a panic becomes a 500
 //	SecurityHeaders  what browsers may do with the answer
 //	HeadLimit        paths and headers that are too long
+//	PathValues       what stands in the path, unescaped
+//	CrossOrigin      where origins are configured: what web pages may read
 //	LoopbackOnly     in open mode: callers on this machine only
 //
 // For each route, as far as its line of the route table says so:
 //
 //	Route            the template of the path, for log and metrics
 //	Deadline         how long the request may take
+//	Compress         answers shorter on the wire, for clients that ask for it
 //	Authenticate     the caller, and whether its role is enough
 //	SelectTenant     the tenant, and whether the caller may access it
+//	PathTenant       or where the path names it: its id for its external id
 //	Body             how large a body may be, and its share of memory
 //
 // What they find out is kept in the gin.Context, under the keys of context.go,

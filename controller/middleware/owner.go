@@ -10,7 +10,7 @@ import (
 // countTowards makes what the request does count towards the shares of a user,
 // or, where there is none, of the address the request came from.
 func countTowards(c *gin.Context, userID uuid.UUID) {
-	owner := "address " + c.ClientIP()
+	owner := "address " + addressShare(c.ClientIP())
 	if userID != uuid.Nil {
 		owner = "user " + userID.String()
 	}

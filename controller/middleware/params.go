@@ -2,11 +2,27 @@ package middleware
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"lanekeeper/domain"
 )
+
+// PathValues unescapes the parameters of the path. The router would take a plus for a
+// space, as it stands in query strings, and does not unescape what it was told to leave.
+func PathValues() gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if c.Request.URL.RawPath == "" { // the path was matched as it is once unescaped
+			return
+		}
+		for i := range c.Params {
+			if value, err := url.PathUnescape(c.Params[i].Value); err == nil { // else it would not have been parsed
+				c.Params[i].Value = value
+			}
+		}
+	}
+}
 
 const queryKey = "lanekeeper.query"
 
@@ -29,6 +45,31 @@ func Query(c *gin.Context, name string) (value string, ok bool, err error) {
 		return sent[0], true, nil
 	}
 	return "", false, InvalidQuery(name, "must be sent once")
+}
+
+// QueryPrefixed returns the query parameters whose names begin with prefix, which is not
+// in the names that it returns; nil for none. Errors are those of Query.
+func QueryPrefixed(c *gin.Context, prefix string) (map[string]string, error) {
+	if _, _, err := Query(c, prefix); err != nil {
+		return nil, err
+	}
+	sent, _ := c.Value(queryKey).(url.Values)
+	var values map[string]string
+	for name := range sent {
+		rest, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		value, _, err := Query(c, name)
+		if err != nil {
+			return nil, err
+		}
+		if values == nil {
+			values = make(map[string]string)
+		}
+		values[rest] = value
+	}
+	return values, nil
 }
 
 // Header returns the value of a header and whether it was sent. A header that

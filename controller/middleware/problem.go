@@ -131,7 +131,7 @@ func statusOf(kind domain.Kind) int {
 	case domain.ErrUnavailable, domain.ErrContended:
 		return http.StatusServiceUnavailable
 	case domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity,
-		domain.ErrQueueMissing, domain.ErrStoreRefuses, domain.ErrStoreFault:
+		domain.ErrNameTaken, domain.ErrQueueMissing, domain.ErrBacklogFull, domain.ErrStoreRefuses, domain.ErrStoreFault:
 	}
 	return http.StatusInternalServerError
 }

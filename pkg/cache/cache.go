@@ -115,6 +115,19 @@ func (c *Cache[K, V]) Peek(key K) (value V, known, expired bool) {
 	return value, false, false
 }
 
+// Known reports whether anything is known of the key: a value, however old, or that
+// there is none.
+func (c *Cache[K, V]) Known(key K) bool {
+	now := c.o.Now()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if e := c.entries[key]; e != nil && e.known {
+		return true
+	}
+	gone, absent := c.absent[key]
+	return absent && now.Sub(gone.at) < c.o.AbsentFor
+}
+
 // Put notes that the value of the key was just changed. The next Get asks the
 // source, because somebody else may have changed it since; the value is what is
 // known if that is away by then.

@@ -105,6 +105,14 @@ func TestWhatIsAbsent(t *testing.T) {
 		pass(time.Second)
 		want(t, c, "b", 2)
 
+		require.True(t, c.Known("a"))
+		require.False(t, c.Known("never asked for"))
+		_, err := c.Get(t.Context(), "z")
+		require.ErrorIs(t, err, errAbsent)
+		require.True(t, c.Known("z"), "that there is none")
+		pass(time.Second)
+		require.False(t, c.Known("z"), "any more")
+
 		for _, made := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"} {
 			_, err := c.Get(t.Context(), made)
 			require.ErrorIs(t, err, errAbsent)
@@ -112,7 +120,7 @@ func TestWhatIsAbsent(t *testing.T) {
 		_, known, _ := c.Peek("a")
 		require.True(t, known, "keys that somebody makes up displace nothing")
 
-		_, err := c.Get(t.Context(), "c")
+		_, err = c.Get(t.Context(), "c")
 		require.ErrorIs(t, err, errAbsent)
 		s.set(func() { s.values["c"] = 3 })
 		c.Expire("c")

@@ -1,3 +1,3 @@
-// Package contentcoding unpacks bodies that name a content coding; see RFC
-// 9110, section 8.4.
+// Package contentcoding unpacks bodies that name a content coding, and reads which one a
+// client takes; see RFC 9110, sections 8.4 and 12.5.3.
 package contentcoding

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,18 +17,38 @@ import (
 func (s *Stack) Hints() []string {
 	dir := shown(s.Dir())
 	hints := []string{
-		"PostgreSQL  " + s.DatabaseURL(),
+		"PostgreSQL  " + withoutPassword(s.DatabaseURL()),
 		"            " + filepath.Join(dir, "bin", "psql") + ` -c "SELECT id, name, workers FROM tenants"`,
-		"RabbitMQ    " + s.RabbitMQURL(),
+		"RabbitMQ    " + withoutPassword(s.RabbitMQURL()),
 		"            " + filepath.Join(dir, "bin", "rabbitmqctl") + " list_consumers",
 	}
 	if s.redis != nil {
 		hints = append(hints, "Redis       "+s.RedisURL())
 	}
+	if s.options.Passwords {
+		hints = append(hints, "passwords   . "+shown(s.EnvironmentFile())+"    sets DATABASE_URL and RABBITMQ_URL with them")
+	}
 	return append(hints, "data, logs  "+dir)
 }
 
-// writeCommands writes the programs psql and rabbitmqctl for these servers.
+// EnvironmentFile is for shells: it sets the URLs of the servers with their
+// passwords, where there are some. It stays when the servers end.
+func (s *Stack) EnvironmentFile() string { return filepath.Join(s.Dir(), "servers.env") }
+
+// withoutPassword returns a URL that may be printed.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	return u.String()
+}
+
+// writeCommands writes the programs psql and rabbitmqctl for these servers, and
+// EnvironmentFile.
 func (s *Stack) writeCommands() error {
 	bin := filepath.Join(s.Dir(), "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // programs for everybody here
@@ -37,11 +58,18 @@ func (s *Stack) writeCommands() error {
 	if err != nil {
 		return err
 	}
-	rabbitmqctl, err := s.rabbitmq.rabbitmqctlScript()
+	rabbitmqctl, err := s.rabbitmq.rabbitmqctlScript(s.rabbitmq.ports())
 	if err != nil {
 		return err
 	}
 	me := account{}
+	if s.options.Passwords {
+		content := fmt.Sprintf("# Where the private servers are, with their passwords. They stay the same.\nexport DATABASE_URL=%s\nexport RABBITMQ_URL=%s\n",
+			quote(s.DatabaseURL()), quote(s.RabbitMQURL()))
+		if err := me.write(s.EnvironmentFile(), content, secretMode); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		me.write(filepath.Join(bin, "psql"), psql, 0o755),
 		me.write(filepath.Join(bin, "rabbitmqctl"), rabbitmqctl, 0o755),
@@ -66,16 +94,20 @@ func (pg *Postgres) psqlScript() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	password := ""
+	if pg.options.Passwords { // who may not read it gets to know why by cat
+		password = fmt.Sprintf("PGPASSWORD=$(cat %s) || exit 1\nexport PGPASSWORD\n", quote(pg.options.passwordFile(postgresSecret)))
+	}
 	return fmt.Sprintf(`#!/bin/sh
 # psql on the private PostgreSQL server in %s, while that runs.
 export PGHOST=127.0.0.1 PGPORT=%d PGUSER=postgres PGDATABASE=%s
-exec %s "$@"
-`, oneLine(pg.options.Dir), pg.server.port(0), databaseName, quote(filepath.Join(bin, "psql"))), nil
+%sexec %s "$@"
+`, oneLine(pg.options.Dir), pg.server.port(0), databaseName, password, quote(filepath.Join(bin, "psql"))), nil
 }
 
 // rabbitmqctlScript returns a script that runs rabbitmqctl on the private broker,
 // under the account that runs it.
-func (mq *RabbitMQ) rabbitmqctlScript() (string, error) {
+func (mq *RabbitMQ) rabbitmqctlScript(ports []int) (string, error) {
 	programs, err := findRabbitMQ()
 	if err != nil {
 		return "", err
@@ -87,10 +119,6 @@ func (mq *RabbitMQ) rabbitmqctlScript() (string, error) {
 	node, err := os.ReadFile(filepath.Join(mq.home(), "node"))
 	if err != nil {
 		return "", fmt.Errorf("read the node's name: %w", err)
-	}
-	ports := make([]int, brokerPorts)
-	for i := range ports {
-		ports[i] = mq.server.port(i)
 	}
 	var change string
 	if runAs.change {
@@ -113,7 +141,21 @@ set -- env -i %s %s "$@"
 // Rabbitmqctl runs that program with args on the broker, which must be running, and
 // returns what it prints.
 func (mq *RabbitMQ) Rabbitmqctl(ctx context.Context, args ...string) (string, error) {
-	script, err := mq.rabbitmqctlScript()
+	return mq.control(ctx, mq.ports(), args...)
+}
+
+// ports are those it has, from the first Start on.
+func (mq *RabbitMQ) ports() []int {
+	ports := make([]int, brokerPorts)
+	for i := range ports {
+		ports[i] = mq.server.port(i)
+	}
+	return ports
+}
+
+// control is Rabbitmqctl on a broker with these ports.
+func (mq *RabbitMQ) control(ctx context.Context, ports []int, args ...string) (string, error) {
+	script, err := mq.rabbitmqctlScript(ports)
 	if err != nil {
 		return "", err
 	}

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // The range that private servers listen in. It lies below the one that the
@@ -56,6 +59,31 @@ func allFree(ports []int) bool {
 		}
 	}
 	return true
+}
+
+// readPorts returns the n ports in a file, or nil where it has others.
+func readPorts(path string, n int) []int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var ports []int
+	for field := range strings.FieldsSeq(string(text)) {
+		port, err := strconv.Atoi(field)
+		if err != nil || port < 1 || port > 65535 || slices.Contains(ports, port) {
+			return nil
+		}
+		ports = append(ports, port)
+	}
+	if len(ports) != n {
+		return nil
+	}
+	return ports
+}
+
+// writePorts writes them to a file.
+func writePorts(path string, ports []int) error {
+	return account{}.write(path, strings.Trim(fmt.Sprint(ports), "[]")+"\n", 0o644)
 }
 
 // loopback returns the address that a server on port has.

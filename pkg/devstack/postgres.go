@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,11 +20,15 @@ import (
 // databaseName is the database that a private PostgreSQL holds for the service.
 const databaseName = "lanekeeper"
 
+// postgresSecret names its password.
+const postgresSecret = "postgres"
+
 // Postgres is one private PostgreSQL server. It can be stopped, killed, paused
 // and started again; it keeps its port and its data. Safe for concurrent use.
 type Postgres struct {
 	options Options
 	server  server
+	secret  secret // its password, from demandPassword
 }
 
 // NewPostgres returns a server that keeps its data in the directory postgres
@@ -31,6 +36,7 @@ type Postgres struct {
 func NewPostgres(options Options) *Postgres {
 	pg := &Postgres{options: options}
 	pg.server = server{
+		keep: filepath.Join(options.Dir, "postgres.ports"),
 		name: "PostgreSQL", stopWith: syscall.SIGINT, nPorts: 1,
 		launcher: pg, progress: options.Progress, exits: make(chan error, 1),
 	}
@@ -64,7 +70,15 @@ func (pg *Postgres) URL() string {
 }
 
 func (pg *Postgres) urlOf(port int, database string) string {
-	return "postgres://postgres@" + loopback(port) + "/" + database + "?sslmode=disable"
+	return "postgres://" + pg.user().String() + "@" + loopback(port) + "/" + database + "?sslmode=disable"
+}
+
+// user is who may do everything, with the password.
+func (pg *Postgres) user() *url.Userinfo {
+	if password := pg.secret.get(); password != "" {
+		return url.UserPassword("postgres", password)
+	}
+	return url.User("postgres")
 }
 
 func (pg *Postgres) home() string { return filepath.Join(pg.options.Dir, "postgres") }
@@ -91,10 +105,12 @@ func (pg *Postgres) launch(ctx context.Context, ports []int) (*process, error) {
 	if err := endLeftovers(ctx, pg.home(), []string{"postgres", "initdb"}, syscall.SIGINT, pg.options.Progress); err != nil {
 		return nil, err
 	}
-	if err := pg.initialise(ctx, bin, runAs); err != nil {
-		return nil, err
+	if pg.options.Passwords {
+		err = demandPassword(ctx, pg, bin, runAs)
+	} else {
+		err = errors.Join(pg.initialise(ctx, bin, runAs, ""), pg.dropStaleLock())
 	}
-	if err := pg.dropStaleLock(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	p, err := startProcess(command{
@@ -133,8 +149,9 @@ func (pg *Postgres) programs() (string, error) {
 }
 
 // initialise makes the data directory unless it is there. It is made under
-// another name, so that a half-made one is never taken for whole.
-func (pg *Postgres) initialise(ctx context.Context, bin string, runAs account) error {
+// another name, so that a half-made one is never taken for whole. With a password,
+// nobody is let in without.
+func (pg *Postgres) initialise(ctx context.Context, bin string, runAs account, password string) (err error) {
 	if _, err := os.Stat(pg.data()); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -142,7 +159,17 @@ func (pg *Postgres) initialise(ctx context.Context, bin string, runAs account) e
 	if err := os.RemoveAll(half); err != nil {
 		return fmt.Errorf("remove half-made data: %w", err)
 	}
-	args := []string{"-D", half, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"}
+	args := []string{"-D", half, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"}
+	if password == "" {
+		args = append(args, "-A", "trust")
+	} else {
+		file := filepath.Join(pg.home(), "initdb.password") // it runs as another user, who reads only this
+		if err := runAs.write(file, password+"\n", secretMode); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.Remove(file)) }()
+		args = append(args, "-A", "scram-sha-256", "--pwfile", file)
+	}
 	if !pg.options.Durable {
 		args = append(args, "--no-sync")
 	}

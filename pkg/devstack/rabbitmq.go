@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,12 @@ const (
 	brokerPorts
 )
 
+const (
+	// rabbitmqSecret names its password, and brokerUser is whose it is.
+	rabbitmqSecret = "rabbitmq"
+	brokerUser     = "lanekeeper"
+)
+
 // RabbitMQ is one private RabbitMQ server with an Erlang port mapper (epmd) of
 // its own. It can be stopped, killed, paused and started again; it keeps its
 // ports, its node name and its data. Safe for concurrent use.
@@ -31,6 +38,7 @@ type RabbitMQ struct {
 	options Options
 	server  server
 	epmd    *process // guarded by server.mu
+	secret  secret   // its password, from writeDefinitions; without, there is guest
 }
 
 // NewRabbitMQ returns a server that keeps its data in the directory rabbitmq
@@ -38,6 +46,7 @@ type RabbitMQ struct {
 func NewRabbitMQ(options Options) *RabbitMQ {
 	mq := &RabbitMQ{options: options}
 	mq.server = server{
+		keep: filepath.Join(options.Dir, "rabbitmq.ports"),
 		name: "RabbitMQ", stopWith: syscall.SIGTERM, nPorts: brokerPorts,
 		launcher: mq, progress: options.Progress, exits: make(chan error, 1),
 	}
@@ -65,8 +74,8 @@ func (mq *RabbitMQ) Resume() error { return mq.server.resumeMain() }
 // Exited gets the reason when the server ends without having been asked to.
 func (mq *RabbitMQ) Exited() <-chan error { return mq.server.exits }
 
-// URL is where the broker is, from the first Start on: virtual host /, user
-// guest.
+// URL is where the broker is, from the first Start on: virtual host /, and a user
+// who may do everything.
 func (mq *RabbitMQ) URL() string { return mq.urlOf(mq.server.port(portAMQP)) }
 
 // FileLimit is how many open files the broker may have.
@@ -81,9 +90,21 @@ func (mq *RabbitMQ) ManagementURL() string {
 	return mq.managementOf(mq.server.port(portManagement))
 }
 
-func (mq *RabbitMQ) urlOf(port int) string { return "amqp://guest:guest@" + loopback(port) + "/" }
+func (mq *RabbitMQ) urlOf(port int) string {
+	return "amqp://" + mq.user().String() + "@" + loopback(port) + "/"
+}
 
-func (mq *RabbitMQ) managementOf(port int) string { return "http://guest:guest@" + loopback(port) }
+func (mq *RabbitMQ) managementOf(port int) string {
+	return "http://" + mq.user().String() + "@" + loopback(port)
+}
+
+// user is who may do everything, with the password.
+func (mq *RabbitMQ) user() *url.Userinfo {
+	if password := mq.secret.get(); password != "" {
+		return url.UserPassword(brokerUser, password)
+	}
+	return url.UserPassword("guest", "guest")
+}
 
 func (mq *RabbitMQ) home() string { return filepath.Join(mq.options.Dir, "rabbitmq") }
 
@@ -130,6 +151,12 @@ func (mq *RabbitMQ) launch(ctx context.Context, ports []int) (*process, error) {
 		p.kill()
 		return nil, err
 	}
+	if mq.options.Passwords {
+		if err := forgetGuest(ctx, mq, runAs, ports); err != nil {
+			p.kill()
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -171,6 +198,13 @@ func (mq *RabbitMQ) configure(runAs account, ports []int) (node string, err erro
 			// Only its commands are wanted; gathering figures costs with
 			// every queue.
 			"management_agent.disable_metrics_collector = true")
+	}
+	if mq.options.Passwords {
+		path, err := writeDefinitions(mq, runAs)
+		if err != nil {
+			return "", err
+		}
+		conf = append(conf, "load_definitions = "+path)
 	}
 	files := []struct{ name, content string }{
 		{"rabbitmq.conf", strings.Join(conf, "\n") + "\n"},

@@ -23,6 +23,7 @@ type Redis struct {
 func NewRedis(options Options) *Redis {
 	r := &Redis{options: options}
 	r.server = server{
+		keep: filepath.Join(options.Dir, "redis.ports"),
 		name: "Redis", stopWith: syscall.SIGTERM, nPorts: 1,
 		launcher: r, progress: options.Progress, exits: make(chan error, 1),
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -42,6 +43,8 @@ type server struct {
 	launcher launcher
 	progress io.Writer
 	exits    chan error
+	// keep is the file for the ports.
+	keep string
 
 	mu    sync.Mutex // held while starting and ending; guards the rest
 	ports []int
@@ -63,16 +66,18 @@ func (s *server) start(ctx context.Context) error {
 	fresh := s.ports == nil
 	for try := 1; ; try++ {
 		if fresh {
-			ports, err := FreePorts(s.nPorts)
-			if err != nil {
+			var err error
+			if s.ports, err = s.choosePorts(ctx); err != nil {
 				return err
 			}
-			s.ports = ports
 		}
 		begin := time.Now()
 		p, err := s.launcher.launch(ctx, s.ports)
 		if err == nil {
 			s.main = p
+			if err := writePorts(s.keep, s.ports); err != nil {
+				say(s.progress, "%s: its ports will be others the next time: %v", s.name, err)
+			}
 			say(s.progress, "%s: ready on %s after %.1f s", s.name, loopback(s.ports[0]), time.Since(begin).Seconds())
 			return nil
 		}
@@ -85,6 +90,33 @@ func (s *server) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("start private %s: %w", s.name, err)
 	}
+}
+
+// choosePorts returns the ports of the last time, as far as nobody else has them.
+func (s *server) choosePorts(ctx context.Context) ([]int, error) {
+	kept := readPorts(s.keep, s.nPorts)
+	if kept == nil {
+		return FreePorts(s.nPorts)
+	}
+	// What an earlier owner left behind has them still.
+	if err := endLeftovers(ctx, s.launcher.home(), serverPrograms(), s.stopWith, s.progress); err != nil {
+		return nil, err
+	}
+	fresh, err := FreePorts(2 * s.nPorts)
+	if err != nil {
+		return nil, err
+	}
+	fresh = slices.DeleteFunc(fresh, func(port int) bool { return slices.Contains(kept, port) })
+	for i, port := range kept {
+		if portFree(port) {
+			continue
+		}
+		kept[i] = fresh[i]
+		if i == 0 {
+			say(s.progress, "%s: port %d, which it had, is taken by another program; it gets %d, and URLs that were noted are not good any more", s.name, port, fresh[i])
+		}
+	}
+	return kept, nil
 }
 
 func (s *server) stop(ctx context.Context) error {

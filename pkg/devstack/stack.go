@@ -21,6 +21,10 @@ type Options struct {
 	// Durable makes data survive a crash of the machine (fsync). Without it
 	// everything is faster, and killed servers still lose nothing.
 	Durable bool
+	// Passwords makes PostgreSQL and RabbitMQ ask for passwords, which are kept in
+	// Dir, for this user alone. Data that were made without are changed. Without it
+	// every user of the machine can reach them.
+	Passwords bool
 	// Management enables RabbitMQ's HTTP API.
 	Management bool
 	// Redis adds a Redis server to the Stack.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -52,6 +53,11 @@ type Conn struct {
 	net.Conn
 
 	connections *Connections
+	// raw is what the system has, below TLS; wire is nil without TLS.
+	raw  net.Conn
+	wire *wire
+	// greeted is whether the handshake was tried; only who reads uses it.
+	greeted bool
 	// peer is written before the connection is served; the others are guarded by
 	// Connections.mu. Idle is nil while there is a request.
 	peer    *peer
@@ -80,6 +86,17 @@ func (c *Conn) Cut() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cut
+}
+
+// Read implements net.Conn. The first one shakes hands, where there is TLS.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.wire != nil && !c.greeted {
+		c.greeted = true
+		if err := c.greet(); err != nil {
+			return 0, io.EOF // to which net/http answers nothing
+		}
+	}
+	return c.Conn.Read(p) //nolint:wrapcheck // as the connection says it
 }
 
 // Write implements net.Conn. What net/http says by itself of a request that it
@@ -137,7 +154,7 @@ func (c *Conn) took(n int, elapsed time.Duration, err error) {
 	if !late {
 		return
 	}
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // what the system still has will not be read
 	}
 	c.connections.o.Ended(event)
@@ -167,6 +184,9 @@ func (c *Conn) answered() {
 // Close implements net.Conn.
 func (c *Conn) Close() error {
 	c.connections.closed(c)
+	if c.wire != nil {
+		c.wire.closing.Store(true)
+	}
 	return c.Conn.Close() //nolint:wrapcheck // as the connection says it
 }
 

@@ -2,6 +2,7 @@ package httpconn
 
 import (
 	"container/list"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -28,10 +29,14 @@ const (
 	// RefusedAll: there are as many as there may be, and none may be closed for
 	// this one.
 	RefusedAll Reason = "refused"
+	// Handshake: it was not agreed on how to speak TLS.
+	Handshake Reason = "tls_handshake"
 )
 
 // Reasons returns all of them.
-func Reasons() []Reason { return []Reason{Unread, IdleAddress, IdleAll, RefusedAddress, RefusedAll} }
+func Reasons() []Reason {
+	return []Reason{Unread, IdleAddress, IdleAll, RefusedAddress, RefusedAll, Handshake}
+}
 
 // Event is the end of a connection by this package.
 type Event struct {
@@ -41,6 +46,8 @@ type Event struct {
 	Request string
 	// Written is how much of the answer the client had been sent, for Unread.
 	Written int64
+	// Err is what was not agreed on, for Handshake.
+	Err error
 }
 
 // Options configure New.
@@ -54,8 +61,12 @@ type Options struct {
 	Exempt []netip.Prefix
 	// Pace is how fast answers have to be read.
 	Pace Pace
+	// TLS makes the connections speak it; may be nil. HTTP/2 must not be among its
+	// protocols: net/http sees no TLS, and answers are paced by connection.
+	TLS *tls.Config
 	// Refusal returns the body of the answer to what net/http cannot read, by its
-	// status, and to connections that are not let in (503); may be nil.
+	// status, to HTTP where TLS is expected (StatusPlainHTTP), and, without TLS, to
+	// connections that are not let in (503); may be nil.
 	Refusal func(status int, remote net.Addr) (contentType string, body []byte)
 	// Ended is called for every connection that was ended; may be nil. It must not
 	// block, and may be called by several goroutines at once.
@@ -142,7 +153,7 @@ func (s *Connections) State(c net.Conn, state http.ConnState) {
 // and returns nil.
 func (s *Connections) admit(inner net.Conn) *Conn {
 	bufferLess(inner)
-	c := &Conn{Conn: inner, connections: s, left: s.o.Pace.Floor}
+	c := newConn(s, inner)
 	victim, reason := s.count(c)
 	if victim == c {
 		s.o.Ended(Event{Reason: reason, Remote: inner.RemoteAddr()})
@@ -151,7 +162,7 @@ func (s *Connections) admit(inner net.Conn) *Conn {
 	}
 	if victim != nil {
 		s.o.Ended(Event{Reason: reason, Remote: victim.RemoteAddr()})
-		_ = victim.Conn.Close() // its goroutine notices, and closes it once more
+		_ = victim.raw.Close() // its goroutine notices, and closes it once more
 	}
 	return c
 }
@@ -286,8 +297,11 @@ func bufferLess(c net.Conn) {
 }
 
 // refuse closes a connection that was not let in, with an answer that says why.
+// With TLS there is none: to agree on keys takes more than it has a share of.
 func (s *Connections) refuse(c net.Conn) {
-	_ = c.SetWriteDeadline(time.Now().Add(refusalTimeout))
-	_, _ = c.Write(s.refusal(http.StatusServiceUnavailable, c.RemoteAddr()))
+	if s.o.TLS == nil {
+		_ = c.SetWriteDeadline(time.Now().Add(refusalTimeout))
+		_, _ = c.Write(s.refusal(http.StatusServiceUnavailable, c.RemoteAddr()))
+	}
 	_ = c.Close()
 }

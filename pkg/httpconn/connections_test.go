@@ -59,7 +59,7 @@ func (s *site) hold(from string, n int) []*net.TCPConn {
 }
 
 // answered reads the head of an answer and requires its status.
-func (s *site) answered(c *net.TCPConn, status int) {
+func (s *site) answered(c net.Conn, status int) {
 	s.t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	require.NoError(s.t, err)

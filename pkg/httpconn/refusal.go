@@ -28,12 +28,16 @@ func refusalStatus(data []byte) int {
 	return status
 }
 
-// refusal returns the whole answer to what is no request, or to a connection
-// that is not let in (503), after which the connection is closed.
+// refusal returns the whole answer to what is no request, to HTTP where TLS is
+// expected, or to a connection that is not let in (503), after which the connection
+// is closed.
 func (s *Connections) refusal(status int, remote net.Addr) []byte {
 	contentType, body := "text/plain; charset=utf-8", []byte(http.StatusText(status)+"\n")
 	if s.o.Refusal != nil {
 		contentType, body = s.o.Refusal(status, remote)
+	}
+	if status == StatusPlainHTTP {
+		status = http.StatusBadRequest
 	}
 	answer := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n",
 		status, http.StatusText(status), contentType, len(body))

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
+	"time"
 )
 
 // The formats.
@@ -21,7 +23,7 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 type Options struct {
 	// Level is debug, info, warn or error, in any case; "" means info.
 	Level string
-	// Format is FormatText or FormatJSON; "" means FormatText.
+	// Format is FormatText or FormatJSON, in any case; "" means FormatText.
 	Format string
 	// FromContext returns the attributes that every record of a call with
 	// ctx carries; nil for none. They stand beside the record's own
@@ -40,7 +42,7 @@ func New(w io.Writer, o Options) (*slog.Logger, error) {
 	}
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: formatTime}
 	var base slog.Handler
-	switch o.Format {
+	switch strings.ToLower(o.Format) {
 	case FormatText, "":
 		base = slog.NewTextHandler(w, options)
 	case FormatJSON:
@@ -52,6 +54,13 @@ func New(w io.Writer, o Options) (*slog.Logger, error) {
 		return slog.New(base), nil
 	}
 	return slog.New(&handler{base: base, full: base, fromContext: o.FromContext}), nil
+}
+
+// Milliseconds returns a duration as a number of milliseconds, to the microsecond: its
+// key should end with _ms. A time.Duration would be nanoseconds in JSON, and something
+// else in text.
+func Milliseconds(key string, d time.Duration) slog.Attr {
+	return slog.Float64(key, float64(d.Microseconds())/1000)
 }
 
 func formatTime(groups []string, a slog.Attr) slog.Attr {

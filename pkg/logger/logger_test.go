@@ -82,3 +82,15 @@ func decode(t *testing.T, out *bytes.Buffer) map[string]any {
 	out.Reset()
 	return record
 }
+
+// Times read the same in text and in JSON, and say their unit.
+func TestMilliseconds(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"TEXT": "wait_ms=1234.567", "Json": `"wait_ms":1234.567`} {
+		var out bytes.Buffer
+		log, err := logger.New(&out, logger.Options{Format: format, Level: "INFO"})
+		require.NoError(t, err)
+		log.Info("waited", logger.Milliseconds("wait_ms", 1234567890*time.Nanosecond))
+		require.Contains(t, out.String(), want)
+	}
+}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -37,6 +38,9 @@ type Metrics struct {
 	batchRows prometheus.Histogram
 	store     prometheus.Histogram
 	endToEnd  prometheus.Histogram
+
+	storeFailures *prometheus.CounterVec
+
 	requests  *prometheus.HistogramVec
 	deaths    *prometheus.CounterVec
 	shortened *prometheus.GaugeVec
@@ -45,6 +49,7 @@ type Metrics struct {
 	connectionsEnded *prometheus.CounterVec
 	bodiesRefused    prometheus.Counter
 
+	forgotten forgotten
 	byOutcome cache[string, prometheus.Counter]
 	byTenant  cache[tenantOutcome, prometheus.Counter]
 	byRequest cache[request, prometheus.Observer]
@@ -84,6 +89,10 @@ func New(o Options) *Metrics {
 			Namespace: namespace, Name: "store_seconds", Buckets: seconds(),
 			Help: "Time one such transaction takes.",
 		}),
+		storeFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "store_failures_total",
+			Help: "Transactions of the writer that failed, by the reason. Nothing is lost by one: what it had is tried again.",
+		}, []string{"reason"}),
 		endToEnd: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "end_to_end_seconds", Buckets: append(seconds(), 30, 60, 300, 1800, 7200),
 			Help: "Time from publication to the committed row.",
@@ -113,9 +122,12 @@ func New(o Options) *Metrics {
 			Help: "Bodies that were refused because there was no memory for them, in all or for their owner.",
 		}),
 	}
+	for _, reason := range []string{"unavailable", "contended", "partition_missing", "rejected"} {
+		m.storeFailures.WithLabelValues(reason) // 0 is a value, too: a rate needs one before the first failure
+	}
 	m.consumers, m.deliveries = &consumers{tenants: m.tenants}, newDeliveries(m.tenants)
 	m.registry.MustRegister(
-		m.messages, m.published, m.publish, m.batchRows, m.store, m.endToEnd, m.requests, m.consumers, m.deliveries, m.streamsDropped,
+		m.messages, m.published, m.publish, m.batchRows, m.store, m.storeFailures, m.endToEnd, m.requests, m.consumers, m.deliveries, m.streamsDropped,
 		m.connectionsEnded, m.bodiesRefused, m.deaths, m.shortened,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -161,6 +173,12 @@ func (m *Metrics) RegisterBodies(used func() int64) {
 	m.registerGauge("body_memory_bytes", "Memory that is reserved for the bodies of requests.", func() float64 { return float64(used()) })
 }
 
+// RegisterReadiness sets the function that returns how ready the service is. It is
+// called at every scrape, with a context that ends after some seconds.
+func (m *Metrics) RegisterReadiness(ask func(context.Context) Readiness) {
+	m.registry.MustRegister(newReadiness(ask))
+}
+
 // registerGauge registers a gauge that is asked for at every scrape.
 func (m *Metrics) registerGauge(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value))
@@ -173,6 +191,9 @@ func (m *Metrics) Forget(tenant uuid.UUID) {
 	if !known {
 		return
 	}
+	m.forgotten.mu.Lock()
+	defer m.forgotten.mu.Unlock()
+	m.forgotten.keep(m, label)
 	m.byTenant.remove(func(key tenantOutcome) bool { return key.tenant == label })
 	m.messages.DeletePartialMatch(prometheus.Labels{tenantLabel: label})
 	m.deliveries.forget(label)

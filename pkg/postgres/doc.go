@@ -3,6 +3,7 @@
 //
 //	pool.go       NewPool and ParseConfig; PoolOptions are the limits
 //	settings.go   what every session has set, and errors that go away only with another URL
+//	roles.go      as which role a connection acts, and names and texts in SQL
 //	pooling.go    CheckPooling: whether a pooler stands in between that loses state
 //	cancel.go     how a statement ends whose context ended
 //	errors.go     Classify: unavailable, contended, the data's fault, or ours

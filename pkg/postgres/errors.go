@@ -35,6 +35,7 @@ const (
 	codeCannotChangeParameter = "55P02"
 	codeLockNotAvailable      = "55P03"
 	codeQueryCanceled         = "57014"
+	codeInternalError         = "XX000"
 	codeDataCorrupted         = "XX001"
 	codeIndexCorrupted        = "XX002"
 )

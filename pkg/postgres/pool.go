@@ -87,6 +87,11 @@ type PoolOptions struct {
 	// cancel request to the server. Such a pool is for connections that wait
 	// while they are idle.
 	KeepOnCancel bool
+	// Role returns the role as which a new connection acts, "" for the one that it
+	// logs in as; it may wait, for as long as connecting may take. Nil means "".
+	Role func(context.Context) (string, error)
+	// Tracer is told of what the connections do, and may be nil.
+	Tracer pgx.QueryTracer
 	// Dialed is given every connection to the server that was made, also those
 	// for cancel requests, and returns what is used instead. It may be nil.
 	Dialed func(net.Conn) net.Conn
@@ -143,6 +148,9 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 			return o.Dialed(conn), nil
 		}
 	}
+	if o.Tracer != nil {
+		config.Tracer = o.Tracer
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = defaultConnectTimeout
 	}
@@ -170,6 +178,9 @@ func (o PoolOptions) apply(config *pgx.ConnConfig) {
 		setDefault("enable_sort", "off")
 	}
 	settleParameters(config, o.Unprepared)
+	if o.Role != nil {
+		takeRole(config, o.Role)
+	}
 	if !o.KeepOnCancel {
 		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 			return &canceller{conn: conn}

@@ -129,6 +129,9 @@ func IsMisconfigured(err error) bool {
 	if _, ok := errors.AsType[*SettingError](err); ok || errors.Is(err, ErrPooled) {
 		return true
 	}
+	if _, ok := errors.AsType[*RoleError](err); ok {
+		return false // somebody may make it, or give the right
+	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); !ok {
 		return false
 	}
@@ -148,6 +151,9 @@ func Explain(err error) string {
 	}
 	if errors.Is(err, ErrPooled) {
 		return ErrPooled.Error()
+	}
+	if role, ok := errors.AsType[*RoleError](err); ok {
+		return role.Error()
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); !ok {
 		return ""

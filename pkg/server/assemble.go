@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,21 +13,29 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/config"
+	"lanekeeper/console"
 	"lanekeeper/controller"
+	"lanekeeper/controller/middleware"
 	"lanekeeper/docs"
 	"lanekeeper/domain"
 	"lanekeeper/model"
 	"lanekeeper/pkg/metrics"
 	"lanekeeper/pkg/rabbitmq"
-	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/shares"
+	"lanekeeper/pkg/tracing"
+	"lanekeeper/pkg/version"
 	"lanekeeper/repository"
+	"lanekeeper/service/audit"
 	"lanekeeper/service/auth"
 	"lanekeeper/service/broker"
 	"lanekeeper/service/consumer"
+	"lanekeeper/service/credential"
 	"lanekeeper/service/deadletter"
+	"lanekeeper/service/explain"
 	"lanekeeper/service/fleet"
 	"lanekeeper/service/message"
+	"lanekeeper/service/overview"
+	"lanekeeper/service/quota"
 	"lanekeeper/service/stream"
 	"lanekeeper/service/tail"
 	"lanekeeper/service/tenant"
@@ -46,6 +53,7 @@ type parts struct {
 	replica   string
 	handler   http.Handler
 	metrics   *metrics.Metrics
+	traces    *tracing.Tracer // nil where nothing is traced
 	readiness *readiness
 
 	store         *repository.Store
@@ -64,6 +72,14 @@ type parts struct {
 	letterJanitor *deadletter.Janitor
 	letterJobs    *deadletter.JobRunner
 	auth          *auth.Service
+	quota         *quota.Service
+	usage         *quota.Usage
+	audit         *audit.Service
+	overview      *overview.Service
+	keys          *auth.APIKeys
+	links         *auth.Links
+	credentials   *credential.Service
+	explain       *explain.Service
 	tails         *tail.Service
 	streams       *stream.Service
 	deliveries    *deliveries
@@ -95,7 +111,10 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	if p.store, err = openStore(ctx, c, sealer); err != nil {
+	if p.traces, err = newTracer(ctx, &d, p.replica, log); err != nil {
+		return nil, err
+	}
+	if p.store, err = openStore(ctx, c, repository.Options{Sealer: sealer, AwaitRoles: true, Tracer: databaseTracer(p.traces)}); err != nil {
 		return nil, err
 	}
 	p.clock = fleet.NewClock(p.store, log)
@@ -114,10 +133,15 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	publisher := decorated[domain.Publisher](p.broker, d.Publisher)
 	p.assembleConsumers(publisher, d)
 	p.assembleFleet(address)
-	p.assembleTenants(d)
+	if err := p.assembleTenants(d); err != nil {
+		return nil, err
+	}
 	p.assembleMessages(publisher)
-	p.endpoints = newEndpoints(c, p.store, p.clock.Now, log)
+	p.endpoints = newEndpoints(c, p.store, p.quota, p.clock.Now, log)
 	p.deliveries = newDeliveries(p, publisher, d)
+	if p.explain, err = newExplain(p); err != nil {
+		return nil, err
+	}
 	reports := consumerReports{p.manager, p.letterJanitor}
 	p.metrics.RegisterConsumers(reports.stats)
 	p.readiness = &readiness{
@@ -128,6 +152,8 @@ func assemble(ctx context.Context, c config.Config, address string, log *slog.Lo
 	if redis != nil {
 		p.readiness.pings["redis"], p.closeRedis = pingRedis(redis)
 	}
+	p.metrics.RegisterReadiness(p.readiness.measure)
+	p.overview = newOverview(p)
 	return p, p.assembleAPI() //nolint:contextcheck // requests have contexts of their own
 }
 
@@ -152,6 +178,7 @@ func brokerOptions(c config.Config) broker.Options {
 		PublishChannels:     c.RabbitMQ.PublishChannels,
 		QueueType:           broker.QueueType(c.RabbitMQ.QueueType),
 		DeadLetterQueueType: broker.QueueType(c.RabbitMQ.DeadLetterQueueType),
+		Exchanges:           c.RabbitMQ.ManagementURL != "",
 	}
 }
 
@@ -164,6 +191,7 @@ func (p *parts) assembleStreams(redis *redis.Options) {
 	p.metrics.RegisterTails(p.tails.Bytes, p.tails.Misses)
 	p.streams = stream.NewService(stream.Options{
 		Streams: p.store, Tails: p.tails, Stored: p.tails.Doubt, Encode: model.EncodeEvent, Redis: redis, Log: p.log, MaxClients: p.config.Streams.MaxClients,
+		OwnerLimit: func(ctx context.Context, id uuid.UUID) int { return streamLimit(ctx, p.directory, p.quota, id) },
 	})
 	p.metrics.RegisterStreams(p.streams.Clients)
 	p.tickets = stream.NewTickets(stream.TicketOptions{Tickets: p.store, Lifetime: p.config.JWTLifetime, Now: p.clock.Now, Log: p.log})
@@ -172,10 +200,10 @@ func (p *parts) assembleStreams(redis *redis.Options) {
 // assembleFleet builds what decides which tenants are consumed here.
 func (p *parts) assembleFleet(address string) {
 	p.fleet = fleet.New(fleet.Options{
-		Replica: domain.Replica{Name: p.replica, Address: address}, Replicas: p.store, Reports: p.store,
+		Replica: domain.Replica{Name: p.replica, Address: address, Version: version.Read().Version}, Replicas: p.store, Reports: p.store,
 		Consumers: p.manager.Snapshot, Changed: func() { p.reconciler.ResyncAll() },
 		Reaches:     func() bool { return p.broker.State() != broker.Away },
-		TrackDepths: p.config.MaxBacklog > 0, Log: p.log,
+		TrackDepths: true, Log: p.log,
 	})
 	p.capacity = newCapacity(p.config, p.store.CountTenants, p.fleet.Size, p.broker.Admit)
 }
@@ -190,12 +218,12 @@ func (p *parts) assembleConsumers(publisher domain.Publisher, d Decorators) {
 			p.tails.Committed(c.Messages, c.Appended)
 			p.streams.Committed(c.Tenants)
 		},
-		Uncertain: p.tails.Doubt,
+		Uncertain: p.tails.Doubt, Failed: p.metrics.AddStoreFailure, Traces: p.traces,
 	})
 	p.manager = consumer.NewTenantManager(consumer.Options{
 		Subscriber: decorated[domain.Subscriber](p.broker, d.Subscriber), Publisher: publisher, Queues: p.broker, Writer: p.writer, Returned: p.store,
 		Metrics: p.metrics, Log: p.log, Replica: p.replica, QueueMissing: p.enqueue,
-		Collector: p.collector(),
+		Collector: p.collector(), EndsConnections: p.broker.EndsConnections, Traces: p.traces,
 	})
 }
 
@@ -211,14 +239,23 @@ func (p *parts) collector() domain.DeadLetterCollector {
 }
 
 // assembleTenants builds what keeps tenants as they should be.
-func (p *parts) assembleTenants(d Decorators) {
+func (p *parts) assembleTenants(d Decorators) (err error) {
 	tenants := decorated[domain.TenantRepository](p.store, d.Tenants)
+	if p.credentials, err = newCredentials(p.config, p.store, tenants, p.broker, p.log); err != nil {
+		return err
+	}
 	p.directory = tenant.NewDirectory(p.store)
+	p.audit = audit.NewService(audit.Options{Log: p.store, Logger: p.log, Keep: time.Duration(p.config.Audit.KeepDays) * 24 * time.Hour})
+	p.keys = newAPIKeys(p.config, p.store, p.clock, p.log)
+	p.auth = newAuth(p.config, p.store, p.directory, p.keys, p.clock, p.audit.Record, p.log)
+	p.links = auth.NewLinks(auth.LinkOptions{Auth: p.auth, Tenants: tenants, Changed: p.directory.Put, Audit: p.audit.Record})
+	p.usage = quota.NewUsage(quota.UsageOptions{Usage: p.store, Tenants: p.store, Limits: ownerLimits(p.config), Alone: p.store.Alone, Now: p.clock.Now, Log: p.log})
+	p.quota = quota.NewService(quota.Options{User: p.auth.User, Limits: ownerLimits(p.config), Log: p.log})
 	p.provisioner = tenant.NewProvisioner(tenant.ProvisionerOptions{
 		Tenants: tenants, Partitions: decorated[domain.PartitionRepository](p.store, d.Partitions),
 		Topology: decorated[domain.Topology](p.broker, d.Topology), Consumers: decorated[domain.ConsumerManager](p.manager, d.Consumers),
 		Directory: p.directory, Owner: p.fleet, Peers: func() bool { return p.fleet.Size() > 1 },
-		Deleted: p.metrics.Forget, Log: p.log,
+		Deleted: p.metrics.Forget, Revoke: p.credentials.RevokeOf, Log: p.log,
 	})
 	p.reconciler = tenant.NewReconciler(tenant.ReconcilerOptions{
 		Tenants: p.store, Provisioner: p.provisioner, Consumers: p.manager, Log: p.log,
@@ -226,20 +263,20 @@ func (p *parts) assembleTenants(d Decorators) {
 	p.tenants = tenant.NewService(tenant.ServiceOptions{
 		Tenants: tenants, Keys: p.store, Provisioner: p.provisioner, Reconciler: p.reconciler,
 		Directory: p.directory, DefaultWorkers: p.config.Workers, DefaultRetentionDays: p.config.Retention.DefaultDays,
-		Capacity: p.capacity, Log: p.log,
+		Limits: ownerLimits(p.config), Capacity: p.capacity, Log: p.log,
 	})
 	p.consumers = tenant.NewConsumerService(tenant.ConsumerOptions{Tenants: p.tenants, Running: p.manager.Snapshot, Reports: p.fleet.Reported})
 	p.follower = tenant.NewFollower(p.directory, p.reconciler)
+	return nil
 }
 
 // assembleMessages builds what callers publish through and read from.
 func (p *parts) assembleMessages(publisher domain.Publisher) {
-	const day = 24 * time.Hour
 	memory := newAnswerMemory()
 	p.messages = message.NewService(message.Options{
-		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Log: p.log, Observer: p.metrics,
+		Publisher: publisher, Messages: p.store, Keys: p.store, Memory: memory, Limits: p.quota, Log: p.log, Observer: p.metrics,
 		MaxBacklog: int64(p.config.MaxBacklog), Rate: p.config.PublishRate, Depth: p.depth, Queues: p.broker,
-		StillThere: p.directory.StillThere,
+		StillThere: p.directory.StillThere, Traces: p.traces,
 	})
 	p.retention = message.NewRetention(message.RetentionOptions{Store: p.store, Log: p.log, Lost: p.metrics.AddDeliveriesExpired})
 	p.letterJobs = deadletter.NewJobRunner(deadletter.JobOptions{
@@ -247,7 +284,7 @@ func (p *parts) assembleMessages(publisher domain.Publisher) {
 	})
 	p.letters = deadletter.NewService(deadletter.Options{
 		Letters: p.store, Jobs: p.store, Publisher: publisher, Memory: memory, Admit: p.messages.Admit, Pace: p.messages.Pace,
-		JobBegun: p.letterJobs.Wake, Log: p.log,
+		JobBegun: p.letterJobs.Wake, Audit: p.audit.Record, Log: p.log,
 	})
 	p.letterJanitor = deadletter.NewJanitor(deadletter.JanitorOptions{
 		Letters: p.store, Jobs: p.store, Log: p.log,
@@ -267,19 +304,36 @@ func (p *parts) depth(tenantID uuid.UUID) (int64, bool) {
 
 // assembleAPI builds the routes.
 func (p *parts) assembleAPI() error {
-	p.auth = newAuth(p.config, p.store, p.directory, p.clock, p.log)
 	var metricsHandler http.Handler
-	if p.config.AdminPort == 0 {
+	if p.config.PublicMetrics() {
 		metricsHandler = p.metrics.Handler()
 	}
-	var err error
+	served, err := docs.Served(p.config.PublicURL(), p.config.OpenMode())
+	if err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
+	here, err := docs.Served("", p.config.OpenMode())
+	if err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
+	pages, err := console.NewHandler(console.Options{FrameAncestors: p.config.Portal.FrameAncestors})
+	if err != nil {
+		return fmt.Errorf("serve the console: %w", err)
+	}
+	logo, err := p.config.Portal.LogoURL()
+	if err != nil {
+		return fmt.Errorf("portal.logo: %w", err)
+	}
 	p.handler, err = controller.New(controller.Options{
-		Auth: p.auth, Login: p.auth, Users: p.auth, Directory: p.directory, Messages: p.messages, Letters: p.letters,
+		PublicURL: p.config.PublicURL(), Branding: model.Branding{Name: p.config.Portal.Name, Color: p.config.Portal.Color, Logo: logo},
+		Auth: p.auth, Login: p.auth, Self: p.auth, Users: p.auth, APIKeys: p.keys, Links: p.links, Credentials: p.credentials, Directory: p.directory, Messages: p.messages, Letters: p.letters,
 		Tenants: p.tenants, Consumers: p.consumers, Endpoints: p.endpoints.service, Attempts: p.endpoints.attempts, Replays: p.endpoints.replays,
-		Streams: p.streams, Tickets: p.tickets, StreamDropped: p.metrics.AddStreamDropped,
-		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: docs.OpenAPI,
-		Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused,
-		OpenMode: p.config.OpenMode(), TrustedProxies: p.config.TrustedProxies, Log: p.log,
+		Streams: p.streams, Tickets: p.tickets, Usage: p.usage, Owners: p.usage, Overview: p.overview, Explain: p.explain, Audit: p.audit, Now: p.clock.Now, StreamDropped: p.metrics.AddStreamDropped,
+		Ready: p.readiness.check, Metrics: metricsHandler, Observe: p.metrics.ObserveRequest, OpenAPI: served, OpenAPIHere: here,
+		Console: pages, Bodies: p.bodies, BodyRefused: p.metrics.AddBodyRefused, Traces: p.traces,
+		OpenMode: p.config.OpenMode(), OpenModePeers: networks(p.config.OpenModePeers), CORSOrigins: p.config.CORSOrigins,
+		TrustedProxies: p.config.TrustedProxies, Log: p.log,
+		Lines: middleware.RequestLines{Which: p.config.Log.Requests, OneIn: p.config.Log.RequestsOneIn},
 	})
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
@@ -287,44 +341,15 @@ func (p *parts) assembleAPI() error {
 	return nil
 }
 
-// openStore opens the database. Commands that have nothing to do with endpoints need no
-// sealer.
-func openStore(ctx context.Context, c config.Config, sealer *sealing.Sealer) (*repository.Store, error) {
-	store, err := repository.Open(ctx, repository.Options{
-		URL: c.Database.URL, AdminURL: c.Database.AdminURL, MaxConns: c.Database.MaxConnections, Sealer: sealer,
-	})
+// openStore opens the configured database with further options. Commands that have
+// nothing to do with endpoints need no sealer.
+func openStore(ctx context.Context, c config.Config, o repository.Options) (*repository.Store, error) {
+	o.URL, o.AdminURL, o.MaxConns = c.Database.URL, c.Database.AdminURL, c.Database.MaxConnections
+	store, err := repository.Open(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	return store, nil
-}
-
-func newAuth(c config.Config, store *repository.Store, directory *tenant.Directory, clock *fleet.Clock, log *slog.Logger) *auth.Service {
-	return auth.NewService(auth.Options{
-		Users: store, Tenants: directory, Secrets: tokenSecrets(c, store), Issuer: c.AppName, Audience: c.AppName,
-		Lifetime: c.JWTLifetime, OpenMode: c.OpenMode(), Clock: clock.Now, Log: log,
-	})
-}
-
-// tokenSecrets returns the configured secrets, or in open mode one that is
-// made once and kept in the database.
-func tokenSecrets(c config.Config, store domain.SecretRepository) func(context.Context) ([][]byte, error) {
-	var configured [][]byte
-	for _, s := range c.Secrets() {
-		configured = append(configured, []byte(s))
-	}
-	if len(configured) > 0 {
-		return auth.Fixed(configured...)
-	}
-	return func(ctx context.Context) ([][]byte, error) {
-		fresh := make([]byte, auth.MinSecretLength)
-		_, _ = rand.Read(fresh) // never fails, see its documentation
-		secret, err := store.EnsureSecret(ctx, "open-mode-tokens", fresh)
-		if err != nil {
-			return nil, fmt.Errorf("read the secret of open mode: %w", err)
-		}
-		return [][]byte{secret}, nil
-	}
 }
 
 func adminURL(c config.Config) string {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
@@ -25,7 +28,18 @@ const healthTimeout = 3 * time.Second
 
 // errNoDatabase is returned by commands that need a database where none is
 // configured.
-var errNoDatabase = errors.New("database.url (DATABASE_URL) must be set for this command; the private servers print theirs when they start")
+var errNoDatabase = errors.New("database.url (DATABASE_URL) must be set for this command; servers.env in data_dir sets that of the private servers")
+
+// Serve runs the service until ctx is done. A person who starts it by hand reads on
+// notes how to reach it.
+func Serve(ctx context.Context, c config.Config, log *slog.Logger, notes io.Writer) error {
+	redis.SetLogger(redisLog{log})
+	s, err := New(c, log, notes) //nolint:contextcheck // listening does not wait
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
 
 // Migrate runs up, down or status on the configured database and reports to
 // out.
@@ -68,31 +82,31 @@ func Migrate(ctx context.Context, c config.Config, direction string, out io.Writ
 	if len(steps) == 0 {
 		fmt.Fprintln(out, "nothing to do")
 	}
+	if direction != "up" {
+		return nil
+	}
+	secured, err := rowSecurity(ctx, c, false)
+	if err != nil {
+		return fmt.Errorf("row-level security: %w", err)
+	}
+	if secured.Problem != "" {
+		fmt.Fprint(out, describe(secured))
+	}
 	return nil
 }
 
-// AddUser creates a user. The password is never printed.
-func AddUser(ctx context.Context, c config.Config, log *slog.Logger, change domain.UserChange, out io.Writer) error {
-	return withAuth(ctx, c, log, func(service *auth.Service) error {
-		user, err := service.CreateUser(ctx, change)
-		if err != nil {
-			return fmt.Errorf("add user: %w", err)
-		}
-		fmt.Fprintf(out, "%s %s %s\n", user.ID, user.Email, user.Role)
-		return nil
-	})
-}
-
-// IssueToken prints a token for the user with the given address.
-func IssueToken(ctx context.Context, c config.Config, log *slog.Logger, email string, out io.Writer) error {
-	return withAuth(ctx, c, log, func(service *auth.Service) error {
+// IssueToken returns a token for the user with the given address.
+func IssueToken(ctx context.Context, c config.Config, log *slog.Logger, email string) (string, error) {
+	var token string
+	err := withAuth(ctx, c, log, func(service *auth.Service, _ *repository.Store) error {
 		grant, err := service.IssueFor(ctx, email)
 		if err != nil {
 			return fmt.Errorf("issue token: %w", err)
 		}
-		fmt.Fprintln(out, grant.Token)
+		token = grant.Token
 		return nil
 	})
+	return token, err
 }
 
 // checkDatabase connects to the database, with both URLs where they differ.
@@ -136,11 +150,17 @@ func EncryptEndpoints(ctx context.Context, c config.Config, out io.Writer) error
 	})
 }
 
-func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(*auth.Service) error) error {
+// byCommand has what is changed recorded as done by a command.
+func byCommand(ctx context.Context) context.Context {
+	return domain.WithActor(ctx, domain.Actor{Kind: domain.ActorCommand})
+}
+
+// withAuth runs work with what manages users, once the schema is up to date.
+func withAuth(ctx context.Context, c config.Config, log *slog.Logger, work func(*auth.Service, *repository.Store) error) error {
 	return withStore(ctx, c, nil, func(store *repository.Store) error {
 		clock := fleet.NewClock(store, log)
 		clock.Ask(ctx)
-		return work(newAuth(c, store, tenant.NewDirectory(store), clock, log))
+		return work(newAuth(c, store, tenant.NewDirectory(store), nil, clock, nil, log), store)
 	})
 }
 
@@ -157,7 +177,11 @@ func withStore(ctx context.Context, c config.Config, sealer *sealing.Sealer, wor
 			return fmt.Errorf("migrate: %w", err)
 		}
 	}
-	store, err := openStore(ctx, c, sealer)
+	secured, err := rowSecurity(ctx, c, !c.Database.Migrate)
+	if err != nil {
+		return fmt.Errorf("row-level security: %w", err)
+	}
+	store, err := openStore(ctx, c, repository.Options{Sealer: sealer, Roles: secured.Roles})
 	if err != nil {
 		return err
 	}
@@ -170,12 +194,18 @@ func CheckHealth(ctx context.Context, c config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	location := url.URL{Scheme: "http", Host: reachable(c.ListenAddress()), Path: "/readyz"}
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy is asked for an address of this machine
+	if c.TLS.Enabled() {
+		location.Scheme = "https"
+		// Its certificate is for the name that others call it by. What it is believed
+		// is no more than that it is ready.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} //nolint:gosec // see above
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location.String(), nil)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	// No proxy is asked for an address of this machine.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask for readiness: %w", err)

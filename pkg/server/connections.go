@@ -40,6 +40,11 @@ func (e *connectionEvents) ended(event httpconn.Event) {
 			slog.String("request_id", event.Request), slog.String("peer", event.Remote.String()), slog.Int64("bytes", event.Written))
 		return
 	}
+	if event.Reason == httpconn.Handshake { // whoever looks for open ports does that
+		e.log.LogAttrs(context.Background(), slog.LevelDebug, "no agreement on TLS",
+			slog.String("peer", event.Remote.String()), slog.Any("error", event.Err))
+		return
+	}
 	if closed := e.count(event.Reason); closed != nil {
 		attrs := []slog.Attr{slog.String("peer", event.Remote.String())}
 		for _, reason := range httpconn.Reasons() {

@@ -35,7 +35,7 @@ func (r consumerReports) stats() []metrics.ConsumerStats {
 func (r consumerReports) refused() (refused, all int) {
 	statuses := r.manager.Snapshot()
 	for i := range statuses {
-		if statuses[i].Refused {
+		if statuses[i].Refused() {
 			refused++
 		}
 	}

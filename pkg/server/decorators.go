@@ -1,6 +1,10 @@
 package server
 
-import "lanekeeper/domain"
+import (
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"lanekeeper/domain"
+)
 
 // Decorators put something in front of ports of the service. Those that are
 // nil change nothing.
@@ -17,6 +21,8 @@ type Decorators struct {
 	Consumers  func(domain.ConsumerManager) domain.ConsumerManager
 	// Deliveries is where it is kept how far deliveries are.
 	Deliveries func(domain.DeliveryRepository) domain.DeliveryRepository
+	// Spans is where spans go, and not where the environment says.
+	Spans sdktrace.SpanProcessor
 }
 
 // decorated returns the port with its decorator in front of it, if it has one.

@@ -20,7 +20,7 @@ func newDeliveries(p *parts, publisher domain.Publisher, d Decorators) *deliveri
 	o := delivery.Options{
 		Replica: p.replica, Deliveries: decorated[domain.DeliveryRepository](p.store, d.Deliveries), Tails: p.tails, Sender: p.endpoints.client,
 		Metrics: p.metrics, Keep: keepAttempts(p.config.Attempts.Keep), DisableAfter: p.config.Delivery.DisableAfter,
-		ProbeEvery: p.config.Delivery.ProbeInterval, Now: p.clock.Now, Log: p.log,
+		ProbeEvery: p.config.Delivery.ProbeInterval, Now: p.clock.Now, Traces: p.traces, Log: p.log,
 	}
 	if !p.config.DeadLetters.Collect {
 		o.Letters = publisher
@@ -58,7 +58,7 @@ func (d *deliveries) follow(c domain.Change) {
 		d.service.FollowAll()
 	case domain.DeliveriesChanged:
 		d.service.Wake(c.ID)
-	case domain.UserChanged, domain.ReplicasChanged:
+	case domain.UserChanged, domain.APIKeyChanged, domain.ReplicasChanged:
 	}
 }
 

@@ -21,6 +21,9 @@
 //	connections.go connections that were ended; refusals.go: answers to what is no request
 //	notes.go       what a person sees who starts it by hand
 //
-// The commands (cli.go has their flags, commands.go and doctor.go what they do)
-// build the same parts, as far as they need them.
+// The commands of package cli that need no running service build the same parts, as
+// far as they need them:
+//
+//	commands.go    serve, migrate, token, encrypt, healthcheck; doctor.go: doctor
+//	users.go       user; keys.go: key; audit.go: audit
 package server

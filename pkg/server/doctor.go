@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 
 	"lanekeeper/config"
 	"lanekeeper/pkg/rabbitmq"
+	"lanekeeper/repository"
 	"lanekeeper/service/broker"
 	"lanekeeper/service/tenant"
 )
@@ -23,18 +23,18 @@ const doctorPatience = 15 * time.Second
 // errFindings makes the doctor's exit status say that there are findings.
 var errFindings = errors.New("there are findings")
 
-// doctor runs "doctor [-fix]": it prints what differs between the database
-// and the broker, and an error when something does and was not repaired.
-func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("lanekeeper doctor", flag.ContinueOnError)
-	fix := flags.Bool("fix", false, "repair what can be repaired without losing messages")
-	if err := flags.Parse(args); err != nil {
-		return err //nolint:wrapcheck // says what is wrong
-	}
+// Doctor prints to out what differs between the database and the broker, and with
+// fix repairs what can be repaired without losing messages. It returns an error when
+// something differs and was not repaired.
+func Doctor(ctx context.Context, c config.Config, log *slog.Logger, fix bool, out io.Writer) error {
 	if c.Database.URL == "" || c.RabbitMQ.URL == "" {
-		return errors.New("database.url (DATABASE_URL) and rabbitmq.url (RABBITMQ_URL) must be set for this command; the private servers print theirs when they start")
+		return errors.New("database.url (DATABASE_URL) and rabbitmq.url (RABBITMQ_URL) must be set for this command; servers.env in data_dir sets those of the private servers")
 	}
-	store, err := openStore(ctx, c, nil)
+	secured, err := rowSecurity(ctx, c, !fix)
+	if err != nil {
+		return fmt.Errorf("row-level security: %w", err)
+	}
+	store, err := openStore(ctx, c, repository.Options{Roles: secured.Roles})
 	if err != nil {
 		return err
 	}
@@ -56,14 +56,22 @@ func doctor(ctx context.Context, c config.Config, log *slog.Logger, args []strin
 	if err != nil {
 		return err
 	}
-	return printFindings(ctx, tenant.NewDoctor(tenant.DoctorOptions{
+	credentials, err := newCredentials(c, store, store, b, log)
+	if err != nil {
+		return err
+	}
+	return printFindings(ctx, secured, tenant.NewDoctor(tenant.DoctorOptions{
 		Tenants: store, Partitions: store, Topology: b, Capacity: newCapacity(c, store.CountTenants, nil, nil),
-		Shortened: shortened, Deaths: store.ListBrokerDeaths,
-	}), *fix, out)
+		Shortened: shortened, Deaths: store.ListBrokerDeaths, Credentials: credentials.Examine,
+	}), fix, out)
 }
 
-func printFindings(ctx context.Context, d *tenant.Doctor, fix bool, out io.Writer) error {
+func printFindings(ctx context.Context, secured repository.RowSecurity, d *tenant.Doctor, fix bool, out io.Writer) error {
 	open, repaired := 0, 0
+	if secured.Problem != "" {
+		open++
+		fmt.Fprint(out, describe(secured))
+	}
 	err := d.Examine(ctx, fix, func(f tenant.Finding) {
 		state := "found"
 		switch {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lanekeeper/config"
+	"lanekeeper/domain"
 	"lanekeeper/pkg/sealing"
 	"lanekeeper/pkg/webhook"
 	"lanekeeper/repository"
@@ -20,12 +21,13 @@ type endpoints struct {
 	replays  *endpoint.Replays
 }
 
-func newEndpoints(c config.Config, store *repository.Store, now func() time.Time, log *slog.Logger) endpoints {
-	client := webhook.NewClient(webhook.ClientOptions{AllowPrivate: c.Delivery.AllowPrivate})
+func newEndpoints(c config.Config, store *repository.Store, limits domain.LimitFinder, now func() time.Time, log *slog.Logger) endpoints {
+	client := webhook.NewClient(webhook.ClientOptions{AllowPrivate: c.Delivery.AllowPrivate, AllowLocal: c.Delivery.AllowLocal})
 	return endpoints{
 		client: client,
 		service: endpoint.New(endpoint.Options{
-			Tenants: store, Endpoints: store, Keys: store, Sender: client, AllowPrivate: c.Delivery.AllowPrivate, Now: now, Log: log,
+			Tenants: store, Endpoints: store, Keys: store, Sender: client, AllowPrivate: c.Delivery.AllowPrivate,
+			AllowLocal: c.Delivery.AllowLocal, Limits: limits, Now: now, Log: log,
 		}),
 		attempts: endpoint.NewAttempts(endpoint.AttemptOptions{
 			Tenants: store, Endpoints: store, Messages: store, Attempts: store, Deliveries: store,

@@ -24,23 +24,21 @@ const (
 	maxHeaderBytes = 28 << 10
 	// httpShare is how much of the shutdown timeout requests under way get.
 	httpShare = 3
-	// adminConnections may be open to the port for metrics.
+	// adminConnections may be open to the admin port.
 	adminConnections = 32
 )
 
 // httpServers returns the servers by the listeners they are for.
 func (s *Server) httpServers(p *parts) map[net.Listener]*http.Server {
 	refused := refusals{p.metrics, s.log}
-	connections := newConnections(s.config, p.connectionEvents, refused)
+	connections := newConnections(s.config, s.secure, p.connectionEvents, refused)
 	p.metrics.RegisterConnections(connections.Open)
 	servers := map[net.Listener]*http.Server{
 		connections.Listen(s.listener): s.httpServer(p.handler, connections),
 	}
 	if s.admin != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", p.metrics.Handler())
 		few := httpconn.New(httpconn.Options{Limit: adminConnections, Ended: p.connectionEvents.ended, Refusal: refused.body})
-		servers[few.Listen(s.admin)] = s.httpServer(mux, few)
+		servers[few.Listen(s.admin)] = s.httpServer(adminHandler(p.metrics.Handler(), s.admin.Addr()), few)
 	}
 	return servers
 }

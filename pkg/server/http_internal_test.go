@@ -43,8 +43,11 @@ func TestRefusalsAreProblems(t *testing.T) {
 	var out bytes.Buffer
 	r := refusals{metrics.New(metrics.Options{}), slog.New(slog.NewTextHandler(&out, nil))}
 	codes := make(map[string]bool)
-	for _, status := range []int{400, 417, 431, 501, 503, 505} {
+	for _, status := range []int{400, 417, 431, httpconn.StatusPlainHTTP, 501, 503, 505} {
 		contentType, body := r.body(status, &net.TCPAddr{})
+		if status == httpconn.StatusPlainHTTP {
+			status = http.StatusBadRequest
+		}
 		require.Equal(t, model.ProblemContentType, contentType)
 		var p model.Problem
 		require.NoError(t, json.Unmarshal(body, &p))
@@ -52,7 +55,7 @@ func TestRefusalsAreProblems(t *testing.T) {
 		require.Equal(t, http.StatusText(status), p.Title)
 		codes[p.Code] = true
 	}
-	require.Len(t, codes, 6)
+	require.Len(t, codes, 7)
 }
 
 // Proxies may have as many connections as there may be in all.
@@ -61,8 +64,8 @@ func TestProxyNetworks(t *testing.T) {
 	c := config.Default()
 	c.TrustedProxies = []string{"10.0.0.0/8", "::1", "192.168.1.1"}
 	require.NoError(t, c.Validate())
-	networks := proxyNetworks(c.TrustedProxies)
-	require.Len(t, networks, 3)
-	require.Equal(t, "192.168.1.1/32", networks[2].String())
+	proxies := networks(c.TrustedProxies)
+	require.Len(t, proxies, 3)
+	require.Equal(t, "192.168.1.1/32", proxies[2].String())
 	require.Greater(t, fileLimit(), fewestConnections)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -42,8 +43,9 @@ func newCapacity(c config.Config, count func(context.Context) (int, error), repl
 }
 
 // newConnections returns what keeps the connections of the API within what the
-// configuration says, or else within the limit of open files.
-func newConnections(c config.Config, events *connectionEvents, refused refusals) *httpconn.Connections {
+// configuration says, or else within the limit of open files. Secure is nil where
+// there is no TLS.
+func newConnections(c config.Config, secure *tls.Config, events *connectionEvents, refused refusals) *httpconn.Connections {
 	limit := c.Limits.Connections
 	if limit == 0 {
 		limit = max(fewestConnections, int(connectionsOfFiles*float64(fileLimit())))
@@ -53,9 +55,28 @@ func newConnections(c config.Config, events *connectionEvents, refused refusals)
 		perAddress = max(fewestConnections/4, int(shareOfAddress*float64(limit)))
 	}
 	return httpconn.New(httpconn.Options{
-		Limit: limit, PerAddress: perAddress, Exempt: proxyNetworks(c.TrustedProxies),
+		Limit: limit, PerAddress: perAddress, Exempt: networks(c.TrustedProxies), TLS: secure,
 		Ended: events.ended, Refusal: refused.body,
 	})
+}
+
+// ownerLimits returns the shares of owners for whom no others are set.
+func ownerLimits(c config.Config) domain.Limits {
+	return domain.Limits{
+		Tenants: c.Limits.Tenants, TenantsPerMinute: c.Limits.TenantsPerMinute, Workers: c.Limits.Workers,
+		EndpointsPerTenant: c.Limits.EndpointsPerTenant, Streams: c.Limits.Streams,
+		BacklogMiB: c.Limits.BacklogMiB, BacklogMiBPerTenant: c.Limits.BacklogMiBPerTenant,
+		PublishRate: c.Limits.PublishRate,
+	}
+}
+
+// streamLimit returns how many streams the owner of a tenant may have.
+func streamLimit(ctx context.Context, tenants *tenant.Directory, limits domain.LimitFinder, tenantID uuid.UUID) int {
+	t, err := tenants.Lookup(ctx, tenantID)
+	if err != nil {
+		return 0 // the stream will be refused
+	}
+	return limits.LimitsOf(ctx, t.OwnerID).Streams
 }
 
 // shareOfOwner is the part of the memory for bodies that one owner may have.
@@ -80,17 +101,17 @@ func fileLimit() int {
 	return int(min(limit.Cur, mostFiles))
 }
 
-// proxyNetworks returns the networks of a list that was checked before.
-func proxyNetworks(proxies []string) []netip.Prefix {
-	var networks []netip.Prefix
-	for _, text := range proxies {
+// networks returns those of a list that was checked before.
+func networks(list []string) []netip.Prefix {
+	var found []netip.Prefix
+	for _, text := range list {
 		if prefix, err := netip.ParsePrefix(text); err == nil {
-			networks = append(networks, prefix)
+			found = append(found, prefix)
 		} else if addr, err := netip.ParseAddr(text); err == nil {
-			networks = append(networks, netip.PrefixFrom(addr, addr.BitLen()))
+			found = append(found, netip.PrefixFrom(addr, addr.BitLen()))
 		}
 	}
-	return networks
+	return found
 }
 
 const (

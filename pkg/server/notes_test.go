@@ -26,7 +26,7 @@ func TestFirstSteps(t *testing.T) {
 		}, false, false},
 	} {
 		options := config.Default()
-		options.AppHost, options.AppPort = "127.0.0.1", 0
+		options.AppHost, options.AppPort, options.AdminPort = "127.0.0.1", 0, 0
 		c.change(&options)
 		var notes bytes.Buffer
 		s, err := New(options, slog.New(slog.DiscardHandler), &notes)
@@ -45,11 +45,35 @@ func TestFirstSteps(t *testing.T) {
 		require.NotContains(t, notes.String(), "secret of", name)
 		require.NotContains(t, notes.String(), "hunter2", name)
 		if c.auth {
-			require.Contains(t, notes.String(), "user add -email", name)
-			require.Contains(t, notes.String(), "lanekeeper token -email", name)
+			require.Contains(t, notes.String(), "user add --email", name)
+			require.Contains(t, notes.String(), "lanekeeper token --email", name)
 			require.Contains(t, notes.String(), `-H "Authorization: Bearer $TOKEN"`, name)
 		} else {
 			require.NotContains(t, notes.String(), "TOKEN", name)
 		}
+	}
+}
+
+// Endpoints may be on this machine where every caller is: with private servers, in open
+// mode, and nobody else let in.
+func TestLocalEndpoints(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change  func(*config.Config)
+		allowed bool
+	}{
+		"private servers":                {func(*config.Config) {}, true},
+		"private servers, with a secret": {func(c *config.Config) { c.JWTSecret = "a secret of at least thirty-two bytes" }, false},
+		"private servers, with peers":    {func(c *config.Config) { c.OpenModePeers = []string{"10.0.0.7"} }, false},
+		"own servers":                    {func(c *config.Config) { c.Database.URL, c.RabbitMQ.URL = "postgres://a/b", "amqp://a/" }, false},
+	} {
+		options := config.Default()
+		options.AppHost, options.AppPort, options.AdminPort = "127.0.0.1", 0, 0
+		c.change(&options)
+		s, err := New(options, slog.New(slog.DiscardHandler), &bytes.Buffer{})
+		require.NoError(t, err, name)
+		t.Cleanup(func() { _ = s.listener.Close() })
+		require.Equal(t, c.allowed, s.config.Delivery.AllowLocal, name)
+		require.False(t, s.config.Delivery.AllowPrivate, name)
 	}
 }

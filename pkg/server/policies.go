@@ -2,20 +2,15 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/google/uuid"
 
 	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/metrics"
-	"lanekeeper/pkg/rabbitmq"
-	"lanekeeper/pkg/rabbitmq/management"
 	"lanekeeper/service/broker"
 )
 
@@ -26,34 +21,41 @@ const (
 	policiesTimeout = 30 * time.Second
 )
 
-// shortenedQueues returns what asks for queues whose messages go away by a
-// policy, or nil when the management API is not configured.
-func shortenedQueues(c config.Config) (func(context.Context) ([]domain.ShortenedQueue, error), error) {
+// policyReader returns what reads policies, or nil when the management API is not
+// configured.
+func policyReader(c config.Config) (broker.PolicyReader, error) {
 	if c.RabbitMQ.ManagementURL == "" {
 		return nil, nil //nolint:nilnil // there is none to ask
 	}
-	urls, err := rabbitmq.SplitURLs(c.RabbitMQ.URL)
+	client, _, err := managementClient(c)
 	if err != nil {
-		return nil, fmt.Errorf("rabbitmq.url: %w", err)
+		return nil, err
 	}
-	uri, err := amqp.ParseURI(urls[0])
-	if err != nil {
-		return nil, fmt.Errorf("rabbitmq.url: %w", err)
-	}
-	location, err := url.Parse(c.RabbitMQ.ManagementURL)
-	if err != nil {
-		return nil, errors.New("rabbitmq.management_url is not a valid URL") // what url.Parse says may hold a password
-	}
-	if location.User == nil {
-		location.User = url.UserPassword(uri.Username, uri.Password)
-	}
-	client, err := management.New(location.String(), uri.Vhost)
-	if err != nil {
-		return nil, fmt.Errorf("rabbitmq.management_url: %w", err)
+	return client, nil
+}
+
+// shortenedQueues returns what asks for queues whose messages go away by a
+// policy, or nil when nobody can be asked.
+func shortenedQueues(c config.Config) (func(context.Context) ([]domain.ShortenedQueue, error), error) {
+	reader, err := policyReader(c)
+	if reader == nil {
+		return nil, err
 	}
 	options := brokerOptions(c)
 	return func(ctx context.Context) ([]domain.ShortenedQueue, error) {
-		return broker.ShortenedQueues(ctx, options, client) //nolint:wrapcheck // says what it read
+		return broker.ShortenedQueues(ctx, options, reader) //nolint:wrapcheck // says what it read
+	}, nil
+}
+
+// shortenedQueuesOf is shortenedQueues for the queues of one tenant.
+func shortenedQueuesOf(c config.Config) (func(context.Context, uuid.UUID) ([]domain.ShortenedQueue, error), error) {
+	reader, err := policyReader(c)
+	if reader == nil {
+		return nil, err
+	}
+	options := brokerOptions(c)
+	return func(ctx context.Context, id uuid.UUID) ([]domain.ShortenedQueue, error) {
+		return broker.ShortenedQueuesOf(ctx, options, reader, id) //nolint:wrapcheck // says what it read
 	}, nil
 }
 

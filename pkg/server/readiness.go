@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/metrics"
 	"lanekeeper/service/broker"
 )
 
@@ -20,7 +21,9 @@ const pingTimeout = time.Second
 //	starting --first ready--> serving --SIGTERM--> draining
 //
 // While serving, the answer follows the broker: without it nothing can be
-// accepted. Without the database or Redis accepting goes on.
+// accepted. One that takes no publications because it is short of disk or memory is
+// there, and refuses every replica alike: everything but publishing goes on. Without
+// the database or Redis accepting goes on.
 type readiness struct {
 	started  atomic.Bool
 	draining atomic.Bool
@@ -49,10 +52,22 @@ func (r *readiness) check(ctx context.Context) (status string, ready bool, detai
 		return "draining", false, details
 	case !r.started.Load():
 		return "starting", false, details
+	case state == broker.Blocked: // nothing is published, and reading and login go on
+		return "degraded", true, details
 	case state != broker.Ready:
 		return "unavailable", false, details
 	}
 	return status, true, details
+}
+
+// measure returns what the metrics show of all this.
+func (r *readiness) measure(ctx context.Context) metrics.Readiness {
+	status, _, details := r.check(ctx)
+	servers := map[string]bool{"broker": details["broker"] == string(broker.Ready)}
+	for name := range r.pings {
+		servers[name] = details[name] == "ready"
+	}
+	return metrics.Readiness{State: status, Servers: servers}
 }
 
 // ask asks all servers at once, adds what is known of them to the details, and

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/model"
+	"lanekeeper/pkg/httpconn"
 	"lanekeeper/pkg/metrics"
 )
 
@@ -22,10 +23,13 @@ type refusals struct {
 
 // body returns the problem document for the status.
 func (r refusals) body(status int, remote net.Addr) (contentType string, body []byte) {
-	problem := model.Problem{
-		Type: "about:blank", Title: http.StatusText(status), Status: status, Instance: "", RequestID: uuid.NewString(),
+	code, detail := refusalText(status)
+	if status == httpconn.StatusPlainHTTP {
+		status = http.StatusBadRequest
 	}
-	problem.Code, problem.Detail = refusalText(status)
+	problem := model.Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Instance: "", RequestID: uuid.NewString(),
+	}
 	r.metrics.ObserveRequest("unmatched", "", status, 0)
 	if status != http.StatusServiceUnavailable { // those are counted, and logged together
 		r.log.LogAttrs(context.Background(), slog.LevelInfo, "what was sent is no request", slog.Int("status", status),
@@ -48,6 +52,8 @@ func refusalText(status int) (code, detail string) {
 		return "http_version_unknown", "The version of HTTP is not spoken here; HTTP/1.1 is."
 	case http.StatusExpectationFailed:
 		return "expectation_unknown", "The header Expect asks for something else than 100-continue."
+	case httpconn.StatusPlainHTTP:
+		return "tls_required", "HTTPS is spoken here; the URL has to begin with https://."
 	case http.StatusServiceUnavailable:
 		return "too_many_connections", "There are too many connections; use fewer, or try again."
 	}

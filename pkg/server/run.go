@@ -56,8 +56,14 @@ func (p *parts) start(ctx context.Context, ready func()) {
 		wg.Go(func() { p.awaitBroker(ctx, ready) })
 		wg.Go(func() { p.messages.RunJanitor(ctx) })
 		wg.Go(func() { p.retention.Run(ctx) })
+		wg.Go(func() { p.usage.Run(ctx) })
+		wg.Go(func() { p.audit.Run(ctx) })
+		wg.Go(func() { p.overview.Run(ctx) })
 		wg.Go(func() { p.messages.RunDepths(ctx) })
 		wg.Go(func() { p.tickets.RunJanitor(ctx) })
+		wg.Go(func() { p.auth.RunJanitor(ctx) })
+		wg.Go(func() { p.keys.Run(ctx) })
+		wg.Go(func() { p.credentials.Run(ctx) })
 		wg.Go(func() { p.letterJanitor.Run(ctx) })
 		wg.Go(func() { p.letterJobs.Run(ctx) })
 		wg.Go(func() { p.deliveries.days.Run(ctx) })
@@ -77,16 +83,19 @@ func (p *parts) follow(c domain.Change) {
 	switch c.Kind {
 	case domain.UserChanged:
 		p.auth.Forget(c.ID)
+	case domain.APIKeyChanged:
+		p.keys.Forget(c.ID)
 	case domain.ReplicasChanged:
 		p.fleet.Refresh()
 	case domain.AnythingChanged:
 		p.auth.ForgetAll()
+		p.keys.ForgetAll()
 		p.fleet.Refresh()
 	case domain.TenantChanged, domain.TenantsChanged, domain.DeliveriesChanged:
 	}
 }
 
-// migrate brings the schema up to date. It waits for a database that is away, or
+// migrate brings the schema up to date, and row-level security. It waits for a database that is away, or
 // that refuses what can be put right there: a password, a role, a database, TLS.
 // What can be put right in the configuration only ends the service, and so do
 // replicas of an earlier version that still run. False means that ctx ended or will.
@@ -94,8 +103,10 @@ func (p *parts) migrate(ctx context.Context) bool {
 	var reported time.Time
 	last := ""
 	for {
-		err := p.tryMigrate(ctx)
+		secured, err := p.tryMigrate(ctx)
 		if err == nil {
+			warnOfRowSecurity(ctx, p.log, secured)
+			p.store.ActAs(secured.Roles)
 			return true
 		}
 		if errors.Is(err, repository.ErrOlderReplicas) {
@@ -124,14 +135,17 @@ func (p *parts) migrate(ctx context.Context) bool {
 	}
 }
 
-func (p *parts) tryMigrate(ctx context.Context) error {
+func (p *parts) tryMigrate(ctx context.Context) (repository.RowSecurity, error) {
 	if err := checkDatabase(ctx, p.config); err != nil {
-		return err
+		return repository.RowSecurity{}, err
 	}
-	if !p.config.Database.Migrate {
-		return p.store.Ping(ctx) //nolint:wrapcheck // says that it pinged
+	migrate := p.config.Database.Migrate
+	if migrate {
+		if err := repository.Migrate(ctx, adminURL(p.config)); err != nil {
+			return repository.RowSecurity{}, err //nolint:wrapcheck // says that it migrated
+		}
 	}
-	return repository.Migrate(ctx, adminURL(p.config)) //nolint:wrapcheck // says that it migrated
+	return rowSecurity(ctx, p.config, !migrate)
 }
 
 func (p *parts) awaitBroker(ctx context.Context, ready func()) {
@@ -167,7 +181,10 @@ func (p *parts) stop(ctx context.Context) error {
 	)
 	p.stopTails(finish) // which those read that ended before
 	p.endpoints.client.Close()
-	p.store.Shutdown(hangUp)
+	together(
+		func() { p.store.Shutdown(hangUp) },
+		func() { flushSpans(hangUp, p.traces, p.log) },
+	)
 	return errors.Join(err, p.closeRedis())
 }
 

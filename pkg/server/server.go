@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,9 @@ import (
 	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack"
+	"lanekeeper/pkg/logger"
+	"lanekeeper/pkg/tracing"
+	"lanekeeper/pkg/version"
 )
 
 // stackStopTimeout bounds the stopping of the private servers, which comes
@@ -28,28 +32,39 @@ type Server struct {
 	notes  io.Writer
 
 	listener net.Listener
-	admin    net.Listener // nil unless there is a port of its own for metrics
+	admin    net.Listener // nil where there is no admin_port
+	secure   *tls.Config  // nil without TLS
 	ready    chan struct{}
 
 	decorators Decorators
 	// private is what the configuration said of private servers before it named
 	// them.
 	private bool
+	// environmentFile is where their URLs are; "" where there are none.
+	environmentFile string
 }
 
 // New takes the ports, so that a second start fails before it touches
 // anything. Notes for the person who starts the service by hand go to notes.
 func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 	s := &Server{config: c, log: log, notes: notes, private: c.PrivateServers(), ready: make(chan struct{})}
+	s.config.Delivery.AllowLocal = c.PrivateServers() && c.OpenMode() && len(c.OpenModePeers) == 0
 	ctx := context.Background() // listening does not wait
-	listen := listenConfig()
 	var err error
+	if s.secure, err = secureConfig(c, log); err != nil {
+		return nil, err
+	}
+	listen := listenConfig()
 	if s.listener, err = listen.Listen(ctx, "tcp", c.ListenAddress()); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("app_host (APP_HOST) and app_port (APP_PORT): %w", err)
+	}
+	if at, ok := s.listener.Addr().(*net.TCPAddr); ok {
+		s.config.AppPort = at.Port
 	}
 	if c.AdminAddress() != "" {
 		if s.admin, err = listen.Listen(ctx, "tcp", c.AdminAddress()); err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for metrics: %w", err), s.listener.Close())
+			err = fmt.Errorf("admin_host (ADMIN_HOST) and admin_port (ADMIN_PORT), for metrics: %w; configure another port, or 0 for none", err)
+			return nil, errors.Join(err, s.listener.Close())
 		}
 	}
 	return s, nil
@@ -60,7 +75,22 @@ func New(c config.Config, log *slog.Logger, notes io.Writer) (*Server, error) {
 func (s *Server) Decorate(d Decorators) { s.decorators = d }
 
 // URL returns where the service answers, without a path.
-func (s *Server) URL() string { return "http://" + reachable(s.listener.Addr().String()) }
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.secure != nil {
+		scheme = "https"
+	}
+	return (&url.URL{Scheme: scheme, Host: reachable(s.listener.Addr().String())}).String()
+}
+
+// AdminURL returns where /metrics and /debug/pprof are, without a path, or "" for
+// nowhere.
+func (s *Server) AdminURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return (&url.URL{Scheme: "http", Host: reachable(s.admin.Addr().String())}).String()
+}
 
 // Ready is closed when the service has been ready for the first time.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -102,7 +132,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 	if !s.config.PrivateServers() {
 		return nil, nil //nolint:nilnil // no servers and no error is one of the three outcomes
 	}
-	stack, err := devstack.Start(ctx, devstack.Options{Dir: s.config.DataDir, Progress: s.notes, Durable: true})
+	stack, err := devstack.Start(ctx, devstack.Options{Dir: s.config.DataDir, Progress: s.notes, Durable: true, Passwords: true})
 	if err != nil {
 		return nil, fmt.Errorf("start private servers: %w", err)
 	}
@@ -117,6 +147,7 @@ func (s *Server) startPrivateServers(ctx context.Context, stop context.CancelCau
 		case <-ctx.Done():
 		}
 	}()
+	s.environmentFile = stack.EnvironmentFile()
 	writeHints(s.notes, stack.Hints())
 	return stack, nil
 }
@@ -136,8 +167,8 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 			}
 		})
 	}
-	s.log.InfoContext(ctx, "listening", slog.String("url", s.URL()),
-		slog.String("version", s.config.AppVersion), slog.String("environment", s.config.Environment))
+	s.log.InfoContext(ctx, "listening", slog.String("url", s.URL()), slog.String("admin_url", s.AdminURL()),
+		slog.String("version", version.Read().Version), slog.String("environment", s.config.Environment))
 	parts.start(context.WithoutCancel(ctx), func() {
 		close(s.ready)
 		s.log.InfoContext(ctx, "ready")
@@ -157,23 +188,23 @@ func (s *Server) serve(ctx context.Context, stop context.CancelCauseFunc) error 
 	parts.streams.Close()
 	err = errors.Join(s.shutdownHTTP(limit, servers), parts.stop(limit))
 	serving.Wait()
-	s.log.InfoContext(ctx, "shut down", slog.Duration("took", time.Since(begin).Round(time.Millisecond)))
+	s.log.InfoContext(ctx, "shut down", logger.Milliseconds("duration_ms", time.Since(begin)))
 	return err
 }
 
 // writeFirstSteps writes them where a person may read them.
 func (s *Server) writeFirstSteps() {
 	if s.private || s.config.OpenMode() {
-		firstSteps{s.config, s.URL(), s.metricsURL()}.write(s.notes)
+		firstSteps{s.config, s.URL(), s.metricsURL(), s.environmentFile}.write(s.notes)
 	}
 }
 
-// metricsURL returns where metrics are, without a path.
+// metricsURL returns where metrics are, without a path, or "" for nowhere.
 func (s *Server) metricsURL() string {
-	if s.admin == nil {
+	if s.admin == nil && s.config.PublicMetrics() {
 		return s.URL()
 	}
-	return (&url.URL{Scheme: "http", Host: reachable(s.admin.Addr().String())}).String()
+	return s.AdminURL()
 }
 
 func (s *Server) closeAdmin() error {
@@ -191,6 +222,9 @@ func LogAttributes(ctx context.Context) []slog.Attr {
 	}
 	if id, ok := domain.TenantID(ctx); ok {
 		attrs = append(attrs, slog.String("tenant_id", id.String()))
+	}
+	if id := tracing.ID(ctx); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	return attrs
 }

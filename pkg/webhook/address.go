@@ -20,6 +20,22 @@ func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) erro
 	return nil
 }
 
+// localKey is where the context of a request whose URL names this machine says so.
+type localKey struct{}
+
+// refusePrivateButLocal is refusePrivate, but for requests whose URL names this machine.
+// A name that leads here, and a redirect from elsewhere, are refused as ever.
+func refusePrivateButLocal(ctx context.Context, network, address string, conn syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err == nil && loopback(to.Addr()) && ctx.Value(localKey{}) != nil {
+		return nil
+	}
+	return refusePrivate(ctx, network, address, conn)
+}
+
+// loopback reports whether an address is this machine's own.
+func loopback(a netip.Addr) bool { return a.Zone() == "" && a.Unmap().IsLoopback() }
+
 // public reports whether an address is one of the public Internet. Of IPv6 only
 // the range that is given out for global unicast is, and not what in it leads
 // on to IPv4.

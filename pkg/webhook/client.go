@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -17,6 +16,8 @@ import (
 
 const (
 	maxRedirects = 3
+	// usualHeaders is how many headers a message has about.
+	usualHeaders = 10
 	// maxAnswerHeader bounds the header of an answer.
 	maxAnswerHeader = 64 << 10
 
@@ -48,6 +49,9 @@ const (
 type ClientOptions struct {
 	// AllowPrivate lets URLs lead to private networks and to this machine.
 	AllowPrivate bool
+	// AllowLocal lets URLs that name this machine (localhost, 127.0.0.1, ::1) lead to
+	// it, and nothing else that AllowPrivate does.
+	AllowLocal bool
 	// UserAgent names the service; "Lanekeeper" by default.
 	UserAgent string
 	// Resolver looks up host names; nil means net.DefaultResolver.
@@ -58,8 +62,8 @@ type ClientOptions struct {
 
 // Request is one message on its way to one URL.
 type Request struct {
-	// URL is http or https.
-	URL string
+	// To is where it goes.
+	To Destination
 	// Timeout covers everything from looking up the name to the end of the answer;
 	// 0 for 5 s.
 	Timeout time.Duration
@@ -105,8 +109,11 @@ type Client struct {
 // NewClient returns a Client. It uses no proxy, whatever the environment says:
 // that would connect to addresses which nobody checks.
 func NewClient(o ClientOptions) *Client {
-	if o.AllowPrivate {
+	switch {
+	case o.AllowPrivate:
 		return newClient(o, nil)
+	case o.AllowLocal:
+		return newLocalClient(o, refusePrivateButLocal)
 	}
 	return newClient(o, refusePrivate)
 }
@@ -127,6 +134,20 @@ func newClient(o ClientOptions, check guard) *Client {
 			MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleTimeout,
 			MaxResponseHeaderBytes: maxAnswerHeader, DisableCompression: true,
 		},
+	}
+	return c
+}
+
+// newLocalClient returns a client whose requests lead to this machine only where their
+// own URL does, so that nobody elsewhere can send them here.
+func newLocalClient(o ClientOptions, check guard) *Client {
+	c := newClient(o, check)
+	c.http.CheckRedirect = func(next *http.Request, before []*http.Request) error {
+		// The guard sees new connections only, and there may be one from before.
+		if namesThisMachine(next.URL) && !namesThisMachine(before[0].URL) {
+			return errAddress
+		}
+		return checkRedirect(next, before)
 	}
 	return c
 }
@@ -165,15 +186,19 @@ func (c *Client) send(ctx context.Context, r *Request, result *Result) {
 	defer func() { _ = response.Body.Close() }()
 	result.Status, result.Err = response.StatusCode, errorOf(response.StatusCode)
 	result.RetryAfter = retryAfter(response, result.Started)
-	result.Answer = read(response.Body, cancel)
+	if response.ContentLength != 0 {
+		result.Answer = read(response.Body, cancel)
+	}
 }
 
 func (c *Client) request(ctx context.Context, r *Request, now time.Time) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
-	if err != nil {
+	if r.To.url == nil {
 		return nil, errURL
 	}
-	encodeQuery(request.URL)
+	if namesThisMachine(r.To.url) {
+		ctx = context.WithValue(ctx, localKey{}, true)
+	}
+	request := r.To.post(ctx, r.Body)
 	for name, value := range r.Headers {
 		if !ownedByClient(name) {
 			request.Header.Set(name, value)

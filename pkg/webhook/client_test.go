@@ -47,13 +47,24 @@ func serve(t *testing.T, handle http.HandlerFunc) *httptest.Server {
 	return server
 }
 
+// serveAt is serve at an address of this machine that counts as one elsewhere.
+func serveAt(t *testing.T, address net.IP, handler http.Handler) *httptest.Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address.String(), "0"))
+	require.NoError(t, err)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
 const (
 	id      = "0197a3a3-11d2-7a51-9a3e-0242ac120003"
 	payload = `{"text": "hello <&>"}`
 )
 
 func request(to string) webhook.Request {
-	return webhook.Request{URL: to, Timeout: 5 * time.Second, Secrets: [][]byte{secret}, ID: id, Body: []byte(payload)}
+	return webhook.Request{To: webhook.To(to), Timeout: 5 * time.Second, Secrets: [][]byte{secret}, ID: id, Body: []byte(payload)}
 }
 
 // outcome is what does not differ from attempt to attempt.
@@ -362,13 +373,7 @@ func TestRedirectIntoThePrivateNetwork(t *testing.T) {
 	outside := net.IPv4(127, 0, 0, 2)
 	var hits atomic.Int32
 	inside := serve(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
-	listener, err := net.Listen("tcp", net.JoinHostPort(outside.String(), "0"))
-	require.NoError(t, err)
-	public := &httptest.Server{Listener: listener, Config: &http.Server{
-		Handler: http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect),
-	}}
-	public.Start()
-	t.Cleanup(public.Close)
+	public := serveAt(t, outside, http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect))
 	client := webhook.NewClientTaking(webhook.ClientOptions{}, outside)
 	t.Cleanup(client.Close)
 	result := client.Send(t.Context(), request(public.URL))

@@ -10,12 +10,19 @@ import (
 // NewClientTaking returns a Client with the product's guard, but for one
 // address that it takes for public.
 func NewClientTaking(o ClientOptions, public net.IP) *Client {
-	return newClient(o, func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+	if o.AllowLocal {
+		return newLocalClient(o, taking(public, refusePrivateButLocal))
+	}
+	return newClient(o, taking(public, refusePrivate))
+}
+
+func taking(public net.IP, check guard) guard {
+	return func(ctx context.Context, network, address string, conn syscall.RawConn) error {
 		if host, _, err := net.SplitHostPort(address); err == nil && host == public.String() {
 			return nil
 		}
-		return refusePrivate(ctx, network, address, conn)
-	})
+		return check(ctx, network, address, conn)
+	}
 }
 
 // NewClientTelling returns a Client that may connect to every address and

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/crypto/bcrypt"
 
 	"lanekeeper/domain"
 )
@@ -32,6 +31,8 @@ type memory struct {
 	tenants map[uuid.UUID]domain.Tenant
 	err     error
 	finds   int
+	forms   []string // outdated forms of passwords
+	asked   int      // how often they were asked for
 	// block, when set, holds FindUser until it is closed or ctx ends.
 	block chan struct{}
 }
@@ -138,6 +139,13 @@ func (m *memory) DeleteUser(_ context.Context, id uuid.UUID) error {
 	return m.err
 }
 
+func (m *memory) OutdatedPasswordForms(_ context.Context, limit int) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked++
+	return m.forms[:min(limit, len(m.forms))], m.err
+}
+
 func (m *memory) Lookup(_ context.Context, id uuid.UUID) (domain.Tenant, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,6 +153,67 @@ func (m *memory) Lookup(_ context.Context, id uuid.UUID) (domain.Tenant, error) 
 		return t, nil
 	}
 	return domain.Tenant{}, domain.TenantNotFound()
+}
+
+// failures is a LoginFailureRepository in memory, with a clock that can be moved.
+type failures struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+	now   func() time.Time
+	err   error
+	added int
+}
+
+func newFailures(now func() time.Time) *failures {
+	return &failures{until: map[string]time.Time{}, now: now}
+}
+
+func (f *failures) counter(key []byte) time.Duration {
+	return max(0, f.until[string(key)].Sub(f.now()))
+}
+
+func (f *failures) LoginFailures(_ context.Context, keys [][]byte) ([]time.Duration, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counters := make([]time.Duration, len(keys))
+	for i, key := range keys {
+		counters[i] = f.counter(key)
+	}
+	return counters, f.err
+}
+
+func (f *failures) AddLoginFailures(_ context.Context, added []domain.LoginFailure) ([]time.Duration, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.added++
+	counters := make([]time.Duration, len(added))
+	for i, a := range added {
+		counters[i] = min(f.counter(a.Key)+a.Step, a.Most)
+		f.until[string(a.Key)] = f.now().Add(counters[i])
+	}
+	return counters, f.err
+}
+
+func (f *failures) ForgiveLoginFailures(_ context.Context, forgiven []domain.LoginFailure) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range forgiven {
+		f.until[string(a.Key)] = f.until[string(a.Key)].Add(-a.Step)
+	}
+	return f.err
+}
+
+func (f *failures) DeleteForgottenLoginFailures(_ context.Context, limit int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for key, until := range f.until {
+		if n < limit && !until.After(f.now()) {
+			delete(f.until, key)
+			n++
+		}
+	}
+	return n, f.err
 }
 
 // clock is a clock that stands still until it is moved.
@@ -169,23 +238,24 @@ func (c *clock) move(d time.Duration) {
 type bench struct {
 	*Service
 
-	mem   *memory
-	clock *clock
-	logs  *strings.Builder
+	mem      *memory
+	failures *failures
+	clock    *clock
+	logs     *strings.Builder
 }
 
 func newBench(t *testing.T, change ...func(*Options)) *bench {
 	t.Helper()
 	b := &bench{mem: newMemory(), clock: &clock{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)}, logs: &strings.Builder{}}
+	b.failures = newFailures(b.clock.Now)
 	o := Options{
-		Users: b.mem, Tenants: b.mem, Secrets: Fixed(secretA), Issuer: "lanekeeper", Audience: "lanekeeper",
+		Users: b.mem, Failures: b.failures, Tenants: b.mem, Secrets: Fixed(secretA), Issuer: "lanekeeper", Audience: "lanekeeper",
 		Cost: cheap, Now: b.clock.Now, Log: slog.New(slog.NewTextHandler(b.logs, nil)),
 	}
 	for _, c := range change {
 		c(&o)
 	}
 	b.Service = NewService(o)
-	b.passwords.bcryptCost.Store(int32(bcrypt.MinCost))
 	return b
 }
 
@@ -200,7 +270,7 @@ func ptr[T any](v T) *T { return new(v) }
 
 func (b *bench) addUser(t *testing.T, email string, change ...func(*domain.UserChange)) domain.User {
 	t.Helper()
-	c := domain.UserChange{Name: new("Ada"), Email: &email, Password: new("correct horse")}
+	c := domain.UserChange{Name: new("Ada"), Email: &email, Password: new("correct horse battery")}
 	for _, f := range change {
 		f(&c)
 	}

@@ -44,7 +44,7 @@ func TestRecheck(t *testing.T) {
 		}, ""},
 		"password changed": {func(t *testing.T, b *bench, p domain.Principal) {
 			t.Helper()
-			_, err := b.ChangeUser(t.Context(), admin, p.UserID, domain.UserChange{Password: new("another horse")})
+			_, err := b.ChangeUser(t.Context(), admin, p.UserID, domain.UserChange{Password: new("another horse battery")})
 			require.NoError(t, err)
 		}, "token_revoked"},
 		"user deleted": {func(t *testing.T, b *bench, p domain.Principal) {

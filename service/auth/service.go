@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/janitor"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 	// MinSecretLength is how many bytes a secret must have (RFC 7518, section
 	// 3.2: as many as the hash).
 	MinSecretLength = 32
+
+	janitorEvery = time.Minute
+	janitorChunk = 5000
 )
 
 // tenantDirectory knows the tenants; it may answer from a cache of some
@@ -31,8 +35,11 @@ type tenantDirectory interface {
 
 // Options is what NewService needs.
 type Options struct {
-	Users   domain.UserRepository
-	Tenants tenantDirectory
+	Users    domain.UserRepository
+	Failures domain.LoginFailureRepository
+	Tenants  tenantDirectory
+	// Keys are the API keys; nil refuses all.
+	Keys *APIKeys
 	// Secrets returns the secrets: the first signs, all verify. It is asked
 	// when a secret is needed for the first time, and again until it has
 	// answered without an error; Fixed makes one.
@@ -51,6 +58,8 @@ type Options struct {
 	// Clock tells the time that tokens speak of, which is the same for all who
 	// issue and verify them; nil is Now.
 	Clock func() time.Time
+	// Audit records logins in the audit log; it may be nil.
+	Audit func(ctx context.Context, e domain.AuditEntry)
 	Log   *slog.Logger
 }
 
@@ -63,16 +72,18 @@ func Fixed(secrets ...[]byte) func(context.Context) ([][]byte, error) {
 type Service struct {
 	users    domain.UserRepository
 	tenants  tenantDirectory
+	keys     *keyHolders // nil where there are no keys
+	links    *linkHolders
 	openMode bool
 	now      func() time.Time
 	clock    func() time.Time
 	log      *slog.Logger
 
+	audit     func(ctx context.Context, e domain.AuditEntry)
 	tokens    *tokens
 	passwords *passwords
+	logins    *logins
 	accounts  *accounts
-	byAccount *limiter
-	byAddress *limiter
 }
 
 // NewService returns a Service.
@@ -85,25 +96,35 @@ func NewService(o Options) *Service {
 	if clock == nil {
 		clock = now
 	}
-	return &Service{
+	if o.Audit == nil {
+		o.Audit = func(context.Context, domain.AuditEntry) {}
+	}
+	passwords := newPasswords(cmp.Or(o.Cost, DefaultCost()))
+	s := &Service{
 		users:     o.Users,
 		tenants:   o.Tenants,
 		openMode:  o.OpenMode,
 		now:       now,
 		clock:     clock,
 		log:       o.Log,
+		audit:     o.Audit,
 		tokens:    newTokens(o.Secrets, o.Issuer, o.Audience, cmp.Or(o.Lifetime, DefaultLifetime), clock),
-		passwords: newPasswords(cmp.Or(o.Cost, DefaultCost())),
+		passwords: passwords,
+		logins:    newLogins(o, passwords, now),
 		accounts:  newAccounts(o.Users, now),
-		byAccount: newLimiter(accountRate, accountBurst, now),
-		byAddress: newLimiter(addressRate, addressBurst, now),
 	}
+	if o.Keys != nil {
+		s.keys = &keyHolders{keys: o.Keys, openMode: o.OpenMode, caller: s.caller, tenantGone: s.tenantGone}
+	}
+	s.links = &linkHolders{tokens: s.tokens, tenants: o.Tenants, openMode: o.OpenMode, clock: clock, keys: s.keys, user: s.holder}
+	return s
 }
 
 // Authenticate returns the sender of the Authorization header, which may carry its
-// token with or without "Bearer ". Without a header it is the built-in admin in
-// open mode. What the caller may do comes from the user's row, at most some
-// seconds old, not from the token. Errors are ErrUnauthenticated, and
+// token, API key or token of a portal link with or without "Bearer ". Without a header it is the built-in
+// admin in open mode. What the caller may do comes from the user's row, and the
+// key's, at most some seconds old, not from the token. Errors are ErrUnauthenticated,
+// ErrLimited for too many keys that do not exist from one address (domain.Owner), and
 // ErrUnavailable when it cannot be found out.
 func (s *Service) Authenticate(ctx context.Context, authorization string) (domain.Principal, error) {
 	if authorization == "" {
@@ -112,7 +133,14 @@ func (s *Service) Authenticate(ctx context.Context, authorization string) (domai
 		}
 		return domain.Principal{}, domain.New(domain.ErrUnauthenticated, "token_missing", "Send a token in the header Authorization.")
 	}
-	token, err := s.tokens.verify(ctx, bearer(authorization))
+	credentials := bearer(authorization)
+	if s.keys != nil && isAPIKey(credentials) {
+		return s.keys.authenticate(ctx, credentials)
+	}
+	if isLink(credentials) {
+		return s.links.authenticate(ctx, credentials)
+	}
+	token, err := s.tokens.verify(ctx, credentials)
 	if err != nil {
 		return domain.Principal{}, err
 	}
@@ -125,9 +153,19 @@ func (s *Service) Authenticate(ctx context.Context, authorization string) (domai
 // its tenant or the token are not valid any more, or p.ExpiresAt has passed
 // (without the leeway that Authenticate gives); an ErrUnavailable when that
 // cannot be found out. The built-in admin of open mode stays what it is as
-// long as there is open mode.
+// long as there is open mode. A caller that came with an API key is one until that
+// expires or is revoked, and so is one that came with a portal link.
 func (s *Service) Recheck(ctx context.Context, p domain.Principal) (domain.Principal, error) {
-	if !p.ExpiresAt.IsZero() && !s.clock().Before(p.ExpiresAt) {
+	if p.ByLink() {
+		return s.links.recheck(ctx, p)
+	}
+	expired := !p.ExpiresAt.IsZero() && !s.clock().Before(p.ExpiresAt)
+	switch {
+	case p.ByKey() && (expired || s.keys == nil):
+		return domain.Principal{}, keyInvalid()
+	case p.ByKey():
+		return s.keys.recheck(ctx, p)
+	case expired:
 		return domain.Principal{}, tokenExpired(nil)
 	}
 	if p.UserID == uuid.Nil {
@@ -140,7 +178,7 @@ func (s *Service) Recheck(ctx context.Context, p domain.Principal) (domain.Princ
 }
 
 // Login checks a password and returns a token. RemoteAddr is the address the
-// request came from. Unknown users, users without a password and wrong
+// request came from. Unknown and disabled users, users without a password and wrong
 // passwords are one ErrUnauthenticated and take the same time; other errors
 // are ErrLimited after too many of them, ErrForbidden for a user whose tenant
 // was deleted, and ErrUnavailable.
@@ -149,28 +187,31 @@ func (s *Service) Login(ctx context.Context, email, password, remoteAddr string)
 	if !valid || len(password) > domain.MaxPasswordLength {
 		return domain.Grant{}, badCredentials()
 	}
-	addressDone, err := s.byAddress.begin(addressName(remoteAddr))
+	user, hash, err := s.logins.prove(ctx, attempt{
+		email: email, password: password, remote: remoteAddr,
+		find: func(ctx context.Context) (domain.User, error) { return s.users.FindUserByEmail(ctx, email) },
+	})
+	actor := domain.Actor{Kind: domain.ActorAnonymous, Address: remoteAddr}
 	if err != nil {
+		if errors.Is(err, domain.ErrUnauthenticated) {
+			s.audit(domain.WithActor(ctx, actor), domain.AuditEntry{Action: domain.AuditLoginFailed, Target: email})
+		}
 		return domain.Grant{}, err
 	}
-	accountDone, err := s.byAccount.begin(email)
-	if err != nil {
-		addressDone(false)
-		return domain.Grant{}, err
+	if hash != "" {
+		s.logins.replace(ctx, user.ID, user.PasswordHash, hash)
 	}
-	user, err := s.checkPassword(ctx, email, password)
-	failed := errors.Is(err, domain.ErrUnauthenticated)
-	addressDone(failed)
-	accountDone(failed)
-	if err != nil {
-		return domain.Grant{}, err
+	grant, err := s.grant(ctx, &user)
+	if err == nil {
+		actor.Kind, actor.UserID = domain.ActorUser, user.ID
+		s.audit(domain.WithActor(ctx, actor), domain.AuditEntry{Action: domain.AuditLogin, Target: user.ID.String()})
 	}
-	return s.grant(ctx, &user)
+	return grant, err
 }
 
 // IssueFor returns a token for the user with an email address, for those who
-// have access to the database anyway. Errors are ErrNotFound and
-// ErrUnavailable.
+// have access to the database anyway. Errors are ErrNotFound, an ErrConflict for a
+// user that is disabled, and ErrUnavailable.
 func (s *Service) IssueFor(ctx context.Context, email string) (domain.Grant, error) {
 	email, valid := domain.NormalizeEmail(email)
 	if !valid {
@@ -180,7 +221,22 @@ func (s *Service) IssueFor(ctx context.Context, email string) (domain.Grant, err
 	if err != nil {
 		return domain.Grant{}, fmt.Errorf("find user: %w", err)
 	}
+	if user.Disabled() {
+		return domain.Grant{}, domain.New(domain.ErrConflict, "user_disabled", "The user is disabled.")
+	}
 	return s.grant(ctx, &user)
+}
+
+// RunJanitor deletes counters of failed logins that are forgotten, in chunks, until
+// ctx ends.
+func (s *Service) RunJanitor(ctx context.Context) {
+	janitor.Run(ctx, janitorEvery, s.deleteForgotten)
+}
+
+func (s *Service) deleteForgotten(ctx context.Context) {
+	if err := janitor.Sweep(ctx, janitorChunk, s.logins.guesses.failures.DeleteForgottenLoginFailures); err != nil {
+		s.log.InfoContext(ctx, "forgotten failures of logins not deleted, trying again later", slog.Any("error", err))
+	}
 }
 
 func (s *Service) grant(ctx context.Context, user *domain.User) (domain.Grant, error) {
@@ -194,48 +250,11 @@ func (s *Service) grant(ctx context.Context, user *domain.User) (domain.Grant, e
 	return s.tokens.issue(ctx, user)
 }
 
-// checkPassword returns the user with this email and password.
-func (s *Service) checkPassword(ctx context.Context, email, password string) (domain.User, error) {
-	user, err := s.users.FindUserByEmail(ctx, email)
-	if err != nil && !errors.Is(err, domain.ErrNotFound) {
-		return domain.User{}, fmt.Errorf("find user: %w", err)
-	}
-	// Of an unknown user the hash is empty, and verifying it takes its time.
-	ok, outdated, err := s.passwords.verify(ctx, user.PasswordHash, password)
-	switch {
-	case errors.Is(err, errUnknownHash):
-		s.log.WarnContext(ctx, "stored password hash is not understood", slog.String("user_id", user.ID.String()))
-		return domain.User{}, badCredentials()
-	case err != nil:
-		return domain.User{}, err
-	case !ok:
-		return domain.User{}, badCredentials()
-	}
-	if outdated {
-		s.rehash(ctx, &user, password)
-	}
-	return user, nil
-}
-
-// rehash replaces the user's password hash, unless it was changed meanwhile.
-// The login does not depend on it.
-func (s *Service) rehash(ctx context.Context, user *domain.User, password string) {
-	hash, err := s.passwords.hash(ctx, password)
-	if err == nil {
-		_, err = s.users.ChangeUser(ctx, user.ID, func(u *domain.User) error {
-			if u.PasswordHash == user.PasswordHash {
-				u.PasswordHash = hash
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "password was not rehashed", slog.String("user_id", user.ID.String()), slog.Any("error", err))
-	}
-}
-
-func badCredentials() error {
-	return domain.New(domain.ErrUnauthenticated, "invalid_credentials", "Email or password is wrong.")
+// User returns a user as it was some seconds ago at most, or as it was known last
+// while the database is away. Errors are ErrNotFound, and ErrUnavailable when nothing
+// is known of it.
+func (s *Service) User(ctx context.Context, id uuid.UUID) (domain.User, error) {
+	return s.accounts.find(ctx, id)
 }
 
 // Forget notes that another replica may have changed the user: the next call of
@@ -248,25 +267,33 @@ func (s *Service) ForgetAll() { s.accounts.expireAll() }
 
 // holder returns the holder of a token, as it is now.
 func (s *Service) holder(ctx context.Context, token verified) (domain.Principal, error) {
-	user, err := s.accounts.find(ctx, token.userID)
+	user, err := s.caller(ctx, token.userID)
 	switch {
-	case errors.Is(err, domain.ErrNotFound):
+	case errors.Is(err, domain.ErrNotFound), err == nil && user.TokenVersion != token.version:
 		return domain.Principal{}, tokenRevoked()
 	case err != nil:
-		return domain.Principal{}, fmt.Errorf("find user of token: %w", err)
-	case user.TokenVersion != token.version:
-		return domain.Principal{}, tokenRevoked()
-	}
-	gone, err := s.tenantGone(ctx, user.TenantID)
-	if err != nil {
-		return domain.Principal{}, fmt.Errorf("find tenant of user: %w", err)
-	}
-	if gone {
-		return domain.Principal{}, tokenRevoked()
+		return domain.Principal{}, err
 	}
 	return domain.Principal{
 		UserID: user.ID, Role: user.Role, TenantID: user.TenantID, TokenVersion: token.version, ExpiresAt: token.expires,
 	}, nil
+}
+
+// caller returns a user who may call, with tokens and with keys: it exists, and the
+// tenant that it belongs to was not deleted. Else it is an ErrNotFound.
+func (s *Service) caller(ctx context.Context, id uuid.UUID) (domain.User, error) {
+	user, err := s.accounts.find(ctx, id)
+	if err != nil {
+		return domain.User{}, fmt.Errorf("find user of token or key: %w", err)
+	}
+	gone, err := s.tenantGone(ctx, user.TenantID)
+	if err != nil {
+		return domain.User{}, fmt.Errorf("find tenant of user: %w", err)
+	}
+	if gone || user.Disabled() {
+		return domain.User{}, domain.UserNotFound()
+	}
+	return user, nil
 }
 
 // tenantGone reports whether a user's tenant was deleted; no tenant was not.

@@ -48,6 +48,7 @@ type tokens struct {
 	lifetime time.Duration
 	now      func() time.Time
 	parser   *jwt.Parser
+	links    *jwt.Parser // of portal links
 
 	mu   sync.Mutex // guards ring; held while nothing but memory is touched
 	ring *keyring   // nil until load has answered
@@ -60,9 +61,8 @@ type keyring struct {
 }
 
 func newTokens(load func(context.Context) ([][]byte, error), issuer, audience string, lifetime time.Duration, now func() time.Time) *tokens {
-	return &tokens{
-		load: load, issuer: issuer, audience: audience, lifetime: lifetime, now: now,
-		parser: jwt.NewParser(
+	parser := func(audience string) *jwt.Parser {
+		return jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 			jwt.WithIssuer(issuer),
 			jwt.WithAudience(audience),
@@ -71,16 +71,16 @@ func newTokens(load func(context.Context) ([][]byte, error), issuer, audience st
 			jwt.WithLeeway(leeway),
 			jwt.WithTimeFunc(now),
 			jwt.WithStrictDecoding(),
-		),
+		)
+	}
+	return &tokens{
+		load: load, issuer: issuer, audience: audience, lifetime: lifetime, now: now,
+		parser: parser(audience), links: parser(linkAudience(audience)),
 	}
 }
 
 // issue returns a token for the user.
 func (t *tokens) issue(ctx context.Context, u *domain.User) (domain.Grant, error) {
-	ring, err := t.keys(ctx)
-	if err != nil {
-		return domain.Grant{}, err
-	}
 	now := t.now()
 	expires := now.Add(t.lifetime).Truncate(time.Second)
 	content := claims{
@@ -97,41 +97,63 @@ func (t *tokens) issue(ctx context.Context, u *domain.User) (domain.Grant, error
 	if u.TenantID != uuid.Nil {
 		content.TenantID = u.TenantID.String()
 	}
+	signed, err := t.sign(ctx, content)
+	if err != nil {
+		return domain.Grant{}, err
+	}
+	return domain.Grant{Token: signed, ExpiresAt: expires, User: *u}, nil
+}
+
+// sign returns a token with this content.
+func (t *tokens) sign(ctx context.Context, content jwt.Claims) (string, error) {
+	ring, err := t.keys(ctx)
+	if err != nil {
+		return "", err
+	}
 	token := jwt.NewWithClaims(jwt.SigningMethodHS256, content)
 	token.Header["kid"] = ring.signing
 	signed, err := token.SignedString(ring.secrets[ring.signing])
 	if err != nil {
-		return domain.Grant{}, fmt.Errorf("sign token: %w", err)
+		return "", fmt.Errorf("sign token: %w", err)
 	}
-	return domain.Grant{Token: signed, ExpiresAt: expires, User: *u}, nil
+	return signed, nil
 }
 
 // verify returns what a token says, once its signature and its claims are
 // checked. The error is an ErrUnauthenticated, or that of the secrets.
 func (t *tokens) verify(ctx context.Context, signed string) (verified, error) {
-	if len(signed) > maxTokenLength {
-		return verified{}, tokenInvalid(nil)
-	}
-	ring, err := t.keys(ctx)
-	if err != nil {
-		return verified{}, err
-	}
-	if err := checkUnambiguous(signed); err != nil {
-		return verified{}, tokenInvalid(err)
-	}
 	var content claims
-	_, err = t.parser.ParseWithClaims(signed, &content, ring.find)
-	switch {
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return verified{}, tokenExpired(err)
-	case err != nil:
-		return verified{}, tokenInvalid(err)
+	if err := t.parse(ctx, t.parser, signed, &content); err != nil {
+		return verified{}, err
 	}
 	id, err := domain.ParseID(content.Subject)
 	if err != nil || content.Version == nil {
 		return verified{}, tokenInvalid(err)
 	}
 	return verified{userID: id, version: *content.Version, expires: content.ExpiresAt.UTC()}, nil
+}
+
+// parse reads what a token says, once its signature and its claims are checked; with the
+// errors of verify.
+func (t *tokens) parse(ctx context.Context, parser *jwt.Parser, signed string, content jwt.Claims) error {
+	if len(signed) > maxTokenLength {
+		return tokenInvalid(nil)
+	}
+	ring, err := t.keys(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkUnambiguous(signed); err != nil {
+		return tokenInvalid(err)
+	}
+	_, err = parser.ParseWithClaims(signed, content, ring.find)
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return tokenExpired(err)
+	case err != nil:
+		return tokenInvalid(err)
+	}
+	return nil
 }
 
 // tokenInvalid is the answer to a token that does not count; cause may be nil.

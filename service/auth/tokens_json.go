@@ -40,7 +40,7 @@ func checkUnambiguous(signed string) error {
 // isPlainClaim refuses names that would be taken for a claim of ours that is
 // written otherwise.
 func isPlainClaim(name string) bool {
-	for _, ours := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "role", "tenant_id", "ver"} {
+	for _, ours := range [...]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "role", "tenant_id", "ver", "scope", "key_id", "links"} {
 		if name != ours && strings.EqualFold(name, ours) {
 			return false
 		}

@@ -34,9 +34,9 @@ func TestCreateUser(t *testing.T) {
 	require.Equal(t, []string{"/name", "/email", "/password"}, pointers(t, err))
 	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new(""), Email: new("x"), Password: new("short"), Role: new("root"), TenantID: new("x")})
 	require.Equal(t, []string{"/name", "/email", "/password", "/role", "/tenant_id"}, pointers(t, err))
-	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("a@b.c"), Password: new("correct horse"), TenantID: new(uuid.NewString())})
+	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("a@b.c"), Password: new("correct horse battery"), TenantID: new(uuid.NewString())})
 	require.Equal(t, []string{"/tenant_id"}, pointers(t, err))
-	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("ada@example.com"), Password: new("correct horse")})
+	_, err = b.CreateUser(t.Context(), domain.UserChange{Name: new("A"), Email: new("ada@example.com"), Password: new("correct horse battery")})
 	require.Equal(t, "email_taken", domain.CodeOf(err))
 }
 
@@ -71,16 +71,16 @@ func TestChangeUser(t *testing.T) {
 	require.Equal(t, "own_account", domain.CodeOf(err))
 	_, err = b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Role: new("admin"), Name: new("Ada K")})
 	require.NoError(t, err)
-	changed, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Password: new("another horse")})
+	changed, err := b.ChangeUser(t.Context(), self, user.ID, domain.UserChange{Password: new("another horse battery")})
 	require.NoError(t, err)
 	require.Equal(t, 1, changed.TokenVersion)
-	_, err = b.Login(t.Context(), "ada@example.com", "another horse", "10.0.0.1")
+	_, err = b.Login(t.Context(), "ada@example.com", "another horse battery", "10.0.0.1")
 	require.NoError(t, err)
 	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{Role: new("viewer")})
 	require.NoError(t, err)
 	_, err = b.ChangeUser(t.Context(), other, user.ID, domain.UserChange{TenantID: new(uuid.NewString())})
 	require.Equal(t, []string{"/tenant_id"}, pointers(t, err))
-	for _, change := range []domain.UserChange{{Name: new("x")}, {Password: new("another horse")}} {
+	for _, change := range []domain.UserChange{{Name: new("x")}, {Password: new("another horse battery")}} {
 		_, err = b.ChangeUser(t.Context(), other, uuid.New(), change)
 		require.ErrorIs(t, err, domain.ErrNotFound)
 	}

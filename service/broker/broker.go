@@ -27,6 +27,9 @@ type Options struct {
 	// that of their dead-letter queues.
 	QueueType           QueueType
 	DeadLetterQueueType QueueType
+	// Exchanges gives each tenant an exchange that is bound to its queue, for users of
+	// the broker who may write to nothing else.
+	Exchanges bool
 	// PublishChannels is the number of channels to publish on.
 	PublishChannels int
 	Log             *slog.Logger
@@ -90,7 +93,7 @@ func New(o Options) *Broker {
 	}
 	states, gate := newQueueStates(), newPublishGate()
 	queues := &Queues{
-		queueType: o.QueueType, deadLetterQueueType: o.DeadLetterQueueType,
+		queueType: o.QueueType, deadLetterQueueType: o.DeadLetterQueueType, exchanges: o.Exchanges,
 		client: shared.client, prober: newProber(pool("probe"), slots, states), states: states,
 		barrier: newDurabilityBarrier(shared.client, o.Log), gate: gate, log: o.Log,
 	}
@@ -130,6 +133,20 @@ func (b *Broker) Run(ctx context.Context) {
 func (b *Broker) EmptyRetryTiers(ctx context.Context) (tiers int, messages int64, err error) {
 	return b.tiers.takeAway(ctx)
 }
+
+// Answers returns nil when the broker answers a question that is about no queue, else
+// an ErrUnavailable: what does not answer while this does is the queue.
+func (b *Broker) Answers(ctx context.Context) error {
+	err := b.shared.client.Do(ctx, func(ch *rabbitmq.Channel) error { return ch.Qos(ctx, 0) })
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// EndsConnections reports whether something in the tenant's main queue seems to end
+// every connection of this process on which it is delivered.
+func (b *Broker) EndsConnections(tenantID uuid.UUID) bool { return b.states.endsConnections(tenantID) }
 
 // State says how the broker can be used at this moment.
 type State = publisher.State

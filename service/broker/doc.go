@@ -9,6 +9,7 @@
 //	Publisher   publishes messages and dead letters               pkg/rabbitmq/publisher
 //	Subscriber  subscribes consumers, and says whether there is   pkg/rabbitmq/connpool,
 //	            room for more                                     pkg/rabbitmq/quota
+//	Users       makes and deletes users of the broker             pkg/rabbitmq/management
 //
 // # Queues of a tenant
 //
@@ -33,6 +34,11 @@
 // The exchange of dead letters is shared by all tenants; sharedTopology declares it,
 // and again when it was deleted. retryTiers takes away what earlier versions shared
 // besides (tiers.go).
+//
+// Where the service manages users of the broker (Users), a tenant has an exchange
+// besides, tenant_{id}_exchange, a fanout bound to its main queue: what its own AMQP
+// clients may write to. Permissions cannot tell one routing key of the default exchange
+// from another.
 //
 // # Connections
 //

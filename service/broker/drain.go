@@ -121,7 +121,7 @@ func (q *Queues) AwaitNoConsumers(ctx context.Context, tenantID uuid.UUID) error
 	}
 }
 
-// DeleteQueues deletes the tenant's queues and returns how many messages were
+// DeleteQueues deletes the tenant's exchange and queues and returns how many messages were
 // dropped with its main queue, those included that this process was still
 // publishing and that consumers were giving back. It waits some seconds for
 // both. Queues that do not exist are no error.
@@ -129,6 +129,11 @@ func (q *Queues) DeleteQueues(ctx context.Context, tenantID uuid.UUID) (int64, e
 	q.states.forget(tenantID)
 	reopen := q.gate.close(tenantID)
 	defer reopen()
+	// Without it the tenant's own clients publish nothing any more. It may be there also
+	// where tenants have none now.
+	if err := q.client.DeleteExchange(ctx, ExchangeName(tenantID)); err != nil {
+		return 0, unavailable(err)
+	}
 	discarded, err := q.drain(ctx, tenantID)
 	if err != nil && !rabbitmq.IsNotFound(err) { // somebody else deleted it meanwhile
 		return discarded, unavailable(err)

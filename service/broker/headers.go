@@ -36,6 +36,7 @@ func ownHeaders() []string {
 	return []string{
 		HeaderPublished, HeaderReason, HeaderError, HeaderAttempts, HeaderDeadLetterID, HeaderDiedAt,
 		domain.HeaderOrderingKey, domain.HeaderContentEncoding, rabbitmq.HeaderUnreadable,
+		domain.HeaderTraceParent, domain.HeaderTraceState,
 	}
 }
 
@@ -49,6 +50,12 @@ func messageHeaders(m *domain.Outgoing, now time.Time) amqp.Table {
 	headers[HeaderPublished] = now.UnixMilli()
 	if m.OrderingKey != "" {
 		headers[domain.HeaderOrderingKey] = m.OrderingKey
+	}
+	if m.Trace != "" {
+		headers[domain.HeaderTraceParent] = m.Trace.Parent()
+		if state := m.Trace.State(); state != "" {
+			headers[domain.HeaderTraceState] = state
+		}
 	}
 	return headers
 }

@@ -2,9 +2,12 @@ package broker
 
 import (
 	"math"
+	"strings"
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"lanekeeper/domain"
 )
 
 // DeadExchange is the direct exchange through which dead letters reach their
@@ -21,6 +24,29 @@ func QueueName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String()
 
 // DeadLetterQueueName returns the name of a tenant's dead-letter queue.
 func DeadLetterQueueName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String() + "_dlq" }
+
+// ExchangeName returns the name of a tenant's exchange, through which its own AMQP
+// clients publish.
+func ExchangeName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String() + "_exchange" }
+
+// isTenantExchange reports whether it is the exchange of a tenant.
+func isTenantExchange(name string) bool {
+	return strings.HasPrefix(name, "tenant_") && strings.HasSuffix(name, "_exchange")
+}
+
+// UserName returns the name of a tenant's user of the broker. Users are the broker's and
+// not the virtual host's, and no two tenants of any service have one id.
+func UserName(tenantID uuid.UUID) string { return "tenant_" + tenantID.String() }
+
+// userOwner returns whose user it is.
+func userOwner(user string) (owner uuid.UUID, ours bool) {
+	rest, ok := strings.CutPrefix(user, "tenant_")
+	if !ok {
+		return uuid.Nil, false
+	}
+	id, err := domain.ParseID(rest)
+	return id, err == nil && user == UserName(id)
+}
 
 // QueueType is a kind of RabbitMQ queue.
 type QueueType string

@@ -62,6 +62,26 @@ func ShortenedQueues(ctx context.Context, o Options, r PolicyReader) ([]domain.S
 	return found, nil
 }
 
+// ShortenedQueuesOf is ShortenedQueues for the queues of one tenant, whose names need
+// not be asked for.
+func ShortenedQueuesOf(ctx context.Context, o Options, r PolicyReader, tenantID uuid.UUID) ([]domain.ShortenedQueue, error) {
+	return ShortenedQueues(ctx, o, queuesOf{r, tenantID})
+}
+
+// queuesOf knows the policies of all queues, and the queues of one tenant.
+type queuesOf struct {
+	PolicyReader
+
+	tenantID uuid.UUID
+}
+
+// QueueNames implements PolicyReader.
+func (q queuesOf) QueueNames(_ context.Context, handle func(name string)) error {
+	handle(QueueName(q.tenantID))
+	handle(DeadLetterQueueName(q.tenantID))
+	return nil
+}
+
 // compiledPolicy is a policy with its pattern; nil for one that cannot be read
 // here, of which it is assumed that it matches: Erlang's patterns know more than
 // Go's, and a warning too many is better than none.

@@ -21,6 +21,8 @@ import (
 // domain.Topology.
 type Queues struct {
 	queueType, deadLetterQueueType QueueType
+	// exchanges says that each tenant has an exchange, too.
+	exchanges bool
 
 	client  *topology.Client
 	prober  *prober
@@ -65,7 +67,10 @@ func (q *Queues) CheckQueues(ctx context.Context, tenantID uuid.UUID) error {
 	if _, err := q.counts(ctx, QueueName(tenantID)); err != nil {
 		return err
 	}
-	return q.bind(ctx, DeadLetterQueueName(tenantID), DeadExchange)
+	if err := q.bind(ctx, DeadLetterQueueName(tenantID), DeadExchange); err != nil {
+		return err
+	}
+	return q.makeExchange(ctx, tenantID)
 }
 
 // InspectQueues implements domain.QueueInspector. A queue that exists is
@@ -190,7 +195,28 @@ func (q *Queues) makeMain(ctx context.Context, tenantID uuid.UUID, fresh bool) e
 	if made { // else the broker may have been killed since it was
 		q.states.madeDurable(tenantID)
 	}
-	return nil
+	return q.makeExchange(ctx, tenantID)
+}
+
+// makeExchange declares the tenant's exchange and binds its queue, where tenants have
+// one; both change nothing when they are there. Publishing to an exchange without a
+// binding is confirmed, and the message is gone: so whoever makes the queue binds it,
+// and whoever checks the queues, too.
+func (q *Queues) makeExchange(ctx context.Context, tenantID uuid.UUID) error {
+	if !q.exchanges {
+		return nil
+	}
+	exchange := ExchangeName(tenantID)
+	err := q.client.Do(ctx, func(ch *rabbitmq.Channel) error {
+		if err := ch.ExchangeDeclare(ctx, exchange, amqp.ExchangeFanout, nil); err != nil {
+			return fmt.Errorf("declare exchange %s: %w", exchange, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return q.bind(ctx, QueueName(tenantID), exchange)
 }
 
 // ensureUsable makes sure that the tenant's queue, which was just declared,

@@ -142,7 +142,8 @@ func (s *subscription) Close() error {
 
 func delivery(d amqp.Delivery) domain.Delivery {
 	published, here := d.Timestamp, time.Time{}
-	if ms, ok := d.Headers[HeaderPublished].(int64); ok {
+	// Through its exchange a tenant's own client publishes, which may claim anything.
+	if ms, ok := d.Headers[HeaderPublished].(int64); ok && !isTenantExchange(d.Exchange) {
 		here = time.UnixMilli(ms)
 		published = here
 	}

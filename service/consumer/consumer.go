@@ -63,6 +63,7 @@ type consumer struct {
 	stopping atomic.Bool
 	workers  atomic.Int32
 	pool     atomic.Pointer[workerPool]
+	metered  atomic.Pointer[meteredSubscription] // of the session; nil without one
 	held     atomic.Int64
 	ready    atomic.Int64
 	taken    atomic.Int64 // deliveries, ever
@@ -79,7 +80,7 @@ type consumer struct {
 	begun     counters // when the subscription began
 	since     time.Time
 	lastError string
-	refused   bool // the last error was an ErrNoCapacity
+	trouble   domain.ConsumerTrouble // by the last error
 }
 
 // shared is what all consumers of a manager use.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 )
 
 const (
@@ -58,12 +59,17 @@ type Options struct {
 	// Returned is told of messages that are stored already; nil for nobody.
 	Returned domain.ReturnedMessages
 	Metrics  Metrics
-	Log      *slog.Logger
+	// Traces makes spans of messages that are stored; nil for none.
+	Traces *tracing.Tracer
+	Log    *slog.Logger
 	// Replica is part of every consumer tag.
 	Replica string
 	// QueueMissing is called for tenants whose queue does not exist; it must not
 	// block. It may be nil.
 	QueueMissing func(tenantID uuid.UUID)
+	// EndsConnections reports whether something in the tenant's queue seems to end every
+	// connection on which it is delivered; nil for never.
+	EndsConnections func(tenantID uuid.UUID) bool
 	// Collector collects the dead letters of the tenants that have a consumer
 	// here; nil leaves them in their queues.
 	Collector domain.DeadLetterCollector
@@ -197,6 +203,15 @@ func (m *TenantManager) Snapshot() []domain.ConsumerStatus {
 	return statuses
 }
 
+// Status returns a snapshot of a tenant's consumer, and false when it has none here.
+func (m *TenantManager) Status(id uuid.UUID) (domain.ConsumerStatus, bool) {
+	c := m.find(id)
+	if c == nil {
+		return domain.ConsumerStatus{}, false
+	}
+	return c.status(), true
+}
+
 // Running returns the tenants that have a consumer here, in whatever state, with
 // what it was told to do.
 func (m *TenantManager) Running() map[uuid.UUID]domain.Assignment {
@@ -305,13 +320,16 @@ func (m *TenantManager) readDepths() {
 		wg.Go(func() {
 			for c := range queues {
 				ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
-				seen := c.observe()
+				seen, asked := c.observe(), time.Now()
 				counts, err := m.shared.Queues.QueueCounts(ctx, c.tenant)
 				cancel()
 				if err != nil {
 					counts.Ready = -1
 				}
 				c.ready.Store(counts.Ready)
+				if depth, known := c.depth(); known {
+					c.processor.oldest.seen(asked, depth)
+				}
 				c.checkForgotten(seen, counts, err)
 			}
 		})

@@ -168,6 +168,13 @@ func unpack(d *domain.Delivery) {
 	d.Body, d.Encoding = body, ""
 }
 
+// unackedCount returns how many deliveries were handed on and are not acknowledged.
+func (m *meteredSubscription) unackedCount() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unacked
+}
+
 // meanWhenFull returns the mean size of what was held when it got too much.
 func (m *meteredSubscription) meanWhenFull() int64 {
 	m.mu.Lock()

@@ -39,6 +39,8 @@ type processor struct {
 	created time.Time // the tenant
 	// letters collects the dead letters; set before the first session.
 	letters domain.DeadLetterCollection
+	// oldest is told what was stored.
+	oldest oldest
 }
 
 // process stores a chunk of deliveries and dead-letters what cannot be stored. What
@@ -51,18 +53,25 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 	var letters []domain.DeadLetter
 	var letterTags []uint64
 	var back cameBack
+	var traced spans
 	giveUp := func(d *domain.Delivery, reason domain.DeadLetterReason, text string) {
 		letters = append(letters, p.newLetter(d, reason, text))
 		letterTags = append(letterTags, d.Tag)
 	}
+	refuse := func(d *domain.Delivery, reason domain.DeadLetterReason, text string) {
+		if p.shared.Traces != nil {
+			recordRefused(ctx, p.shared.Traces, p.tenant, d, reason)
+		}
+		giveUp(d, reason, text)
+	}
 	for i := range chunk {
 		d := &chunk[i]
 		if d.Refusal.Reason != "" {
-			giveUp(d, d.Refusal.Reason, d.Refusal.Error)
+			refuse(d, d.Refusal.Reason, d.Refusal.Error)
 			continue
 		}
 		if err := jsonb.Check(d.Body); err != nil {
-			giveUp(d, domain.ReasonInvalidPayload, err.Error())
+			refuse(d, domain.ReasonInvalidPayload, err.Error())
 			continue
 		}
 		envelope, err := domain.ReadEnvelope(d.Type, d.Headers)
@@ -75,10 +84,14 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 			Payload: d.Body,
 		})
 		sources = append(sources, i)
+		if p.shared.Traces != nil {
+			traced = append(traced, beginSpan(ctx, p.shared.Traces, d, &messages[len(messages)-1]))
+		}
 	}
 	if len(messages) > 0 {
 		results, err := p.shared.Writer.Store(ctx, messages)
 		if err != nil {
+			traced.abandon()
 			return // aborted; nothing is acknowledged
 		}
 		tags := make([]uint64, 0, len(results))
@@ -86,6 +99,7 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 		now := time.Now()
 		for i, r := range results {
 			d := &chunk[sources[i]]
+			traced.end(i, &r)
 			switch {
 			case r.Err != nil:
 				giveUp(d, domain.ReasonNotStorable, r.Err.Error())
@@ -93,9 +107,12 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 			case r.Outcome == domain.AppendConflict:
 				giveUp(d, domain.ReasonIDConflict, "another message is stored under this message id")
 				continue
-			case r.Outcome == domain.AppendStored:
-				p.observeEndToEnd(d, now)
 			}
+			published := p.publishedAt(d, now)
+			if r.Outcome == domain.AppendStored && !published.IsZero() {
+				p.shared.Metrics.ObserveEndToEnd(min(max(0, now.Sub(published)), longestDelay).Seconds())
+			}
+			p.oldest.stored(published)
 			counts[r.Outcome]++
 			if r.Outcome == domain.AppendDuplicate {
 				back.duplicates, back.tags = append(back.duplicates, messages[i]), append(back.tags, d.Tag)
@@ -108,7 +125,7 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 			finished(tags)
 		}
 	}
-	if !p.takeBack(ctx, &back, finished, func(u unreadable) { giveUp(u.delivery, domain.ReasonInvalidHeaders, u.why) }) {
+	if !p.takeBack(ctx, &back, finished, func(u unreadable) { refuse(u.delivery, domain.ReasonInvalidHeaders, u.why) }) {
 		return
 	}
 	for i := range letters {
@@ -119,16 +136,15 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 	}
 }
 
-// observeEndToEnd counts how long a message took that this service published.
-// What others publish to the queue may claim anything: a time before the tenant
-// was made, or one in the future, is not counted, and none as more than the
-// longest that makes a difference.
-func (p *processor) observeEndToEnd(d *domain.Delivery, now time.Time) {
+// publishedAt returns when this service published a message, or zero. What others
+// publish to the queue may claim anything: a time before the tenant was made, or one in
+// the future, does not count.
+func (p *processor) publishedAt(d *domain.Delivery, now time.Time) time.Time {
 	at := d.PublishedHere
 	if at.IsZero() || at.Before(p.created.Add(-clockSkew)) || at.After(now.Add(clockSkew)) {
-		return
+		return time.Time{}
 	}
-	p.shared.Metrics.ObserveEndToEnd(min(max(0, now.Sub(at)), longestDelay).Seconds())
+	return at
 }
 
 // messageID returns the id under which a delivery is stored. Without one an id is
@@ -182,6 +198,7 @@ func (p *processor) newLetter(d *domain.Delivery, reason domain.DeadLetterReason
 // deadLetter publishes a dead letter, and tries on until it is confirmed or ctx
 // ends, when it returns false.
 func (p *processor) deadLetter(ctx context.Context, letter *domain.DeadLetter) bool {
+	ctx = inTrace(ctx, p.shared.Traces, letter.Headers)
 	retries := backoff.New(minResubscribe, maxResubscribe)
 	for {
 		limited, cancel := context.WithTimeout(ctx, deadLetterTimeout)
@@ -210,13 +227,21 @@ func (p *processor) deadLetter(ctx context.Context, letter *domain.DeadLetter) b
 type outcomeCounts [domain.AppendNoTenant + 1]int
 
 func (p *processor) count(counts outcomeCounts) {
-	names := [...]string{
-		domain.AppendStored: "stored", domain.AppendDuplicate: "duplicate",
-		domain.AppendNoTenant: "discarded",
-	}
 	for outcome, n := range counts {
 		if n > 0 {
-			p.shared.Metrics.AddMessages(p.tenant, names[outcome], n)
+			p.shared.Metrics.AddMessages(p.tenant, outcomeName(domain.AppendOutcome(outcome)), n)
 		}
 	}
+}
+
+// outcomeName returns what the metrics call an outcome.
+func outcomeName(outcome domain.AppendOutcome) string {
+	switch outcome {
+	case domain.AppendDuplicate:
+		return "duplicate"
+	case domain.AppendNoTenant:
+		return "discarded"
+	case domain.AppendStored, domain.AppendConflict:
+	}
+	return "stored"
 }

@@ -41,7 +41,20 @@ func (c *consumer) setState(s domain.ConsumerState, err error) {
 	} else if s == domain.ConsumerRunning {
 		c.lastError = ""
 	}
-	c.refused = s != domain.ConsumerRunning && errors.Is(err, domain.ErrNoCapacity)
+	c.trouble = c.troubleOf(s, err)
+}
+
+// troubleOf returns what is known of why it does not consume in this state.
+func (c *consumer) troubleOf(s domain.ConsumerState, err error) domain.ConsumerTrouble {
+	switch {
+	case s == domain.ConsumerRunning:
+		return ""
+	case errors.Is(err, domain.ErrNoCapacity):
+		return domain.TroubleRefused
+	case s == domain.ConsumerReconnecting && c.shared.EndsConnections != nil && c.shared.EndsConnections(c.tenant):
+		return domain.TroubleUnreadable
+	}
+	return ""
 }
 
 // startError returns what Start returns after the first attempt.
@@ -59,9 +72,13 @@ func (c *consumer) status() domain.ConsumerStatus {
 	c.mu.Lock()
 	s := domain.ConsumerStatus{
 		TenantID: c.tenant, State: c.state, Tag: c.tag, Replica: c.shared.Replica,
-		Since: c.since, LastError: c.lastError, Refused: c.refused,
+		Since: c.since, LastError: c.lastError, Trouble: c.trouble,
 	}
 	c.mu.Unlock()
+	s.Store = c.shared.Writer.Trouble(c.tenant)
+	if sub := c.metered.Load(); sub != nil {
+		s.Held = int64(sub.unackedCount())
+	}
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {
 		s.Busy = pool.Busy()
@@ -70,6 +87,7 @@ func (c *consumer) status() domain.ConsumerStatus {
 	if s.Depth, known = c.depth(); !known {
 		s.Depth = -1
 	}
+	s.OldestAt = c.processor.oldest.since(s.Depth)
 	return s
 }
 

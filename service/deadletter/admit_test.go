@@ -48,7 +48,7 @@ func TestReplayIntoAFullQueue(t *testing.T) {
 	w, tenant := newWorld(), active()
 	w.die(tenant.ID, 10)
 	room := 4
-	s := NewService(Options{Letters: w, Publisher: w, Log: slog.New(slog.DiscardHandler), Admit: func(asked domain.Tenant) error {
+	s := NewService(Options{Letters: w, Publisher: w, Log: slog.New(slog.DiscardHandler), Admit: func(_ context.Context, asked domain.Tenant) error {
 		require.Equal(t, tenant.ID, asked.ID)
 		if len(w.bodies()) >= room {
 			return domain.New(domain.ErrLimited, "backlog_full", "Full.")

@@ -35,22 +35,30 @@ type grouping struct {
 	groups  map[groupKey]*domain.DeadLetterGroup
 	counted int
 	others  int
-	// shapes are those of some texts: many letters have the same.
-	shapes map[string]string
+	shapes  shapes
+}
+
+// shapes are those of some texts: many letters have the same.
+type shapes map[string]string
+
+// of returns the shape of a text.
+func (s shapes) of(text string) string {
+	shape, known := s[text]
+	if !known {
+		if shape = shapeOf(text); len(s) < shapesKept {
+			s[text] = shape
+		}
+	}
+	return shape
 }
 
 func newGrouping() *grouping {
-	return &grouping{groups: make(map[groupKey]*domain.DeadLetterGroup), shapes: make(map[string]string)}
+	return &grouping{groups: make(map[groupKey]*domain.DeadLetterGroup), shapes: make(shapes)}
 }
 
 func (g *grouping) add(f *domain.DeadLetterFailure) {
 	g.counted++
-	shape, known := g.shapes[f.Error]
-	if !known {
-		if shape = shapeOf(f.Error); len(g.shapes) < shapesKept {
-			g.shapes[f.Error] = shape
-		}
-	}
+	shape := g.shapes.of(f.Error)
 	key := groupKey{f.Reason, f.EndpointID, shape}
 	group := g.groups[key]
 	switch {

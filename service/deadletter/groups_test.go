@@ -104,3 +104,76 @@ func TestGroupsAreBounded(t *testing.T) {
 		require.Equal(t, 4*failuresAtATime, groups.Counted)
 	})
 }
+
+// Failures come newest first, page by page, and all of a group's when its error is
+// asked for.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, 12_000)
+	letters := w.letters[tenant.ID]
+	for i := range letters {
+		if letters[i].Error = fmt.Sprintf("not JSON at byte %d", i); i%1000 == 0 {
+			letters[i].Error = fmt.Sprintf("status %d", 500+i%2000/1000)
+		}
+	}
+	s := w.service()
+	follow := func(shape string, limit int) (seqs []int64) {
+		for q := (domain.DeadLetterQuery{TenantID: tenant.ID, Limit: limit, After: 7}); ; {
+			page, err := s.Failures(t.Context(), q, shape)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page.Failures), limit)
+			for _, f := range page.Failures {
+				seqs = append(seqs, f.Seq)
+			}
+			if page.Next == 0 {
+				return seqs
+			}
+			q.UpTo = page.Next - 1
+		}
+	}
+	all := follow("", 999)
+	require.Len(t, all, 12_000)
+	require.EqualValues(t, 12_000, all[0])
+	require.EqualValues(t, 1, all[11_999])
+	for _, limit := range []int{1, 2, 5, 6, 1000} {
+		require.Equal(t, []int64{11_001, 9001, 7001, 5001, 3001, 1001}, follow("status 501", limit), limit)
+	}
+	require.Len(t, follow("not JSON at byte <number>", 1000), 12_000-12)
+	require.Empty(t, follow("no such error", 10))
+
+	_, err := s.Failures(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 1001}, "")
+	require.ErrorIs(t, err, domain.ErrInvalid)
+	w.read = func(context.Context) error { return away() }
+	_, err = s.Failures(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 1}, "")
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+}
+
+// Letters that are hard to find do not keep a caller waiting: the next page goes on.
+func TestFailuresThatAreHardToFind(t *testing.T) {
+	t.Parallel()
+	w, tenant := newWorld(), active()
+	w.die(tenant.ID, domain.MaxGroupedDeadLetters+10_000)
+	w.letters[tenant.ID][3].Error = "rare"
+	s := w.service()
+	page, err := s.Failures(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 5}, "rare")
+	require.NoError(t, err)
+	require.Empty(t, page.Failures)
+	require.EqualValues(t, 10_001, page.Next)
+	reads := 0
+	w.read = func(context.Context) error {
+		if reads++; reads > 1 {
+			return away()
+		}
+		return nil
+	}
+	page, err = s.Failures(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 5, UpTo: 10_000}, "rare")
+	require.NoError(t, err)
+	require.EqualValues(t, 5001, page.Next)
+	w.read = func(context.Context) error { return nil }
+	page, err = s.Failures(t.Context(), domain.DeadLetterQuery{TenantID: tenant.ID, Limit: 5, UpTo: 5000}, "rare")
+	require.NoError(t, err)
+	require.Len(t, page.Failures, 1)
+	require.EqualValues(t, 4, page.Failures[0].Seq)
+	require.Zero(t, page.Next)
+}

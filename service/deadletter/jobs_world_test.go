@@ -78,6 +78,17 @@ func (j *jobs) FindDeadLetterJob(_ context.Context, tenantID, id uuid.UUID) (dom
 	return domain.DeadLetterJob{}, domain.DeadLetterJobNotFound()
 }
 
+func (j *jobs) ListDeadLetterJobs(_ context.Context, tenantID uuid.UUID, limit int) (listed []domain.DeadLetterJob, err error) {
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
+	for _, job := range j.all {
+		if job.TenantID == tenantID && len(listed) < limit {
+			listed = append(listed, job.DeadLetterJob)
+		}
+	}
+	return listed, nil
+}
+
 func (j *jobs) CancelDeadLetterJob(ctx context.Context, tenantID, id uuid.UUID) (domain.DeadLetterJob, error) {
 	if _, err := j.FindDeadLetterJob(ctx, tenantID, id); err != nil {
 		return domain.DeadLetterJob{}, err

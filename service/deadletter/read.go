@@ -118,3 +118,52 @@ func (s *Service) Groups(ctx context.Context, q domain.DeadLetterQuery) (domain.
 		}
 	}
 }
+
+// Failures returns a page of why letters were given up, the newest first: q.Limit at
+// most, up to q.UpTo where that is not 0. With shape, which is the Error of a group,
+// only letters of such groups: then a page may have fewer, and none, when it takes
+// long to find them, and Next says where to go on. It leaves q.After out of account.
+// Errors are ErrInvalid for a limit out of range, and ErrUnavailable when nothing
+// could be read.
+func (s *Service) Failures(ctx context.Context, q domain.DeadLetterQuery, shape string) (domain.DeadLetterFailures, error) {
+	q.After = 0
+	if err := checkQuery(q); err != nil {
+		return domain.DeadLetterFailures{}, err
+	}
+	limited, cancel := context.WithTimeout(ctx, groupTimeout)
+	defer cancel()
+	page := domain.DeadLetterFailures{Failures: make([]domain.DeadLetterFailure, 0, q.Limit)}
+	known := make(shapes)
+	for limit, looked := q.Limit, 0; ; {
+		if q.Limit = limit + 1; shape != "" {
+			q.Limit = failuresAtATime + 1
+		}
+		failures, err := s.o.Letters.ListDeadLetterFailures(limited, q)
+		switch {
+		case err != nil && (looked == 0 || ctx.Err() != nil):
+			return domain.DeadLetterFailures{}, timeError(fmt.Errorf("list why dead letters were given up: %w", err))
+		case err != nil:
+			s.o.Log.WarnContext(ctx, "dead letters looked for in part", slog.Int("looked_at", looked), slog.Any("error", err))
+			page.Next = q.UpTo + 1
+			return page, nil
+		}
+		more := len(failures) == q.Limit
+		for i := range failures[:min(len(failures), q.Limit-1)] {
+			if looked++; shape != "" && known.of(failures[i].Error) != shape {
+				continue
+			}
+			page.Failures = append(page.Failures, failures[i])
+			if len(page.Failures) == limit && (more || i < len(failures)-1) {
+				page.Next = failures[i].Seq
+				return page, nil
+			}
+		}
+		if !more || len(page.Failures) == limit {
+			return page, nil
+		}
+		if q.UpTo = failures[q.Limit-2].Seq - 1; looked >= domain.MaxGroupedDeadLetters {
+			page.Next = q.UpTo + 1
+			return page, nil
+		}
+	}
+}

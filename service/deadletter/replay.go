@@ -54,7 +54,7 @@ func (r *replay) run(ctx context.Context, q domain.DeadLetterQuery) error {
 
 // publishAll publishes letters, as many at a time as memory is meant for.
 func (r *replay) publishAll(ctx context.Context, seqs []int64) error {
-	if err := r.service.o.Admit(r.tenant); err != nil {
+	if err := r.service.o.Admit(ctx, r.tenant); err != nil {
 		return err
 	}
 	for len(seqs) > 0 {
@@ -106,7 +106,7 @@ func send(ctx context.Context, publisher domain.Publisher, t domain.Tenant, lett
 		envelope := l.Envelope()
 		batch[i] = domain.Outgoing{
 			ID: l.ID, MessageID: l.MessageID, Type: envelope.Type, OrderingKey: envelope.OrderingKey, Headers: envelope.Headers,
-			Body: l.Body, Encoding: l.Encoding(),
+			Body: l.Body, Encoding: l.Encoding(), Trace: domain.CarriedTrace(l.Headers),
 		}
 	}
 	for i, failed := range publisher.Publish(ctx, t.ID, batch) {

@@ -41,9 +41,11 @@ type Options struct {
 	Publisher domain.Publisher
 	// Memory is what large answers hold while they are read; nil for any.
 	Memory domain.AnswerMemory
+	// Audit records what was done in the audit log; it may be nil.
+	Audit func(ctx context.Context, e domain.AuditEntry)
 	// Admit returns why nothing may be published to a tenant at the moment, or
 	// nil; it must not block. Nil stands for Tenant.AcceptsMessages.
-	Admit func(t domain.Tenant) error
+	Admit func(ctx context.Context, t domain.Tenant) error
 	// Pace waits until messages of these sizes may be published to
 	// the tenant, or returns why they may not, at the latest when ctx ends. Nil
 	// lets as many through as Admit does.
@@ -60,10 +62,10 @@ type Service struct{ o Options }
 // NewService returns a Service.
 func NewService(o Options) *Service {
 	if o.Admit == nil {
-		o.Admit = func(t domain.Tenant) error { return t.AcceptsMessages() }
+		o.Admit = func(_ context.Context, t domain.Tenant) error { return t.AcceptsMessages() }
 	}
 	if o.Pace == nil {
-		o.Pace = func(_ context.Context, t domain.Tenant, _ []int) error { return o.Admit(t) }
+		o.Pace = func(ctx context.Context, t domain.Tenant, _ []int) error { return o.Admit(ctx, t) }
 	}
 	if o.Memory == nil {
 		o.Memory = domain.NoAnswerMemory{}
@@ -92,6 +94,7 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 	q, asked, err := s.freeze(limited, t.ID, domain.ReplayDeadLetters, selection)
 	if err == nil && asked > domain.MaxDeadLettersAtOnce {
 		job, err := s.begin(limited, q, domain.ReplayDeadLetters)
+		s.record(ctx, t.ID, domain.AuditLettersReplay, job, 0, err)
 		return domain.ReplayResult{Job: job}, timeError(err)
 	}
 	r := &replay{service: s, tenant: t, paced: paced}
@@ -104,6 +107,7 @@ func (s *Service) Replay(ctx context.Context, t domain.Tenant, selection domain.
 	if r.replayed == 0 && err != nil {
 		return domain.ReplayResult{}, timeError(err)
 	}
+	s.record(ctx, t.ID, domain.AuditLettersReplay, nil, int64(r.replayed), nil)
 	if err != nil {
 		s.o.Log.WarnContext(ctx, "dead letters replayed in part", slog.Int("replayed", r.replayed), slog.Any("error", err))
 	}
@@ -130,6 +134,7 @@ func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection doma
 		q, asked, err := s.freeze(limited, tenantID, domain.DeleteDeadLetters, selection)
 		if err == nil && asked > domain.MaxDeadLettersAtOnce {
 			job, err := s.begin(limited, q, domain.DeleteDeadLetters)
+			s.record(ctx, tenantID, domain.AuditLettersDelete, job, 0, err)
 			return domain.DeleteResult{Job: job}, timeError(err)
 		}
 		if err == nil {
@@ -143,6 +148,7 @@ func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection doma
 		}
 	}
 	n, err := s.o.Letters.DeleteDeadLetters(limited, tenantID, seqs, last)
+	s.record(ctx, tenantID, domain.AuditLettersDelete, nil, n, nil)
 	switch {
 	case err == nil:
 		return domain.DeleteResult{Deleted: n}, nil
@@ -151,6 +157,23 @@ func (s *Service) Delete(ctx context.Context, tenantID uuid.UUID, selection doma
 			fmt.Sprintf("%d dead letters were deleted, and not all; call again for the rest.", n)).After(retryAfter)
 	}
 	return domain.DeleteResult{}, timeError(fmt.Errorf("delete dead letters: %w", err))
+}
+
+// record has what was done to letters recorded in the audit log: how many, or the job
+// that does it.
+func (s *Service) record(ctx context.Context, tenantID uuid.UUID, action domain.AuditAction, job *domain.DeadLetterJob, n int64, err error) {
+	after := domain.Facts{"letters": n}
+	if job != nil {
+		after = domain.Facts{"letters": job.Total, "job_id": job.ID.String()}
+	}
+	if err == nil && s.o.Audit != nil && (job != nil || n > 0) {
+		s.o.Audit(ctx, domain.AuditEntry{Action: action, TenantID: tenantID, After: after})
+	}
+}
+
+// Jobs returns the newest jobs of the tenant, the newest first.
+func (s *Service) Jobs(ctx context.Context, tenantID uuid.UUID) ([]domain.DeadLetterJob, error) {
+	return s.o.Jobs.ListDeadLetterJobs(ctx, tenantID, domain.MaxListedJobs) //nolint:wrapcheck // says what it did
 }
 
 // Job and CancelJob return a job of the tenant; the latter ends it, after what is

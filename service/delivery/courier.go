@@ -2,12 +2,14 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 	"lanekeeper/pkg/webhook"
 )
 
@@ -20,24 +22,36 @@ func (g *gate) enter() bool { return g.sending.Add(1) <= g.limit.Load() }
 
 func (g *gate) leave() { g.sending.Add(-1) }
 
-// job is a delivery on its way.
-type job struct {
-	entry           *entry // for the dispatcher only
+// recipient is an endpoint as a delivery needs to know it.
+type recipient struct {
+	// owner and endpoint are for whose share of the process it counts.
 	owner, endpoint string
-	gate            *gate
-	request         webhook.Request
+	destination     webhook.Destination
 }
 
-// newJob returns the delivery of a message; now is the database's time.
-func newJob(target *domain.DeliveryTarget, e *entry, g *gate, now time.Time) job {
+func recipientOf(target *domain.DeliveryTarget) recipient {
 	owner := target.OwnerID
 	if owner == uuid.Nil {
 		owner = target.TenantID
 	}
+	return recipient{owner: owner.String(), endpoint: target.ID.String(), destination: webhook.To(target.URL)}
+}
+
+// job is a delivery on its way.
+type job struct {
+	entry *entry // for the dispatcher only
+	recipient
+	gate    *gate
+	request webhook.Request
+	traced  *traced // nil where no span is recorded
+}
+
+// newJob returns the delivery of a message; now is the database's time.
+func newJob(traces *tracing.Tracer, to recipient, target *domain.DeliveryTarget, e *entry, g *gate, now time.Time) job {
 	return job{
-		entry: e, owner: owner.String(), endpoint: target.ID.String(), gate: g,
+		entry: e, recipient: to, gate: g, traced: tracedOf(traces, &to, e),
 		request: webhook.Request{
-			URL: target.URL, Timeout: target.Timeout, Secrets: target.Secrets(now), ID: e.message.ID.String(), Body: e.message.Payload,
+			To: to.destination, Timeout: target.Timeout, Secrets: target.Secrets(now), ID: e.message.ID.String(), Body: e.message.Payload,
 			Headers: headers(target, e.message, e.attempts+1, e.replay),
 		},
 	}
@@ -59,6 +73,7 @@ type courier struct {
 	slots  *slots
 	sender Sender
 	alive  func() bool
+	traces *tracing.Tracer
 }
 
 // deliver waits for a slot and sends, unless the endpoint may have fewer deliveries
@@ -66,7 +81,7 @@ type courier struct {
 // starting lives.
 func (c *courier) deliver(ctx, starting context.Context, j job) result {
 	r := result{job: j}
-	giveBack, err := c.slots.take(starting, j.owner, j.endpoint, receiver(j.request.URL))
+	giveBack, err := c.slots.take(starting, j.owner, j.endpoint, j.destination.Receiver())
 	if err != nil {
 		return r
 	}
@@ -75,7 +90,47 @@ func (c *courier) deliver(ctx, starting context.Context, j job) result {
 	if !j.gate.enter() || !c.alive() {
 		return r
 	}
-	r.answer = c.sender.Send(ctx, j.request)
+	r.answer = c.send(ctx, &j)
 	r.sent, r.ended = !r.answer.Aborted, time.Now()
 	return r
+}
+
+// senderIdle is how long a goroutine waits for another delivery.
+const senderIdle = time.Second
+
+// senders are the goroutines that make the deliveries of an endpoint. One that is
+// done waits a while for the next, because sending a request outgrows the stack that
+// a goroutine begins with. There are about as many as deliveries are under way.
+type senders struct {
+	courier *courier
+	results chan<- result // has room for all that may run
+	jobs    chan job      // not buffered: one that waits for it takes it
+	running *sync.WaitGroup
+}
+
+// deliver has a delivery made; it does not block. What became of it is in results.
+// Ctx and starting are those of all deliveries; when starting ends, so do those that
+// wait for one.
+func (s *senders) deliver(ctx, starting context.Context, j job) {
+	select {
+	case s.jobs <- j:
+	default:
+		s.running.Go(func() { s.run(ctx, starting, j) })
+	}
+}
+
+func (s *senders) run(ctx, starting context.Context, j job) {
+	idle := time.NewTimer(senderIdle)
+	defer idle.Stop()
+	for {
+		s.results <- s.courier.deliver(ctx, starting, j)
+		idle.Reset(senderIdle)
+		select {
+		case j = <-s.jobs:
+		case <-idle.C:
+			return
+		case <-starting.Done():
+			return
+		}
+	}
 }

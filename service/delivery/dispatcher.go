@@ -45,6 +45,8 @@ type dispatcher struct {
 	service *Service
 	lane    *lane
 	target  *domain.DeliveryTarget
+	recipient
+	senders senders
 	// version is that of the cursor when it was read, and url the endpoint's then.
 	version int64
 	url     string
@@ -102,13 +104,14 @@ func newDispatcher(s *Service, l *lane, target *domain.DeliveryTarget) *dispatch
 		results: make(chan result, 2*domain.MaxEndpointConcurrency), reads: make(chan readResult, 1), dues: make(chan dueResult, 1),
 		replays: make(chan replayFound, 1), wakes: make(chan struct{}, 1),
 	}
+	d.senders = senders{courier: s.courier, results: d.results, jobs: make(chan job), running: &d.background}
 	d.use(target)
 	return d
 }
 
 // use takes a target into account. What was read stays as it is.
 func (d *dispatcher) use(target *domain.DeliveryTarget) {
-	d.target = target
+	d.target, d.recipient = target, recipientOf(target)
 	d.gate.limit.Store(int32(min(target.Slots(), domain.MaxEndpointConcurrency))) //nolint:gosec // within range
 	limit := rate.Inf
 	if target.Rate > 0 {

@@ -245,8 +245,7 @@ func (d *dispatcher) start(ctx context.Context, e *entry) {
 	}
 	d.lastWasRow = e.asRow
 	d.track(e)
-	job := newJob(d.target, e, &d.gate, d.service.o.Now())
-	d.background.Go(func() { d.results <- d.service.courier.deliver(ctx, d.starting, job) }) // has room for all that may run
+	d.senders.deliver(ctx, d.starting, newJob(d.service.o.Traces, d.recipient, d.target, e, &d.gate, d.service.o.Now()))
 }
 
 // track notes that something is under way for a message.
@@ -297,7 +296,7 @@ func (d *dispatcher) handle(ctx context.Context, r result) {
 
 // failed takes a failed attempt into account.
 func (d *dispatcher) failed(ctx context.Context, e *entry, r result, a domain.Attempt, now, local time.Time) {
-	if r.job.request.URL != d.target.URL { // it says nothing of where the endpoint is now
+	if r.job.destination.String() != d.target.URL { // it says nothing of where the endpoint is now
 		d.count("probed")
 		a.Probe = true
 		d.delta.Attempts = append(d.delta.Attempts, a)

@@ -16,8 +16,8 @@
 //     the settler, which commits what became of deliveries.
 //   - A dispatcher delivers to one endpoint. Its goroutine owns the ledger (what was
 //     read, what became of it, which rows are known), the breaker, and the replay. It
-//     starts goroutines that read, one at a time of each kind, and one for each
-//     delivery under way, and waits for all of them before it ends.
+//     starts goroutines that read, one at a time of each kind, and those that make
+//     deliveries, about one for each under way, and waits for all before it ends.
 //
 // Dispatchers meet the settler in their outbox, and each other in slots, which bound
 // what is under way in the process, for an owner, and to an address.

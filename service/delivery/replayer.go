@@ -163,10 +163,11 @@ func lookForReplay(ctx context.Context, d *dispatcher) {
 		return
 	}
 	d.asking, d.askAgain = true, false
+	endpoint := d.target.ID // the target is the dispatcher's own
 	d.background.Go(func() {
 		var r replayFound
 		r.err = d.service.reading(ctx, func(ctx context.Context) (err error) {
-			r.replay, err = d.service.o.Deliveries.RunningReplay(ctx, d.lane.tenant, d.target.ID)
+			r.replay, err = d.service.o.Deliveries.RunningReplay(ctx, d.lane.tenant, endpoint)
 			return err
 		})
 		d.replays <- r // has room: one asks at a time

@@ -39,6 +39,12 @@ func headers(target *domain.DeliveryTarget, m *domain.Message, attempt int, repl
 		}
 		h[headerPrefix+headerName(name)] = visible(value)
 	}
+	if m.Trace != "" {
+		h[traceParent] = m.Trace.Parent()
+		if state := m.Trace.State(); state != "" {
+			h[traceState] = state
+		}
+	}
 	h[headerSeq] = strconv.FormatInt(m.Seq, 10)
 	h[headerAttempt] = strconv.Itoa(attempt)
 	if m.Type != "" {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 	"lanekeeper/pkg/webhook"
 )
 
@@ -67,7 +68,9 @@ type Options struct {
 	ProbeEvery time.Duration
 	// Now returns the database's time.
 	Now func() time.Time
-	Log *slog.Logger
+	// Traces makes spans of attempts; nil for none.
+	Traces *tracing.Tracer
+	Log    *slog.Logger
 }
 
 // Service delivers the histories of tenants to their endpoints. Run starts its
@@ -96,7 +99,7 @@ func New(o Options) *Service {
 	s := &Service{o: o, slots: newSlots(), reads: semaphore.NewWeighted(readsAtATime)}
 	s.settler = newSettler(o.Deliveries, o.Replica, o.Keep, o.Log)
 	s.keeper = newKeeper(s)
-	s.courier = &courier{slots: s.slots, sender: o.Sender, alive: s.alive}
+	s.courier = &courier{slots: s.slots, sender: o.Sender, alive: s.alive, traces: o.Traces}
 	return s
 }
 

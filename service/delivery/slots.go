@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"net/url"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,14 +52,4 @@ func takeFrom(l *rate.Limiter, now time.Time) (wait time.Duration) {
 		r.CancelAt(now)
 	}
 	return wait
-}
-
-// receiver returns which address a URL is at, as far as that can be told without
-// resolving it.
-func receiver(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return raw
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -25,6 +25,7 @@ import (
 	"lanekeeper/pkg/webhook"
 	"lanekeeper/repository"
 	"lanekeeper/service/delivery"
+	"lanekeeper/tests/servicetest"
 )
 
 const long = 30 * time.Second
@@ -39,11 +40,8 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	url := devtest.Postgres(t)
-	require.NoError(t, repository.Migrate(t.Context(), url))
-	store, err := repository.Open(t.Context(), repository.Options{URL: url})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	_, err = store.KeepAttemptDays(t.Context(), 7)
+	store := servicetest.NewStore(t, repository.Options{URL: url})
+	_, err := store.KeepAttemptDays(t.Context(), 7)
 	require.NoError(t, err)
 	pool, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
@@ -56,7 +54,7 @@ func (w *world) newTenant(workers int) domain.Tenant {
 	tenant, err := domain.NewTenant{Name: "Acme"}.Build(uuid.Nil, workers, time.Now())
 	require.NoError(w.t, err)
 	tenant.Status = domain.TenantActive
-	require.NoError(w.t, w.store.InsertTenant(w.t.Context(), tenant))
+	require.NoError(w.t, w.store.InsertTenant(w.t.Context(), tenant, nil))
 	require.NoError(w.t, w.store.CreatePartition(w.t.Context(), tenant.ID))
 	return tenant
 }

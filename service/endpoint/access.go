@@ -18,19 +18,15 @@ func (g gate) access(ctx context.Context, p domain.Principal, id uuid.UUID) (dom
 
 // manage returns the tenant if the caller may change its endpoints.
 func (g gate) manage(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.Tenant, error) {
-	t, err := g.access(ctx, p, id)
-	if err == nil && !p.MayManage(&t) {
-		err = domain.New(domain.ErrForbidden, "forbidden", "You may not do this.")
-	}
-	return t, err
+	return domain.Manageable(ctx, g.tenants, p, id) //nolint:wrapcheck // says what was read
 }
 
-// mayAdd returns nil if the caller may give the tenant an endpoint, and the tenant
-// has a history that it can begin in.
-func (g gate) mayAdd(ctx context.Context, p domain.Principal, id uuid.UUID) error {
+// mayAdd returns the tenant if the caller may give it an endpoint, and it has a
+// history that the endpoint can begin in.
+func (g gate) mayAdd(ctx context.Context, p domain.Principal, id uuid.UUID) (domain.Tenant, error) {
 	t, err := g.manage(ctx, p, id)
 	if err == nil && t.Status == domain.TenantProvisioning {
 		err = t.AcceptsMessages()
 	}
-	return err
+	return t, err
 }

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -91,4 +92,22 @@ func (a *Attempts) list(ctx context.Context, q domain.AttemptQuery) ([]domain.At
 		return nil, false, fmt.Errorf("list attempts: %w", err)
 	}
 	return attempts, more, nil
+}
+
+// summaryTime is what a summary of attempts is about.
+const summaryTime = time.Hour
+
+// Summary returns what came of the attempts of an endpoint in the last hour.
+func (a *Attempts) Summary(ctx context.Context, p domain.Principal, tenantID, id uuid.UUID) (domain.AttemptSummary, error) {
+	if _, err := a.gate.access(ctx, p, tenantID); err != nil {
+		return domain.AttemptSummary{}, err
+	}
+	if _, err := a.o.Endpoints.FindEndpoint(ctx, tenantID, id); err != nil {
+		return domain.AttemptSummary{}, fmt.Errorf("find endpoint: %w", err)
+	}
+	sum, err := a.o.Attempts.SummarizeAttempts(ctx, tenantID, id, summaryTime)
+	if err != nil {
+		return sum, fmt.Errorf("summarize attempts: %w", err)
+	}
+	return sum, nil
 }

@@ -61,6 +61,21 @@ func (r *Replays) Get(ctx context.Context, p domain.Principal, tenantID, id, rep
 	return replayOrNone(r.o.Replays.FindReplay(ctx, tenantID, id, replayID))
 }
 
+// List returns the newest replays of an endpoint, the newest first.
+func (r *Replays) List(ctx context.Context, p domain.Principal, tenantID, id uuid.UUID) ([]domain.Replay, error) {
+	if _, err := r.gate.access(ctx, p, tenantID); err != nil {
+		return nil, err
+	}
+	if _, err := r.o.Endpoints.FindEndpoint(ctx, tenantID, id); err != nil {
+		return nil, fmt.Errorf("find endpoint: %w", err)
+	}
+	replays, err := r.o.Replays.ListReplays(ctx, tenantID, id, domain.MaxListedJobs)
+	if err != nil {
+		return nil, fmt.Errorf("list replays: %w", err)
+	}
+	return replays, nil
+}
+
 // Cancel ends a replay that runs, and returns how far it was. What it has begun
 // to deliver goes on; one that has ended stays as it is.
 func (r *Replays) Cancel(ctx context.Context, p domain.Principal, tenantID, id, replayID uuid.UUID) (domain.Replay, error) {

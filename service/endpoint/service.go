@@ -38,6 +38,10 @@ type Options struct {
 	Sender sender
 	// AllowPrivate lets endpoints be in private networks and on this machine.
 	AllowPrivate bool
+	// AllowLocal lets endpoints be on this machine, where their URL names it.
+	AllowLocal bool
+	// Limits are those of owners; nil for none.
+	Limits domain.LimitFinder
 	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -59,8 +63,15 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Limits == nil {
+		o.Limits = domain.NoLimits{}
+	}
 	s := &Service{o: o, gate: gate{o.Tenants}, rules: domain.EndpointRules{CheckHeader: webhook.CheckHeader}}
-	if !o.AllowPrivate {
+	switch {
+	case o.AllowPrivate:
+	case o.AllowLocal:
+		s.rules.CheckURL = webhook.CheckPublicOrLocal
+	default:
 		s.rules.CheckURL = webhook.CheckPublic
 	}
 	return s
@@ -73,7 +84,8 @@ func New(o Options) *Service {
 // endpoint_deleted when the one of this key is gone), ErrLimited when the tenant has
 // as many as it may, and ErrUnavailable while it is provisioned.
 func (s *Service) Create(ctx context.Context, p domain.Principal, tenantID uuid.UUID, c *domain.EndpointChange, key domain.IdempotencyKey) (r domain.EndpointReport, replayed bool, err error) {
-	if err := s.gate.mayAdd(ctx, p, tenantID); err != nil {
+	tenant, err := s.gate.mayAdd(ctx, p, tenantID)
+	if err != nil {
 		return r, false, err
 	}
 	wanted, err := domain.NewEndpoint(tenantID, c, s.rules)
@@ -81,7 +93,7 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, tenantID uuid.
 		return r, false, err
 	}
 	if key.Key == "" {
-		r, err = s.insert(ctx, &wanted, c)
+		r, err = s.insert(ctx, &tenant, &wanted, c)
 		return r, false, err
 	}
 	if err := domain.CheckIdempotencyKey(key.Key, "Idempotency-Key"); err != nil {
@@ -104,7 +116,7 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, tenantID uuid.
 		}
 		return r, err == nil, err
 	}
-	if r, err = s.insert(ctx, &wanted, c); err == nil {
+	if r, err = s.insert(ctx, &tenant, &wanted, c); err == nil {
 		s.confirm(ctx, tenantID, domain.ConfirmedKey{Key: key.Key, ID: wanted.ID})
 	}
 	return r, false, err
@@ -120,8 +132,10 @@ func (s *Service) confirm(ctx context.Context, tenantID uuid.UUID, key domain.Co
 	}
 }
 
-func (s *Service) insert(ctx context.Context, wanted *domain.Endpoint, c *domain.EndpointChange) (domain.EndpointReport, error) {
-	e, err := s.o.Endpoints.InsertEndpoint(ctx, *wanted, c.Cursor())
+func (s *Service) insert(ctx context.Context, t *domain.Tenant, wanted *domain.Endpoint, c *domain.EndpointChange) (domain.EndpointReport, error) {
+	at := c.Cursor()
+	at.MaxEndpoints = s.o.Limits.LimitsOf(ctx, t.OwnerID).EndpointsPerTenant
+	e, err := s.o.Endpoints.InsertEndpoint(ctx, *wanted, at)
 	if err != nil {
 		return domain.EndpointReport{}, fmt.Errorf("insert endpoint: %w", err)
 	}
@@ -133,7 +147,8 @@ func (s *Service) insert(ctx context.Context, wanted *domain.Endpoint, c *domain
 // secret stays. Fresh reports that it was made. Errors are those of Create and
 // Change.
 func (s *Service) Upsert(ctx context.Context, p domain.Principal, tenantID uuid.UUID, externalID string, c *domain.EndpointChange) (r domain.EndpointReport, fresh bool, err error) {
-	if err := s.gate.mayAdd(ctx, p, tenantID); err != nil {
+	tenant, err := s.gate.mayAdd(ctx, p, tenantID)
+	if err != nil {
 		return r, false, err
 	}
 	if id := c.ExternalID; id.Said && (id.Value == nil || *id.Value != externalID) {
@@ -147,7 +162,7 @@ func (s *Service) Upsert(ctx context.Context, p domain.Principal, tenantID uuid.
 		if wanted, err = domain.NewEndpoint(tenantID, &full, s.rules); err != nil {
 			return r, false, err
 		}
-		if r, err = s.insert(ctx, &wanted, c); !errors.Is(err, domain.ErrConflict) {
+		if r, err = s.insert(ctx, &tenant, &wanted, c); !errors.Is(err, domain.ErrConflict) {
 			return r, err == nil, err
 		}
 		conflict := err

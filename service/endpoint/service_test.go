@@ -165,6 +165,14 @@ func TestAccess(t *testing.T) {
 			_, _, err := w.attemptsShown().OfEndpoint(t.Context(), p, domain.AttemptQuery{TenantID: tenant.ID, EndpointID: e.ID, Limit: 1})
 			return err
 		},
+		"AttemptSummary": func(p domain.Principal) error {
+			_, err := w.attemptsShown().Summary(t.Context(), p, tenant.ID, e.ID)
+			return err
+		},
+		"ListReplays": func(p domain.Principal) error {
+			_, err := w.replays().List(t.Context(), p, tenant.ID, e.ID)
+			return err
+		},
 	}
 	none := uuid.New()
 	changes := map[string]func(p domain.Principal, id uuid.UUID) error{
@@ -232,6 +240,8 @@ func TestAccess(t *testing.T) {
 	require.Equal(t, before, w.changes)
 	require.Len(t, w.endpoints, 1)
 	require.Empty(t, w.sent)
+	require.Equal(t, "endpoint_not_found", domain.CodeOf(func() error { _, err := w.replays().List(t.Context(), owner, tenant.ID, none); return err }()))
+	require.Equal(t, "endpoint_not_found", domain.CodeOf(func() error { _, err := w.attemptsShown().Summary(t.Context(), owner, tenant.ID, none); return err }()))
 	require.Equal(t, "replay_not_found", domain.CodeOf(func() error { _, err := w.replays().Get(t.Context(), owner, tenant.ID, e.ID, none); return err }()))
 
 	for status, code := range map[domain.TenantStatus]string{domain.TenantDeleting: "tenant_not_found", domain.TenantDeleted: "tenant_not_found"} {
@@ -332,7 +342,7 @@ func TestTest(t *testing.T) {
 	sent := w.sent[0]
 	require.JSONEq(t, `{"type":"lanekeeper.test","tenant_id":"`+tenant.ID.String()+`","endpoint_id":"`+e.ID.String()+`","timestamp":"2026-11-30T10:00:00Z"}`, string(sent.Body))
 	require.Equal(t, webhook.Request{
-		URL: hook, Timeout: 5 * time.Second, Secrets: [][]byte{e.Secret, []byte("old")}, ID: sent.ID, Body: sent.Body, Headers: map[string]string{"X-A": "1"},
+		To: webhook.To(hook), Timeout: 5 * time.Second, Secrets: [][]byte{e.Secret, []byte("old")}, ID: sent.ID, Body: sent.Body, Headers: map[string]string{"X-A": "1"},
 	}, sent)
 	require.NotEmpty(t, sent.ID)
 

@@ -103,7 +103,7 @@ func (s *Service) Test(ctx context.Context, p domain.Principal, tenantID, id uui
 		return domain.EndpointTest{}, fmt.Errorf("make test message: %w", err)
 	}
 	result := s.o.Sender.Send(ctx, webhook.Request{
-		URL: e.URL, Timeout: min(e.Timeout, maxTestTime), Secrets: e.Secrets(now), ID: messageID.String(), Body: payload, Headers: e.Headers,
+		To: webhook.To(e.URL), Timeout: min(e.Timeout, maxTestTime), Secrets: e.Secrets(now), ID: messageID.String(), Body: payload, Headers: e.Headers,
 	})
 	test := domain.EndpointTest{Status: result.Status, Answer: result.Answer, Duration: result.Duration}
 	if result.Err != nil {

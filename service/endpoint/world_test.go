@@ -210,6 +210,14 @@ func (*world) FindReplay(context.Context, uuid.UUID, uuid.UUID, uuid.UUID) (doma
 	return domain.Replay{}, domain.New(domain.ErrNotFound, "none", "None.")
 }
 
+func (w *world) ListReplays(_ context.Context, _, endpointID uuid.UUID, limit int) ([]domain.Replay, error) {
+	return []domain.Replay{{ID: uuid.New(), EndpointID: endpointID, Total: int64(limit)}}, w.err
+}
+
+func (w *world) SummarizeAttempts(_ context.Context, _, _ uuid.UUID, within time.Duration) (domain.AttemptSummary, error) {
+	return domain.AttemptSummary{Since: w.now.Add(-within), Counted: len(w.attempts)}, w.err
+}
+
 func (*world) CancelReplay(context.Context, uuid.UUID, uuid.UUID, uuid.UUID) (domain.Replay, error) {
 	return domain.Replay{State: domain.ReplayCanceled}, nil
 }

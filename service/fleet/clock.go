@@ -84,7 +84,7 @@ func (c *Clock) Ask(ctx context.Context) {
 	skewed := difference.Abs() > maxSkew
 	switch {
 	case skewed && c.skew.Failed(""):
-		c.log.WarnContext(ctx, "this machine's clock is not the database's, which counts", slog.Duration("ahead", difference))
+		c.log.WarnContext(ctx, "this machine's clock is not the database's, which counts", logger.Milliseconds("ahead_ms", difference))
 	case !skewed && c.skew.Recovered():
 		c.log.InfoContext(ctx, "this machine's clock is the database's again")
 	}

@@ -3,15 +3,17 @@ package fleet
 import (
 	"slices"
 	"time"
+
+	"lanekeeper/domain"
 )
 
 const (
 	// A replica whose row was not renewed for suspectAfter, by the database's
 	// clock, is a suspect; one that stays a suspect for confirmAfter, by our
 	// clock, is dead.
-	suspectAfter = 6 * time.Second
-	confirmAfter = 4 * time.Second
-	deadAfter    = suspectAfter + confirmAfter
+	suspectAfter = domain.ReplicaSuspectAfter
+	confirmAfter = deadAfter - suspectAfter
+	deadAfter    = domain.ReplicaGoneAfter
 	// freezeFor is how long no member is dropped after an outage.
 	freezeFor = 10 * time.Second
 )

@@ -189,7 +189,10 @@ func (r *reporter) readDepths(ctx context.Context) {
 
 // sameState reports whether two statuses differ in numbers at most.
 func sameState(a, b *domain.ConsumerStatus) bool {
-	return a.State == b.State && a.Tag == b.Tag && a.Workers == b.Workers && a.LastError == b.LastError && a.Since.Equal(b.Since)
+	return a.State == b.State && a.Tag == b.Tag && a.Workers == b.Workers && a.LastError == b.LastError && a.Since.Equal(b.Since) &&
+		a.Trouble == b.Trouble && a.Store.Kind == b.Store.Kind
 }
 
-func sameNumbers(a, b *domain.ConsumerStatus) bool { return a.Busy == b.Busy && a.Depth == b.Depth }
+func sameNumbers(a, b *domain.ConsumerStatus) bool {
+	return a.Busy == b.Busy && a.Depth == b.Depth && a.Held == b.Held
+}

@@ -72,10 +72,10 @@ func TestBacklogLimitWithoutConsumer(t *testing.T) {
 		q := &queues{depth: 10}
 		f := samples(t, q)
 		begun := time.Now()
-		require.NoError(t, f.Admit(f.tenant), "it is not known yet")
+		require.NoError(t, f.Admit(t.Context(), f.tenant), "it is not known yet")
 		for range 100 {
 			synctest.Wait()
-			require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+			require.ErrorIs(t, f.Admit(t.Context(), f.tenant), domain.ErrLimited)
 		}
 		require.Zero(t, time.Since(begun))
 		q.set(func() {
@@ -83,28 +83,28 @@ func TestBacklogLimitWithoutConsumer(t *testing.T) {
 			q.depth = 9
 		})
 		pass(4 * time.Second)
-		require.Error(t, f.Admit(f.tenant))
+		require.Error(t, f.Admit(t.Context(), f.tenant))
 		pass(time.Second)
-		require.Error(t, f.Admit(f.tenant), "what was found last")
+		require.Error(t, f.Admit(t.Context(), f.tenant), "what was found last")
 		synctest.Wait()
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		q.set(func() { require.Equal(t, 2, q.asked) })
 
 		// What was found long ago says nothing.
 		q.set(func() { q.depth = 10 })
 		pass(5 * time.Second)
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		synctest.Wait()
-		require.Error(t, f.Admit(f.tenant))
+		require.Error(t, f.Admit(t.Context(), f.tenant))
 		pass(30 * time.Second)
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		synctest.Wait()
 		// Nor does a broker that is away.
 		q.set(func() { q.err = domain.New(domain.ErrUnavailable, "away", "Away.") })
 		pass(5 * time.Second)
-		require.Error(t, f.Admit(f.tenant))
+		require.Error(t, f.Admit(t.Context(), f.tenant))
 		synctest.Wait()
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 	})
 }
 
@@ -118,7 +118,7 @@ func TestDepthsWhileTheBrokerHangs(t *testing.T) {
 		for range 20_000 {
 			other := f.tenant
 			other.ID = uuid.New()
-			require.NoError(t, f.Admit(other))
+			require.NoError(t, f.Admit(t.Context(), other))
 		}
 		synctest.Wait()
 		require.Zero(t, time.Since(begun))
@@ -127,9 +127,9 @@ func TestDepthsWhileTheBrokerHangs(t *testing.T) {
 			q.hang = false
 		})
 		pass(time.Minute)
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		synctest.Wait()
-		require.Error(t, f.Admit(f.tenant))
+		require.Error(t, f.Admit(t.Context(), f.tenant))
 		q.set(func() { require.Less(t, q.asked, 400) })
 	})
 }

@@ -56,7 +56,7 @@ func outcomeOf(r *domain.Receipt) outcome {
 		return outcomeRefused
 	case domain.ErrMalformed, domain.ErrUnauthenticated, domain.ErrForbidden, domain.ErrUnsupported, domain.ErrGone,
 		domain.ErrTooSlow, domain.ErrContended, domain.ErrPartitionMissing, domain.ErrRejected, domain.ErrNoCapacity,
-		domain.ErrQueueMissing, domain.ErrStoreRefuses, domain.ErrStoreFault:
+		domain.ErrQueueMissing, domain.ErrNameTaken, domain.ErrStoreRefuses, domain.ErrStoreFault, domain.ErrBacklogFull:
 	}
 	return outcomeFailed
 }

@@ -16,10 +16,11 @@ import (
 func TestRateLimitersForgetQuietTenants(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newRateLimiters(100)
+		p := newRateLimiters()
+		by := func(id uuid.UUID) []payer { return []payer{{id: id, rate: 100}} }
 		quiet := func(n int) {
 			for range n {
-				require.NoError(t, p.wait(t.Context(), uuid.New(), 1))
+				require.NoError(t, p.wait(t.Context(), by(uuid.New()), 1))
 			}
 		}
 		for range 20 {
@@ -31,7 +32,7 @@ func TestRateLimitersForgetQuietTenants(t *testing.T) {
 		busy := uuid.New()
 		waited := make(chan error, 3)
 		for _, units := range []int{25, 25, 24} { // 0, 250 and 490 ms
-			go func() { waited <- p.wait(t.Context(), busy, units) }()
+			go func() { waited <- p.wait(t.Context(), by(busy), units) }()
 			synctest.Wait()
 		}
 		before := len(p.buckets)
@@ -40,7 +41,7 @@ func TestRateLimitersForgetQuietTenants(t *testing.T) {
 			<-time.After(15 * time.Millisecond)
 		}
 		require.Less(t, len(p.buckets), before+4*bucketsKept, "some were forgotten")
-		require.ErrorIs(t, p.wait(t.Context(), busy, 20), domain.ErrLimited)
+		require.ErrorIs(t, p.wait(t.Context(), by(busy), 20), domain.ErrLimited)
 		for range 3 {
 			require.NoError(t, <-waited)
 		}

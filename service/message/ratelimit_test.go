@@ -92,10 +92,60 @@ func TestPaceRefusesWhatWouldWaitTooLong(t *testing.T) {
 		require.Equal(t, map[string]int{"accepted": 75, "limited": 125}, f.observer.counts)
 
 		pass(250 * time.Millisecond)
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		begun = time.Now()
 		require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(25, 10))[0].Err)
 		require.Zero(t, time.Since(begun), "the bucket filled up meanwhile")
+	})
+}
+
+// All tenants of an owner together have the rate of one, however many there are; others
+// have their own, and those without an owner only that of the tenant.
+func TestPaceOfOwners(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limits := owners{domain.Limits{PublishRate: 100}}
+		f := newFixture(func(o *message.Options) { o.Rate, o.Limits = 200, &limits })
+		tenantOf := func(owner uuid.UUID) domain.Tenant {
+			return domain.Tenant{ID: uuid.New(), OwnerID: owner, Status: domain.TenantActive}
+		}
+		publish := func(t domain.Tenant, n int) error { return f.Publish(context.Background(), t, payloads(n, 10))[0].Err }
+		greedy, other := uuid.New(), uuid.New()
+		begun := time.Now()
+		for range 75 {
+			require.NoError(t, publish(tenantOf(greedy), 1))
+		}
+		require.Equal(t, 500*time.Millisecond, time.Since(begun), "25 at once, and 100 a second from then on")
+		begun = time.Now()
+		require.NoError(t, publish(tenantOf(greedy), 51))
+		require.Equal(t, 250*time.Millisecond, time.Since(begun), "until the bucket is full")
+		begun = time.Now()
+		err := publish(tenantOf(greedy), 26)
+		require.Equal(t, "limits.publish_rate", limitOf(t, err))
+		require.ErrorIs(t, err, domain.ErrLimited)
+		require.ErrorIs(t, f.Admit(t.Context(), tenantOf(greedy)), domain.ErrLimited)
+		require.ErrorIs(t, publish(tenantOf(greedy), 1), domain.ErrLimited, "for a moment all are")
+		for _, of := range []uuid.UUID{other, uuid.Nil, uuid.Nil} {
+			require.NoError(t, publish(tenantOf(of), 25))
+		}
+		require.Zero(t, time.Since(begun), "nobody else waits")
+		pass(100 * time.Millisecond)
+		require.NoError(t, f.Admit(t.Context(), tenantOf(greedy)))
+		require.NoError(t, publish(tenantOf(greedy), 1))
+
+		// What a tenant may is charged as well, and what is refused is charged to nobody.
+		limits.PublishRate = 1000
+		one := tenantOf(other)
+		require.NoError(t, publish(one, 50))
+		require.NoError(t, publish(one, 101))
+		require.Equal(t, "rate_exceeded", domain.CodeOf(publish(one, 60)))
+		begun = time.Now()
+		require.NoError(t, publish(tenantOf(other), 50))
+		require.Zero(t, time.Since(begun))
+
+		limits.PublishRate = 0 // as for an admin
+		require.NoError(t, publish(tenantOf(greedy), 50))
+		require.Zero(t, time.Since(begun))
 	})
 }
 
@@ -109,15 +159,15 @@ func TestPaceStaysClosedForAMoment(t *testing.T) {
 		for _, n := range []int{25, 25, 25} {
 			calls.Go(func() { f.Publish(t.Context(), f.tenant, payloads(n, 10)) })
 			synctest.Wait()
-			require.NoError(t, f.Admit(f.tenant))
+			require.NoError(t, f.Admit(t.Context(), f.tenant))
 		}
 		require.ErrorIs(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err, domain.ErrLimited)
-		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
-		require.NoError(t, f.Admit(domain.Tenant{ID: uuid.New(), Status: domain.TenantActive}))
+		require.ErrorIs(t, f.Admit(t.Context(), f.tenant), domain.ErrLimited)
+		require.NoError(t, f.Admit(t.Context(), domain.Tenant{ID: uuid.New(), Status: domain.TenantActive}))
 		pass(99 * time.Millisecond)
-		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+		require.ErrorIs(t, f.Admit(t.Context(), f.tenant), domain.ErrLimited)
 		pass(time.Millisecond)
-		require.NoError(t, f.Admit(f.tenant))
+		require.NoError(t, f.Admit(t.Context(), f.tenant))
 		begun := time.Now()
 		require.NoError(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err)
 		require.Equal(t, 410*time.Millisecond, time.Since(begun), "behind those that waited all along")
@@ -172,7 +222,7 @@ func TestPaceOfCallsLargerThanTheBucket(t *testing.T) {
 				require.NoError(t, f.Publish(t.Context(), f.tenant, subs)[0].Err)
 				for range calls - 1 {
 					after := retryAfter(t, f.Publish(t.Context(), f.tenant, subs)[0].Err)
-					require.InDelta(t, after.Seconds(), retryAfter(t, f.Admit(f.tenant)).Seconds(), 0.3, "also before a body is read")
+					require.InDelta(t, after.Seconds(), retryAfter(t, f.Admit(t.Context(), f.tenant)).Seconds(), 0.3, "also before a body is read")
 					require.ErrorIs(t, f.Publish(t.Context(), f.tenant, payloads(1, 10))[0].Err, domain.ErrLimited)
 					pass(after)
 					begun := time.Now()
@@ -228,7 +278,7 @@ func TestPaceOfWhatIsNotUrgent(t *testing.T) {
 		// More than the bucket holds passes, and is owed.
 		pass(time.Second)
 		require.NoError(t, f.Pace(t.Context(), f.tenant, []int{4 << 20}))
-		require.ErrorIs(t, f.Admit(f.tenant), domain.ErrLimited)
+		require.ErrorIs(t, f.Admit(t.Context(), f.tenant), domain.ErrLimited)
 	})
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/janitor"
+	"lanekeeper/pkg/tracing"
 )
 
 // How long the steps of a publication may take. Together they stay below the
@@ -34,6 +36,9 @@ const MaxPageSize = 1000
 // backlogRetryAfter is what callers are told when the queue is full.
 const backlogRetryAfter = 5 * time.Second
 
+// stoppedRetryAfter is the same where nothing takes messages out of it.
+const stoppedRetryAfter = 30 * time.Second
+
 // Observer is told how publications go. Methods must be safe for concurrent
 // use.
 type Observer interface {
@@ -53,6 +58,9 @@ type Options struct {
 	// MaxBacklog is how many messages may wait in a queue before publishing
 	// to it is refused; 0 for any number.
 	MaxBacklog int64
+	// Limits are those of owners, for what waits in queues in bytes and for what is
+	// published in a second; nil for none.
+	Limits domain.LimitFinder
 	// Rate is how many messages a tenant may publish in a second through this
 	// service, where one counts for each 4 KiB begun; 0 for any number. Calls
 	// beyond it take up to half a second longer, and are refused beyond that.
@@ -71,14 +79,18 @@ type Options struct {
 	// deletes tenants.
 	StillThere func(ctx context.Context, tenantID uuid.UUID) error
 	Observer   Observer
-	Log        *slog.Logger
+	// Traces makes spans of publications; nil for none.
+	Traces *tracing.Tracer
+	Log    *slog.Logger
 }
 
 // Service publishes and reads messages. It is safe for concurrent use.
 type Service struct {
 	o            Options
 	depths       *depths
-	rateLimiters *rateLimiters // nil without a rate
+	backlogs     *backlogs
+	rateLimiters *rateLimiters
+	inFlight     *inFlight
 }
 
 // NewService returns a Service.
@@ -86,7 +98,12 @@ func NewService(o Options) *Service {
 	if o.Memory == nil {
 		o.Memory = domain.NoAnswerMemory{}
 	}
-	return &Service{o: o, depths: newDepths(o.Queues), rateLimiters: newRateLimiters(o.Rate)}
+	if o.Limits == nil {
+		o.Limits = domain.NoLimits{}
+	}
+	s := &Service{o: o, depths: newDepths(o.Queues), rateLimiters: newRateLimiters(), inFlight: newInFlight()}
+	s.backlogs = newBacklogs(s.depth)
+	return s
 }
 
 // Publish publishes messages to a tenant's queue in the order given and
@@ -95,23 +112,31 @@ func NewService(o Options) *Service {
 // broker has the message; one with an ErrUnavailable that it may or may not
 // have it, and that trying again with the same key is safe. Other errors are
 // those of Tenant.AcceptsMessages, ErrLimited with code "backlog_full" or
-// "rate_exceeded", and ErrInvalid or ErrTooLarge for what is wrong with the
+// "rate_exceeded", or "quota_exceeded" where it is a limit of the owner, and ErrInvalid or ErrTooLarge for what is wrong with the
 // message itself. Without idempotency keys it makes no call to the database.
 func (s *Service) Publish(ctx context.Context, t domain.Tenant, subs []domain.Submission) []domain.Receipt {
+	if s.o.Traces != nil {
+		return publishTraced(ctx, s.o.Traces, t, subs, s.publishAll)
+	}
+	return s.publishAll(ctx, t, subs)
+}
+
+func (s *Service) publishAll(ctx context.Context, t domain.Tenant, subs []domain.Submission) []domain.Receipt {
 	p := &publication{tenantID: t.ID, subs: subs, receipts: make([]domain.Receipt, len(subs))}
-	if err := s.admit(t); err != nil {
+	by := s.payers(ctx, &t)
+	if err := s.admit(ctx, &t, by); err != nil {
 		return s.refuse(p, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	p.check()
-	if err := s.rateLimiters.wait(limited, t.ID, p.units()); err != nil {
+	if err := s.rateLimiters.wait(limited, by, p.units()); err != nil {
 		return s.refuse(p, err)
 	}
 	if err := s.claim(limited, p); err != nil {
 		s.o.Log.WarnContext(ctx, "idempotency keys could not be claimed", slog.Any("error", err))
 	}
-	s.publish(limited, p)
+	s.publish(limited, &t, by, p)
 	s.review(limited, p)
 	if err := s.confirm(ctx, p); err != nil {
 		// The next call with the key publishes again under the same id.
@@ -133,12 +158,18 @@ func (s *Service) refuse(p *publication, err error) []domain.Receipt {
 // moment, or nil: an error of Tenant.AcceptsMessages, or an ErrLimited. It does
 // not wait for anything. A caller that asks it first need not read what it would
 // publish; a call that it refuses counts as one message.
-func (s *Service) Admit(t domain.Tenant) error {
-	err := s.admit(t)
+func (s *Service) Admit(ctx context.Context, t domain.Tenant) error {
+	err := s.admit(ctx, &t, s.payers(ctx, &t))
 	if err != nil {
 		countOutcomes(s.o.Observer, []domain.Receipt{{Err: err}})
 	}
 	return err
+}
+
+// Refusal returns what Admit does, for somebody who wants to know and not to publish: it
+// counts as no message.
+func (s *Service) Refusal(ctx context.Context, t domain.Tenant) error {
+	return s.admit(ctx, &t, s.payers(ctx, &t))
 }
 
 // Pace waits until messages of these sizes in bytes may be published to the
@@ -150,40 +181,61 @@ func (s *Service) Pace(ctx context.Context, t domain.Tenant, sizes []int) error 
 	if err := t.AcceptsMessages(); err != nil {
 		return err
 	}
-	if err := s.checkBacklog(t.ID); err != nil {
+	if err := s.checkBacklog(ctx, &t); err != nil {
 		return err
 	}
 	units := 0
 	for _, size := range sizes {
 		units += unitsOf(size)
 	}
-	return s.rateLimiters.waitPatiently(ctx, t.ID, units)
+	return s.rateLimiters.waitPatiently(ctx, s.payers(ctx, &t), units)
 }
 
-func (s *Service) admit(t domain.Tenant) error {
+func (s *Service) admit(ctx context.Context, t *domain.Tenant, by []payer) error {
 	if err := t.AcceptsMessages(); err != nil {
 		return err
 	}
-	if err := s.rateLimiters.admit(t.ID); err != nil {
+	if err := s.rateLimiters.admit(by); err != nil {
 		return err
 	}
-	return s.checkBacklog(t.ID)
+	return s.checkBacklog(ctx, t)
 }
 
-// checkBacklog returns an ErrLimited when too much waits in the tenant's queue.
-func (s *Service) checkBacklog(tenantID uuid.UUID) error {
-	if s.o.MaxBacklog <= 0 {
-		return nil
+// payers returns who is charged for what is published to a tenant.
+func (s *Service) payers(ctx context.Context, t *domain.Tenant) []payer {
+	by := make([]payer, 0, 2)
+	if s.o.Rate > 0 {
+		by = append(by, payer{id: t.ID, rate: s.o.Rate})
 	}
-	depth, known := s.o.Depth(tenantID)
+	if t.OwnerID != uuid.Nil {
+		if rate := s.o.Limits.LimitsOf(ctx, t.OwnerID).PublishRate; rate > 0 {
+			by = append(by, payer{id: t.OwnerID, rate: rate, owner: true})
+		}
+	}
+	return by
+}
+
+// checkBacklog returns an ErrLimited when too much waits in the tenant's queue, or in
+// those of its owner.
+func (s *Service) checkBacklog(ctx context.Context, t *domain.Tenant) error {
+	if s.o.MaxBacklog > 0 {
+		if depth, known := s.depth(t.ID); known && depth >= s.o.MaxBacklog {
+			return domain.New(domain.ErrLimited, "backlog_full",
+				fmt.Sprintf("The tenant's queue holds %d messages or more; try again when it has shrunk.", s.o.MaxBacklog)).After(backlogWait(t)).Because(domain.ErrBacklogFull)
+		}
+	}
+	return s.backlogs.check(ctx, t, s.o.Limits)
+}
+
+// depth returns how many messages wait in a tenant's queue, as far as known.
+func (s *Service) depth(tenantID uuid.UUID) (depth int64, known bool) {
+	if s.o.Depth != nil {
+		depth, known = s.o.Depth(tenantID)
+	}
 	if !known && s.o.Queues != nil {
 		depth, known = s.depths.last(tenantID)
 	}
-	if known && depth >= s.o.MaxBacklog {
-		return domain.New(domain.ErrLimited, "backlog_full",
-			fmt.Sprintf("The tenant's queue holds %d messages or more; try again when it has shrunk.", s.o.MaxBacklog)).After(backlogRetryAfter)
-	}
-	return nil
+	return depth, known
 }
 
 // claim decides the ids of the messages with keys. On error these have the
@@ -205,17 +257,40 @@ func (s *Service) claim(ctx context.Context, p *publication) error {
 }
 
 // publish hands everything that has no answer yet to the broker.
-func (s *Service) publish(ctx context.Context, p *publication) {
+func (s *Service) publish(ctx context.Context, t *domain.Tenant, by []payer, p *publication) {
 	batch, positions := p.outgoing()
 	if len(batch) == 0 {
 		return
 	}
+	leave, err := s.enter(ctx, t, by, len(batch))
+	if err != nil {
+		for _, at := range positions {
+			p.receipts[at].Err = err
+		}
+		return
+	}
+	defer leave()
+	if s.o.Traces != nil {
+		carryTrace(ctx, batch)
+	}
 	begun := time.Now()
 	errs := s.o.Publisher.Publish(ctx, p.tenantID, batch)
 	s.o.Observer.ObservePublish(time.Since(begun).Seconds())
+	var bytes int64
 	for i, at := range positions {
 		p.receipts[at].Err = errs[i]
+		bytes += int64(len(batch[i].Body))
 	}
+	s.backlogs.published(t, len(batch), bytes)
+}
+
+// enter is inFlight.enter for tenants whose owner pays; others do not wait.
+func (s *Service) enter(ctx context.Context, t *domain.Tenant, by []payer, n int) (leave func(), err error) {
+	crowded := s.inFlight.note(t.OwnerID)
+	if !slices.ContainsFunc(by, func(p payer) bool { return p.owner }) {
+		return func() {}, nil
+	}
+	return s.inFlight.enter(ctx, t, n, crowded)
 }
 
 // review takes back what was accepted for a tenant that was deleted while it

@@ -186,6 +186,35 @@ func TestLaggardsLeave(t *testing.T) {
 	}, patience, time.Millisecond)
 }
 
+// All tenants of an owner have a share together, and what another owner has does not
+// count.
+func TestOwnersHaveShares(t *testing.T) {
+	t.Parallel()
+	tenants := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
+	asked := make(chan uuid.UUID, 10)
+	s := startWith(t, Options{Streams: newMemory(tenants...), OwnerLimit: func(_ context.Context, tenant uuid.UUID) int {
+		asked <- tenant
+		return 2
+	}})
+	owned := domain.WithOwner(t.Context(), "user a")
+	first, err := s.Open(owned, tenants[0], nil)
+	require.NoError(t, err)
+	require.Equal(t, tenants[0], <-asked)
+	second, err := s.Open(owned, tenants[1], nil)
+	require.NoError(t, err)
+	defer second.Close()
+	_, err = s.Open(owned, tenants[2], nil)
+	require.ErrorIs(t, err, domain.ErrLimited)
+	require.Equal(t, "quota_exceeded", domain.CodeOf(err))
+	other, err := s.Open(domain.WithOwner(t.Context(), "user b"), tenants[2], nil)
+	require.NoError(t, err)
+	other.Close()
+	first.Close()
+	third, err := s.Open(owned, tenants[2], nil)
+	require.NoError(t, err, "one has ended")
+	third.Close()
+}
+
 // One tenant cannot take all streams.
 func TestTenantsHaveShares(t *testing.T) {
 	t.Parallel()

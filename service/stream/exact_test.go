@@ -18,6 +18,7 @@ import (
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
 	"lanekeeper/repository"
+	"lanekeeper/tests/servicetest"
 )
 
 // database is a store with tenants whose transactions take a random time
@@ -31,10 +32,7 @@ type database struct {
 func newDatabase(t testing.TB, tenants int, delay bool) *database {
 	t.Helper()
 	url := devtest.Postgres(t)
-	require.NoError(t, repository.Migrate(t.Context(), url))
-	store, err := repository.Open(t.Context(), repository.Options{URL: url, WriterConns: 8})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
+	store := servicetest.NewStore(t, repository.Options{URL: url, WriterConns: 8})
 	d := &database{store: store, stored: make([]atomic.Int64, tenants)}
 	for range tenants {
 		id, err := uuid.NewV7()

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -55,6 +56,9 @@ type Options struct {
 	// MaxTenantClients is how many of them may be one tenant's; half of them by
 	// default, but at least 1,000.
 	MaxTenantClients int
+	// OwnerLimit returns how many streams the owner of a tenant may have open, all of
+	// its tenants together; 0 for any number. It may be nil.
+	OwnerLimit func(ctx context.Context, tenantID uuid.UUID) int
 }
 
 // Service is the realtime engine. Its methods are safe for concurrent use.
@@ -76,6 +80,7 @@ type Service struct {
 	mu      sync.RWMutex // guards the rest; nothing waits while it is held
 	feeds   map[uuid.UUID]*feed
 	clients int
+	owners  map[string]int // how many clients each owner has
 	closed  bool
 }
 
@@ -96,6 +101,7 @@ func NewService(o Options) *Service {
 		options: o,
 		memory:  allWindowsBytes,
 		feeds:   make(map[uuid.UUID]*feed),
+		owners:  make(map[string]int),
 	}
 	s.catchUp = newCatchUp(&s.running, o.Memory)
 	s.life, s.end = context.WithCancel(context.Background())
@@ -145,12 +151,16 @@ func (s *Service) Clients() int {
 // Open returns a stream of the tenant's messages after from; nil means from
 // now on, and 0 from the oldest message that is kept. Close it afterwards.
 // Errors are ErrNotFound for a tenant without a history, ErrConflict for a
-// cursor that is ahead of it, ErrGone for one after which messages are not
+// cursor that is ahead of it, ErrLimited when the owner has as many streams as it may, ErrGone for one after which messages are not
 // kept any longer, and ErrUnavailable.
 func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (domain.EventStream, error) {
 	// First there is a feed with a tail, which every commit reaches from now on,
 	// then the end of the history is read.
-	c, err := s.addClient(tenantID, domain.Owner(ctx))
+	limit := 0
+	if s.options.OwnerLimit != nil {
+		limit = s.options.OwnerLimit(ctx, tenantID)
+	}
+	c, err := s.addClient(tenantID, cmp.Or(domain.Owner(ctx), tenantID.String()), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +178,9 @@ func (s *Service) Open(ctx context.Context, tenantID uuid.UUID, from *int64) (do
 	return c, nil
 }
 
-// addClient adds a client to the tenant's feed, which is made for the first.
-func (s *Service) addClient(tenantID uuid.UUID, owner string) (*client, error) {
+// addClient adds a client to the tenant's feed, which is made for the first. Limit is
+// how many the owner may have; 0 for any number.
+func (s *Service) addClient(tenantID uuid.UUID, owner string, limit int) (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -177,6 +188,9 @@ func (s *Service) addClient(tenantID uuid.UUID, owner string) (*client, error) {
 		return nil, errShuttingDown()
 	case s.clients >= s.options.MaxClients:
 		return nil, domain.New(domain.ErrUnavailable, "streams_full", "Too many streams are open; try again later.").After(retryFull)
+	}
+	if limit > 0 && s.owners[owner] >= limit {
+		return nil, domain.QuotaExceeded("streams", "The tenants of the owner may have %d streams open together.", limit)
 	}
 	f := s.feeds[tenantID]
 	if f != nil && len(f.clients) >= s.options.MaxTenantClients {
@@ -190,6 +204,7 @@ func (s *Service) addClient(tenantID uuid.UUID, owner string) (*client, error) {
 	f.added++
 	f.clients[c] = struct{}{}
 	s.clients++
+	s.owners[owner]++
 	return c, nil
 }
 
@@ -217,6 +232,9 @@ func (s *Service) removeClient(c *client) {
 	defer s.mu.Unlock()
 	delete(c.feed.clients, c)
 	s.clients--
+	if s.owners[c.by.Owner]--; s.owners[c.by.Owner] == 0 {
+		delete(s.owners, c.by.Owner)
+	}
 	if len(c.feed.clients) == 0 {
 		s.removeFeed(c.feed)
 	}

@@ -18,11 +18,14 @@ import (
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	fresh, used, old := uuid.New(), uuid.New(), uuid.New()
-	store := newMemory(fresh, used, old)
-	store.add(used, 10, 10)
-	store.add(old, 10, 10)
-	store.expire(old, 6)
-	s := start(t, store)
+	world := func(t *testing.T) (*memory, *served) {
+		t.Helper()
+		store := newMemory(fresh, used, old)
+		store.add(used, 10, 10)
+		store.add(old, 10, 10)
+		store.expire(old, 6)
+		return store, start(t, store)
+	}
 	for name, tt := range map[string]struct {
 		tenant uuid.UUID
 		from   *int64
@@ -46,6 +49,8 @@ func TestOpen(t *testing.T) {
 		"a number that was never a cursor": {used, new(int64(-1)), 0, domain.ErrGone},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, s := world(t)
 			stream, err := s.Open(t.Context(), tt.tenant, tt.from)
 			if tt.err != nil {
 				require.ErrorIs(t, err, tt.err)
@@ -64,11 +69,9 @@ func TestOpen(t *testing.T) {
 			s.Committed([]uuid.UUID{uuid.New(), tt.tenant})
 			require.NoError(t, r.until(t.Context(), last))
 			stream.Close()
-			store.change(tt.tenant, func(h *history) *history { // for the other cases
-				return &history{first: h.first, last: h.last - 2, messages: h.messages[:len(h.messages)-2]}
-			})
 		})
 	}
+	_, s := world(t)
 	code := func(tenant uuid.UUID, from *int64) string {
 		_, err := s.Open(t.Context(), tenant, from)
 		return domain.CodeOf(err)

@@ -55,8 +55,8 @@ const (
 // TicketOptions is what NewTickets needs; zero durations mean the defaults.
 type TicketOptions struct {
 	Tickets domain.TicketRepository
-	// Lifetime is that of tickets of callers without a token: those of open
-	// mode.
+	// Lifetime is that of tickets of callers without a token: those of open mode, and
+	// at most that of tickets of callers with an API key.
 	Lifetime time.Duration
 	// Lease is how long a stream holds its ticket, Renewal after which time
 	// that is prolonged, Wait how long Redeem waits for a ticket that another
@@ -103,13 +103,22 @@ func NewTickets(o TicketOptions) *Tickets {
 }
 
 // Issue returns a ticket for p's streams of the tenant, and until when it may
-// be used: as long as the token that p came with. Errors are
-// ErrUnauthenticated when that has ended, and ErrUnavailable.
+// be used: as long as the token that p came with, or where it came with an API key as
+// long as a fresh token, and no longer than the key. Errors are ErrUnauthenticated when
+// that has ended, and ErrUnavailable.
 func (t *Tickets) Issue(ctx context.Context, p domain.Principal, tenantID uuid.UUID) (ticket string, expiresAt time.Time, err error) {
 	lifetime := t.options.Lifetime
 	if !p.ExpiresAt.IsZero() {
-		if lifetime = p.ExpiresAt.Sub(t.options.Now()); lifetime <= 0 {
+		left := p.ExpiresAt.Sub(t.options.Now())
+		switch {
+		case left <= 0 && p.ByKey():
+			return "", time.Time{}, domain.New(domain.ErrUnauthenticated, "key_invalid", "The API key is not valid.")
+		case left <= 0:
 			return "", time.Time{}, domain.New(domain.ErrUnauthenticated, "token_expired", "The token has expired; log in again.")
+		case p.ByKey(): // which may be valid for years, and a ticket stands in URLs
+			lifetime = min(lifetime, left)
+		default:
+			lifetime = left
 		}
 	}
 	secret := make([]byte, ticketBytes)

@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/sse"
 	"lanekeeper/service/tail"
-	"lanekeeper/tests/sse"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

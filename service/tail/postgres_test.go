@@ -13,16 +13,14 @@ import (
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
 	"lanekeeper/repository"
+	"lanekeeper/tests/servicetest"
 )
 
 // What is in memory is what the database gives, in every part of it.
 func TestMemoryIsWhatTheHistoryGives(t *testing.T) {
 	t.Parallel()
 	url := devtest.Postgres(t)
-	require.NoError(t, repository.Migrate(t.Context(), url))
-	store, err := repository.Open(t.Context(), repository.Options{URL: url})
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
+	store := servicetest.NewStore(t, repository.Options{URL: url})
 	s := NewService(Options{Histories: store, Log: slog.New(slog.DiscardHandler)})
 	stop := make(chan struct{})
 	go func() { defer close(stop); s.Run(t.Context()) }()

@@ -56,6 +56,11 @@ func (s *ConsumerService) Consumer(ctx context.Context, p domain.Principal, id u
 	return s.status(ctx, t), nil
 }
 
+// StatusOf returns the consumer of a tenant that the caller has at hand, and may access.
+func (s *ConsumerService) StatusOf(ctx context.Context, t domain.Tenant) domain.ConsumerStatus {
+	return s.status(ctx, t)
+}
+
 // StopConsumer stops the tenant's consumer, and keeps it stopped until
 // StartConsumer. Publishing goes on, and the queue keeps what comes. That it
 // shall be stopped is stored when it returns; the consumer, in whichever replica
@@ -99,8 +104,8 @@ func (s *ConsumerService) StartConsumers(ctx context.Context, p domain.Principal
 }
 
 func (s *ConsumerService) setAllStopped(ctx context.Context, p domain.Principal, stopped bool) (int, error) {
-	if !p.Role.Covers(domain.RoleAdmin) {
-		return 0, forbidden()
+	if !p.IsAdmin() {
+		return 0, domain.Forbidden()
 	}
 	ids, err := s.tenants.o.Tenants.SetAllStopped(ctx, stopped)
 	if err != nil {

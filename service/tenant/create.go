@@ -17,11 +17,15 @@ import (
 // itself. With a key that was used before, it returns the tenant created
 // then, and replayed is true. Errors are ErrForbidden for viewers, ErrInvalid
 // for fields out of range and for a key that came with another body, and
-// ErrConflict when the tenant created with this key is deleted by now, and
+// ErrConflict when the tenant created with this key is deleted by now, and for an
+// external id that another tenant of the caller has, and
 // ErrUnavailable with code "broker_capacity" when there is no room for more.
 func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTenant, key domain.IdempotencyKey) (t domain.Tenant, replayed bool, err error) {
 	if !p.Role.Covers(domain.RoleMember) {
-		return domain.Tenant{}, false, forbidden()
+		return domain.Tenant{}, false, domain.Forbidden()
+	}
+	if p.TenantID != uuid.Nil && p.Role != domain.RoleAdmin {
+		return domain.Tenant{}, false, domain.New(domain.ErrForbidden, "tenant_bound", "A caller that belongs to a tenant creates none.")
 	}
 	if n.RetentionDays == nil {
 		n.RetentionDays = &s.o.DefaultRetentionDays
@@ -43,7 +47,11 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 	if err := s.admit(ctx, t.ID, key.Key != ""); err != nil {
 		return domain.Tenant{}, false, err
 	}
-	if err = s.o.Tenants.InsertTenant(ctx, t); err != nil {
+	admit := func(use domain.OwnerUse) error { return s.o.Limits.AdmitTenant(use, t.Workers) }
+	if err = s.o.Tenants.InsertTenant(ctx, t, admit); err != nil {
+		if key.Key != "" && (errors.Is(err, domain.ErrLimited) || errors.Is(err, domain.ErrNameTaken)) {
+			s.release(ctx, p, t.ID, key.Key)
+		}
 		return domain.Tenant{}, false, fmt.Errorf("insert tenant: %w", err)
 	}
 	s.o.Directory.Put(t)
@@ -60,6 +68,91 @@ func (s *Service) Create(ctx context.Context, p domain.Principal, n domain.NewTe
 		return domain.Tenant{}, false, goneAgain()
 	}
 	return t, false, nil
+}
+
+// putAttempts is how often Put looks again, because tenants come and go meanwhile.
+const putAttempts = 5
+
+// Put creates the caller's own tenant with this external id, as Create does, or changes
+// the one that there is, where it differs from what is said; what nothing is said of
+// stays as it is. Made reports that it was created. However many calls are made at once,
+// there is one tenant. Errors are those of Create, Change and SetWorkers; a key needs the
+// scope to manage where it changes something.
+func (s *Service) Put(ctx context.Context, p domain.Principal, externalID string, n domain.NewTenant, c domain.TenantChange) (t domain.Tenant, made bool, err error) {
+	if err := domain.CheckExternalID("external_id", externalID); err != nil {
+		return domain.Tenant{}, false, err
+	}
+	if said := n.ExternalID; said.Said && (said.Value == nil || *said.Value != externalID) {
+		return domain.Tenant{}, false, domain.WithFields(domain.FieldError{Pointer: "/external_id", Message: "must be that of the path, or left out"})
+	}
+	n.ExternalID = domain.SetTo(externalID)
+	for range putAttempts {
+		if t, err = s.o.Tenants.FindTenantByExternalID(ctx, p.UserID, externalID); err == nil {
+			if t, err = s.putChange(ctx, p, t, c, n.Workers); !errors.Is(err, domain.ErrNotFound) {
+				return t, false, err
+			}
+			continue // it was deleted, or renamed, meanwhile
+		}
+		if !errors.Is(err, domain.ErrNotFound) {
+			return domain.Tenant{}, false, fmt.Errorf("find tenant: %w", err)
+		}
+		t, _, err = s.Create(ctx, p, n, domain.IdempotencyKey{})
+		if err == nil {
+			return t, true, nil
+		}
+		refused := err
+		if !errors.Is(err, domain.ErrNameTaken) && !errors.Is(err, domain.ErrLimited) {
+			return domain.Tenant{}, false, refused
+		}
+		// Somebody else has made it meanwhile, who may have used up what there was left.
+		if _, err = s.o.Tenants.FindTenantByExternalID(ctx, p.UserID, externalID); err != nil && errors.Is(refused, domain.ErrLimited) {
+			return domain.Tenant{}, false, refused
+		}
+	}
+	return domain.Tenant{}, false, domain.New(domain.ErrConflict, "external_id_contended", "The tenant with this external id was made and deleted several times meanwhile; try again.")
+}
+
+// putChange makes the tenant be as is said, which is there already, and waits for what
+// its consumer has to do for that.
+func (s *Service) putChange(ctx context.Context, p domain.Principal, t domain.Tenant, c domain.TenantChange, workers *int) (domain.Tenant, error) {
+	apply := func(t *domain.Tenant) error {
+		if workers != nil {
+			if err := t.SetWorkers(*workers); err != nil {
+				return err
+			}
+		}
+		return c.Apply(t)
+	}
+	wanted := t
+	if err := apply(&wanted); err != nil {
+		return domain.Tenant{}, err
+	}
+	if domain.SameTenant(&wanted, &t) {
+		if t.Status != domain.TenantProvisioning {
+			return t, nil
+		}
+		reached, err := s.provision(ctx, t) // whoever makes it is not done
+		if err == nil && reached.Gone() {
+			err = domain.TenantNotFound()
+		}
+		return reached, err
+	}
+	if err := p.Permit(domain.RoleMember, domain.ScopeManage); err != nil {
+		return domain.Tenant{}, err //nolint:wrapcheck // says what is missing
+	}
+	changed, err := s.grow(ctx, p, t.ID, apply, s.admitWorkers)
+	if err != nil {
+		return domain.Tenant{}, err
+	}
+	var steps []func(context.Context, uuid.UUID) error
+	if changed.Workers != t.Workers {
+		steps = append(steps, s.o.Provisioner.Resize)
+	}
+	if changed.Status != t.Status {
+		steps = append(steps, s.o.Provisioner.Settle)
+	}
+	s.follow(ctx, t.ID, steps...)
+	return changed, nil
 }
 
 // admit returns nil when there is room for the tenant, or when an earlier
@@ -115,12 +208,17 @@ func (s *Service) undo(ctx context.Context, p domain.Principal, id uuid.UUID, ke
 	}
 	s.o.Directory.Put(t)
 	if key != "" {
-		if err := s.o.Keys.ReleaseKey(ctx, p.UserID, domain.ConfirmedKey{Key: key, ID: id}); err != nil {
-			s.o.Log.WarnContext(ctx, "idempotency key of a tenant that was refused could not be released", slog.Any("error", err))
-		}
+		s.release(ctx, p, id, key)
 	}
 	if _, err := s.o.Reconciler.Await(ctx, id); err != nil {
 		s.leaveToReconciler(ctx, id, err)
+	}
+}
+
+// release forgets the claim of a key with which nothing was made.
+func (s *Service) release(ctx context.Context, p domain.Principal, id uuid.UUID, key string) {
+	if err := s.o.Keys.ReleaseKey(ctx, p.UserID, domain.ConfirmedKey{Key: key, ID: id}); err != nil {
+		s.o.Log.WarnContext(ctx, "idempotency key of a tenant that was refused could not be released", slog.Any("error", err))
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 // finder is the part of domain.TenantRepository the Directory needs.
 type finder interface {
 	FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, error)
+	domain.TenantResolver
 }
 
 // Directory answers what is known of a tenant without asking the database
@@ -38,15 +39,46 @@ type finder interface {
 // for concurrent use.
 type Directory struct {
 	entries *cache.Cache[uuid.UUID, domain.Tenant]
+	// resolved has which tenants external ids were. It hears of no changes, because an
+	// entry says something only as long as its tenant has the external id; that there
+	// is none is not kept, so that one that was just made is found.
+	resolved *cache.Cache[externalName, uuid.UUID]
+}
+
+// externalName is an external id as a caller says it. The caller has what decides which
+// tenants it may access, and nothing else.
+type externalName struct {
+	externalID string
+	caller     domain.Principal
+}
+
+func externalNameOf(p domain.Principal, externalID string) externalName {
+	name := externalName{externalID, domain.Principal{UserID: p.UserID, TenantID: p.TenantID, KeyTenant: p.KeyTenant}}
+	if p.Role == domain.RoleAdmin {
+		name.caller.Role = domain.RoleAdmin
+	}
+	if p.UserID == uuid.Nil {
+		name.caller.KeyID = p.KeyID
+	}
+	return name
 }
 
 // NewDirectory returns an empty Directory that loads from tenants.
 func NewDirectory(tenants finder) *Directory {
-	return &Directory{cache.New(cache.Options[uuid.UUID, domain.Tenant]{
-		Load: tenants.FindTenant, LoadTimeout: loadTimeout, FreshFor: maxAge, Size: maxCached, AwayFor: awayFor,
-		Absent: func(err error) bool { return errors.Is(err, domain.ErrNotFound) }, AbsentFor: absentAge, AbsentSize: maxAbsent,
-		Newer: func(known, put domain.Tenant) bool { return known.UpdatedAt.After(put.UpdatedAt) },
-	})}
+	return &Directory{
+		entries: cache.New(cache.Options[uuid.UUID, domain.Tenant]{
+			Load: tenants.FindTenant, LoadTimeout: loadTimeout, FreshFor: maxAge, Size: maxCached, AwayFor: awayFor,
+			Absent: func(err error) bool { return errors.Is(err, domain.ErrNotFound) }, AbsentFor: absentAge, AbsentSize: maxAbsent,
+			Newer: func(known, put domain.Tenant) bool { return known.UpdatedAt.After(put.UpdatedAt) },
+		}),
+		resolved: cache.New(cache.Options[externalName, uuid.UUID]{
+			Load: func(ctx context.Context, n externalName) (uuid.UUID, error) {
+				return tenants.ResolveTenant(ctx, n.caller, n.externalID)
+			},
+			LoadTimeout: loadTimeout, FreshFor: maxAge, Size: maxCached, AwayFor: awayFor,
+			Absent: func(err error) bool { return errors.Is(err, domain.ErrNotFound) || errors.Is(err, domain.ErrConflict) },
+		}),
+	}
 }
 
 // Lookup returns the tenant. Those being deleted are as those that do not
@@ -54,15 +86,42 @@ func NewDirectory(tenants finder) *Directory {
 // are ErrUnavailable.
 func (d *Directory) Lookup(ctx context.Context, id uuid.UUID) (domain.Tenant, error) {
 	t, err := d.entries.Get(ctx, id)
+	if err != nil {
+		return domain.Tenant{}, lookUpError(err)
+	}
+	return visible(t)
+}
+
+// LookupExternal is Lookup for what the caller calls a tenant, among those that it may
+// access: its own one if there is one. It is an ErrConflict where the tenants of several
+// others have the external id.
+func (d *Directory) LookupExternal(ctx context.Context, p domain.Principal, externalID string) (domain.Tenant, error) {
+	name := externalNameOf(p, externalID)
+	for range 2 {
+		id, err := d.resolved.Get(ctx, name)
+		if err != nil {
+			return domain.Tenant{}, lookUpError(err)
+		}
+		t, err := d.Lookup(ctx, id)
+		if err == nil && t.ExternalID == externalID {
+			return t, nil
+		}
+		if err != nil && !errors.Is(err, domain.ErrNotFound) {
+			return domain.Tenant{}, err
+		}
+		d.resolved.Expire(name) // it is another one's by now, or nobody's
+	}
+	return domain.Tenant{}, domain.TenantNotFound()
+}
+
+func lookUpError(err error) error {
 	switch {
-	case err == nil:
-		return visible(t)
 	case errors.Is(err, domain.ErrNotFound):
-		return domain.Tenant{}, domain.TenantNotFound()
+		return domain.TenantNotFound()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		err = domain.Wrap(err, domain.ErrUnavailable, "database_unavailable", "The tenant cannot be looked up at the moment.")
 	}
-	return domain.Tenant{}, fmt.Errorf("look up tenant: %w", err)
+	return fmt.Errorf("look up tenant: %w", err)
 }
 
 // Put notes that the tenant was just changed to t. The next Lookup asks the

@@ -19,7 +19,9 @@ type table struct {
 	mu    sync.Mutex
 	rows  map[uuid.UUID]domain.Tenant
 	loads int
-	err   error
+	// resolved counts the questions for external ids.
+	resolved int
+	err      error
 	// gate, when set, is received from in the middle of a load, after the
 	// row was read.
 	gate chan struct{}
@@ -54,6 +56,28 @@ func (b *table) FindTenant(ctx context.Context, id uuid.UUID) (domain.Tenant, er
 		return domain.Tenant{}, domain.TenantNotFound()
 	}
 	return t, nil
+}
+
+func (b *table) ResolveTenant(_ context.Context, p domain.Principal, externalID string) (uuid.UUID, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.resolved++
+	if b.err != nil {
+		return uuid.Nil, b.err
+	}
+	var found []uuid.UUID
+	for _, t := range b.rows {
+		if t.ExternalID == externalID && !t.Gone() && p.MayAccess(&t) {
+			found = append(found, t.ID)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return uuid.Nil, domain.TenantNotFound()
+	case 1:
+		return found[0], nil
+	}
+	return uuid.Nil, domain.ExternalIDAmbiguous()
 }
 
 func (b *table) set(change func()) {
@@ -234,7 +258,7 @@ func TestLookupsShareALoad(t *testing.T) {
 		for range 100 {
 			group.Go(func() {
 				got, err := d.Lookup(t.Context(), one.ID)
-				if err != nil || got != one {
+				if err != nil || got.ID != one.ID {
 					t.Errorf("%v, %v", got, err)
 				}
 			})

@@ -26,6 +26,9 @@ type DoctorOptions struct {
 	// Shortened returns the queues whose messages go away by a policy; nil where
 	// that cannot be asked.
 	Shortened func(ctx context.Context) ([]domain.ShortenedQueue, error)
+	// Credentials knows AMQP credentials that should not be there, or are not; nil says
+	// nothing.
+	Credentials func(ctx context.Context, fix bool, report func(domain.AMQPFinding)) error
 	// Deaths returns what the broker itself has put to the dead letters for their
 	// age or their number; nil says nothing.
 	Deaths func(ctx context.Context) ([]domain.BrokerDeaths, error)
@@ -58,6 +61,14 @@ type Finding struct {
 func (d *Doctor) Examine(ctx context.Context, fix bool, report func(Finding)) error {
 	if err := d.examineCapacity(ctx, report); err != nil {
 		return err
+	}
+	if d.o.Credentials != nil {
+		err := d.o.Credentials(ctx, fix, func(f domain.AMQPFinding) {
+			report(Finding{TenantID: f.TenantID, Problem: f.Problem, Repaired: f.Repaired, Err: f.Err})
+		})
+		if err != nil {
+			return fmt.Errorf("examine AMQP credentials: %w", err)
+		}
 	}
 	if err := d.examinePolicies(ctx, report); err != nil {
 		return err

@@ -28,6 +28,6 @@ func (f *Follower) Follow(c domain.Change) {
 	case domain.TenantsChanged, domain.AnythingChanged:
 		f.directory.ForgetAll()
 		f.reconciler.ResyncAll()
-	case domain.UserChanged, domain.ReplicasChanged, domain.DeliveriesChanged:
+	case domain.UserChanged, domain.APIKeyChanged, domain.ReplicasChanged, domain.DeliveriesChanged:
 	}
 }

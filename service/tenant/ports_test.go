@@ -13,13 +13,43 @@ import (
 
 // The ports through which a process reaches the world.
 
-func (p *process) InsertTenant(ctx context.Context, t domain.Tenant) error {
+func (p *process) InsertTenant(ctx context.Context, t domain.Tenant, admit func(domain.OwnerUse) error) error {
 	return p.step(ctx, &p.databaseAway, func() error {
 		if _, exists := p.rows[t.ID]; !exists {
+			if _, taken := p.named(t.OwnerID, t.ExternalID); taken && t.ExternalID != "" {
+				return domain.ExternalIDTaken(nil)
+			}
+			if t.OwnerID != uuid.Nil {
+				if err := admit(p.use(t.OwnerID, t.ID)); err != nil {
+					return err
+				}
+			}
 			p.rows[t.ID] = t
 			p.announce(domain.Change{Kind: domain.TenantChanged, ID: t.ID})
 		}
 		return nil
+	})
+}
+
+// use returns what an owner has besides a tenant. The lock must be held.
+func (p *process) use(owner, besides uuid.UUID) domain.OwnerUse {
+	use := domain.OwnerUse{Role: domain.RoleMember}
+	for id, t := range p.rows {
+		if t.OwnerID == owner && id != besides && t.Status != domain.TenantDeleted {
+			use.Tenants++
+			use.Workers += t.Workers
+		}
+	}
+	return use
+}
+
+func (p *process) GrowTenant(ctx context.Context, id uuid.UUID, change func(*domain.Tenant) error, admit func(domain.Tenant, domain.OwnerUse) error) (domain.Tenant, error) {
+	return p.ChangeTenant(ctx, id, func(t *domain.Tenant) error {
+		workers := t.Workers
+		if err := change(t); err != nil || t.Workers <= workers || t.OwnerID == uuid.Nil {
+			return err
+		}
+		return admit(*t, p.use(t.OwnerID, id))
 	})
 }
 

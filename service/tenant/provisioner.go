@@ -52,6 +52,10 @@ type ProvisionerOptions struct {
 	// Peers reports whether other replicas are live, which a deletion gives the
 	// time to hear of it. Nil means that there are none.
 	Peers func() bool
+	// Revoke ends the credentials with which a tenant's own clients publish, while it is
+	// being deleted and its lock is held; it returns within seconds, done or not. It may
+	// be nil.
+	Revoke func(ctx context.Context, id uuid.UUID)
 	// Deleted is called when a tenant is found to be gone for good, whoever
 	// deleted it, so that others can forget it. It may be called more than
 	// once for a tenant, and must not block; it may be nil.

@@ -99,10 +99,13 @@ func (p *Provisioner) whileDeleting(ctx context.Context, turns *semaphore.Weight
 	return t, err
 }
 
-// deleteQueues deletes the queues and records how many messages went with
+// deleteQueues revokes the tenant's AMQP credentials, deletes the queues and records how many messages went with
 // them. It records what it sees before, too: after a crash in between the
 // queue could no longer tell.
 func (p *Provisioner) deleteQueues(ctx context.Context, t *domain.Tenant) error {
+	if p.o.Revoke != nil {
+		p.o.Revoke(ctx, t.ID) // before what waits is counted
+	}
 	if waiting, err := p.o.Topology.QueueDepth(ctx, t.ID); err == nil {
 		if err := p.recordDiscarded(ctx, t, waiting); err != nil {
 			return err

@@ -37,6 +37,8 @@ type ServiceOptions struct {
 	Provisioner *Provisioner
 	Reconciler  *Reconciler
 	Directory   *Directory
+	// Limits are the shares of an owner for whom no others are set.
+	Limits domain.Limits
 	// Capacity limits how many tenants there may be; nil does not.
 	Capacity *Capacity
 	// DefaultWorkers is how many workers a tenant gets that asks for no
@@ -83,7 +85,7 @@ func (s *Service) List(ctx context.Context, p domain.Principal, q domain.TenantQ
 		return nil, false, nil
 	}
 	q.VisibleTo = nil
-	if p.Role != domain.RoleAdmin {
+	if !p.IsAdmin() {
 		q.VisibleTo = &p
 	}
 	if tenants, err = s.o.Tenants.ListTenants(ctx, q); err != nil {
@@ -116,27 +118,26 @@ func (s *Service) Change(ctx context.Context, p domain.Principal, id uuid.UUID, 
 	if err != nil || change.Status == nil {
 		return t, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
-	if err := s.o.Provisioner.Settle(ctx, id); err != nil {
-		s.leaveToReconciler(ctx, id, err)
-	}
+	s.follow(ctx, id, s.o.Provisioner.Settle)
 	return t, nil
 }
 
 // SetWorkers changes the number of workers, which is stored when it returns
-// and takes effect within a second. A number out of range is ErrInvalid.
+// and takes effect within a second. A number out of range is ErrInvalid, and one
+// that is more than the owner's tenants may have together ErrLimited.
 func (s *Service) SetWorkers(ctx context.Context, p domain.Principal, id uuid.UUID, n int) (domain.Tenant, error) {
-	t, err := s.change(ctx, p, id, func(t *domain.Tenant) error { return t.SetWorkers(n) })
+	t, err := s.grow(ctx, p, id, func(t *domain.Tenant) error { return t.SetWorkers(n) }, s.admitWorkers)
 	if err != nil {
 		return t, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
-	if err := s.o.Provisioner.Resize(ctx, id); err != nil {
-		s.leaveToReconciler(ctx, id, err)
-	}
+	s.follow(ctx, id, s.o.Provisioner.Resize)
 	return t, nil
+}
+
+// admitWorkers returns nil when the owner's tenants may have as many workers as the
+// tenant has now.
+func (s *Service) admitWorkers(t domain.Tenant, use domain.OwnerUse) error {
+	return s.o.Limits.AdmitWorkers(use, t.Workers)
 }
 
 // Delete deletes the tenant and everything of it. It waits up to five
@@ -161,19 +162,29 @@ func (s *Service) Delete(ctx context.Context, p domain.Principal, id uuid.UUID) 
 
 // change lets work on the tenant after checking that the caller may.
 func (s *Service) change(ctx context.Context, p domain.Principal, id uuid.UUID, work func(*domain.Tenant) error) (domain.Tenant, error) {
-	t, err := s.Get(ctx, p, id)
-	if err != nil {
-		return domain.Tenant{}, err
+	return s.grow(ctx, p, id, work, nil)
+}
+
+// grow is change which asks admit when the tenant has more workers afterwards.
+func (s *Service) grow(
+	ctx context.Context, p domain.Principal, id uuid.UUID, work func(*domain.Tenant) error, admit func(domain.Tenant, domain.OwnerUse) error,
+) (domain.Tenant, error) {
+	if _, err := domain.Manageable(ctx, s.o.Tenants, p, id); err != nil {
+		return domain.Tenant{}, err //nolint:wrapcheck // says what was read
 	}
-	if !p.MayManage(&t) {
-		return domain.Tenant{}, forbidden()
-	}
-	t, err = s.o.Tenants.ChangeTenant(ctx, id, func(t *domain.Tenant) error {
+	checked := func(t *domain.Tenant) error {
 		if t.Gone() {
 			return domain.TenantNotFound()
 		}
 		return work(t)
-	})
+	}
+	var t domain.Tenant
+	var err error
+	if admit == nil {
+		t, err = s.o.Tenants.ChangeTenant(ctx, id, checked)
+	} else {
+		t, err = s.o.Tenants.GrowTenant(ctx, id, checked, admit)
+	}
 	switch {
 	case errors.Is(err, domain.ErrNotFound):
 		return domain.Tenant{}, domain.TenantNotFound()
@@ -184,11 +195,19 @@ func (s *Service) change(ctx context.Context, p domain.Principal, id uuid.UUID, 
 	return t, nil
 }
 
+// follow waits a moment for what follows from a change that is stored, and leaves to the
+// reconciler what cannot be done.
+func (s *Service) follow(ctx context.Context, id uuid.UUID, steps ...func(context.Context, uuid.UUID) error) {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	for _, step := range steps {
+		if err := step(ctx, id); err != nil {
+			s.leaveToReconciler(ctx, id, err)
+		}
+	}
+}
+
 func (s *Service) leaveToReconciler(ctx context.Context, id uuid.UUID, err error) {
 	s.o.Log.InfoContext(domain.WithTenantID(ctx, id), "change is left to the reconciler", slog.Any("error", err))
 	s.o.Reconciler.Enqueue(id)
-}
-
-func forbidden() error {
-	return domain.New(domain.ErrForbidden, "forbidden", "You may not do this.")
 }

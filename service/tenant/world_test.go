@@ -286,3 +286,38 @@ func member() domain.Principal { return domain.Principal{UserID: uuid.New(), Rol
 
 // pass lets the clock of the test's bubble go on.
 func pass(d time.Duration) { <-time.After(d) }
+
+// named returns the tenant of an owner with an external id. The lock must be held.
+func (p *process) named(owner uuid.UUID, externalID string) (domain.Tenant, bool) {
+	for _, t := range p.rows {
+		if t.OwnerID == owner && t.ExternalID == externalID && !t.Gone() {
+			return t, true
+		}
+	}
+	return domain.Tenant{}, false
+}
+
+func (p *process) FindTenantByExternalID(ctx context.Context, owner uuid.UUID, externalID string) (t domain.Tenant, err error) {
+	p.hook("find by external id")
+	err = p.step(ctx, &p.databaseAway, func() error {
+		var there bool
+		if t, there = p.named(owner, externalID); !there {
+			return domain.TenantNotFound()
+		}
+		return nil
+	})
+	return t, err
+}
+
+func (p *process) ResolveTenant(ctx context.Context, who domain.Principal, externalID string) (id uuid.UUID, err error) {
+	err = p.step(ctx, &p.databaseAway, func() error {
+		for _, t := range p.rows {
+			if t.ExternalID == externalID && !t.Gone() && who.MayAccess(&t) {
+				id = t.ID
+				return nil
+			}
+		}
+		return domain.TenantNotFound()
+	})
+	return id, err
+}

@@ -33,7 +33,8 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendResult
 	if err == nil || !errors.Is(err, domain.ErrUnavailable) {
 		return appended, err
 	}
-	w.outage.Store(new(time.Now()))
+	since := time.Now()
+	w.outage.Store(&domain.StoreTrouble{Kind: troubleOf(err), Since: since})
 	defer w.outage.Store(nil)
 	w.options.Log.WarnContext(ctx, "store unavailable, holding deliveries", slog.Int("rows", len(batch)), slog.Any("error", err))
 	refusals := 0
@@ -53,6 +54,7 @@ func (w *Writer) append(ctx context.Context, batch []row) ([]domain.AppendResult
 			w.options.Log.InfoContext(ctx, "store available again")
 			return appended, err
 		}
+		w.outage.Store(&domain.StoreTrouble{Kind: troubleOf(err), Since: since})
 	}
 }
 
@@ -129,4 +131,12 @@ func (w *Writer) assumeTenantFault(tenants []uuid.UUID) bool {
 		w.suspects[id] = struct{}{}
 	}
 	return true
+}
+
+// Trouble implements domain.MessageWriter.
+func (w *Writer) Trouble(tenantID uuid.UUID) domain.StoreTrouble {
+	if outage := w.outage.Load(); outage != nil {
+		return *outage
+	}
+	return w.troubles.of(tenantID)
 }

@@ -20,8 +20,8 @@ const maxParkedBackoff = 5 * time.Second
 type parking struct {
 	transactions *transactions
 	log          *slog.Logger
-	// missing is called when a tenant has no partition.
-	missing func(q *tenantQueue, cause error)
+	// failed is called when a tenant could not be stored on its own.
+	failed func(q *tenantQueue, cause error)
 
 	fresh    []*tenantQueue // parked by the batch under way; the writer's goroutine
 	returned chan *tenantQueue
@@ -60,7 +60,7 @@ func (p *parking) retry(ctx context.Context, q *tenantQueue) {
 		if errors.Is(err, domain.ErrRejected) {
 			break // the writer finds out which row it is
 		}
-		p.missing(q, err)
+		p.failed(q, err)
 	}
 	select {
 	case p.returned <- q:

@@ -3,12 +3,14 @@ package writer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 )
 
 // appendTimeout is the backstop of one transaction; the server's own statement
@@ -32,6 +34,8 @@ type transactions struct {
 	observe    func(rows int, elapsed time.Duration)
 	committed  func(Commit)
 	uncertain  func(tenants []uuid.UUID)
+	failed     func(reason string)
+	traces     *tracing.Tracer
 }
 
 // run stores a batch in one transaction, and reports its commit. It uses room
@@ -46,6 +50,9 @@ func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) (
 	start := time.Now()
 	appended, err := t.repository.AppendMessages(ctx, messages)
 	if err != nil {
+		if t.failed != nil && !errors.Is(err, context.Canceled) {
+			t.failed(reasonOf(err))
+		}
 		if t.uncertain != nil {
 			t.uncertain(tenantsOf(messages, room, func(int) bool { return true }))
 		}
@@ -53,6 +60,9 @@ func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) (
 	}
 	if t.observe != nil {
 		t.observe(len(batch), time.Since(start))
+	}
+	if t.traces != nil {
+		recordCommit(ctx, t.traces, messages, appended, start, time.Now())
 	}
 	if t.committed != nil {
 		tenants := tenantsOf(messages, room, func(i int) bool {
@@ -63,6 +73,19 @@ func (t *transactions) run(ctx context.Context, batch []row, room []uuid.UUID) (
 		}
 	}
 	return appended, nil
+}
+
+// reasonOf returns a word for the kind of an error of the store.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, domain.ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, domain.ErrContended):
+		return "contended"
+	case errors.Is(err, domain.ErrPartitionMissing):
+		return "partition_missing"
+	}
+	return "rejected"
 }
 
 // tenantsOf returns the tenants of those messages that count, each once, in room

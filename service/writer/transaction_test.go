@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -168,7 +170,11 @@ func TestEveryTenantOfABatchIsReportedOnce(t *testing.T) {
 func TestWriterReportsNothingThatIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	store, told := writertest.NewStore(), &committed{}
-	w := startWriter(t, Options{Repository: store, Committed: told.report})
+	var failures atomic.Int64
+	w := startWriter(t, Options{Repository: store, Committed: told.report, Failed: func(reason string) {
+		assert.Equal(t, "unavailable", reason)
+		failures.Add(1)
+	}})
 	store.SetFault(func([]domain.Message) error { return domain.New(domain.ErrUnavailable, "down", "down") })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -180,6 +186,7 @@ func TestWriterReportsNothingThatIsNotCommitted(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { _, away := w.UnavailableSince(); return away }, 10*time.Second, time.Millisecond)
 	require.Zero(t, told.of(tenant))
+	require.Positive(t, failures.Load())
 	cancel()
 	<-done
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 )
 
 const (
@@ -39,6 +40,13 @@ type Options struct {
 	// Uncertain is called, under the same terms, with the tenants of a transaction
 	// that failed: it may have been committed all the same.
 	Uncertain func(tenants []uuid.UUID)
+	// Failed is called for every transaction that failed, with a word for the reason:
+	// "unavailable", "contended", "partition_missing", or "rejected" where a row is
+	// refused as it is. It must not block, and may be called by several goroutines at
+	// a time. It may be nil.
+	Failed func(reason string)
+	// Traces makes spans of commits; nil for none.
+	Traces *tracing.Tracer
 }
 
 // Writer stores messages of all tenants by group commit; see the package. The
@@ -47,9 +55,11 @@ type Options struct {
 type Writer struct {
 	options Options
 	jobs    chan *job
-	// outage is when the store became unavailable, by the monotonic clock; nil
+	// outage is since when the store is unavailable, by the monotonic clock; nil
 	// while it is there. Written by Run, read by anyone.
-	outage atomic.Pointer[time.Time]
+	outage atomic.Pointer[domain.StoreTrouble]
+	// troubles are those of tenants that are parked.
+	troubles *troubles
 
 	transactions *transactions
 	backlog      *backlog
@@ -68,13 +78,14 @@ func New(o Options) *Writer {
 	w := &Writer{
 		options:      o,
 		jobs:         make(chan *job, maxJobs),
-		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed, uncertain: o.Uncertain},
+		transactions: &transactions{repository: o.Repository, observe: o.ObserveBatch, committed: o.Committed, uncertain: o.Uncertain, failed: o.Failed, traces: o.Traces},
 		backlog:      newBacklog(),
 		touched:      make([]uuid.UUID, 0, maxBatchRows),
 		suspects:     make(map[uuid.UUID]struct{}),
+		troubles:     newTroubles(),
 	}
 	w.parking = &parking{
-		transactions: w.transactions, log: o.Log, missing: w.reportMissing,
+		transactions: w.transactions, log: o.Log, failed: w.noteTrouble,
 		returned: make(chan *tenantQueue), slot: make(chan struct{}, 1),
 	}
 	return w
@@ -105,7 +116,7 @@ func (w *Writer) UnavailableSince() (time.Time, bool) {
 	if at == nil {
 		return time.Time{}, false
 	}
-	return *at, true
+	return at.Since, true
 }
 
 // Run stores until ctx ends. Rows that are not stored by then are left to
@@ -322,18 +333,20 @@ func (w *Writer) park(ctx context.Context, tenant uuid.UUID, rows []row, cause e
 		w.options.Log.WarnContext(domain.WithTenantID(ctx, tenant), "tenant parked by the writer", slog.Any("error", cause))
 	}
 	q.held = append(q.held, rows...)
-	w.reportMissing(q, cause)
+	w.noteTrouble(q, cause)
 }
 
 // unpark lets a tenant take turns again.
 func (w *Writer) unpark(q *tenantQueue) {
 	delete(w.suspects, q.tenant)
+	w.troubles.end(q.tenant)
 	w.backlog.unpark(q)
 }
 
-// reportMissing calls for the tenant's partition if that is the cause. It is
-// safe for concurrent use.
-func (w *Writer) reportMissing(q *tenantQueue, cause error) {
+// noteTrouble notes why a parked tenant is not stored, and calls for its partition if
+// that is what is missing. It is safe for concurrent use.
+func (w *Writer) noteTrouble(q *tenantQueue, cause error) {
+	w.troubles.note(q.tenant, troubleOf(cause))
 	if errors.Is(cause, domain.ErrPartitionMissing) && w.options.PartitionMissing != nil {
 		w.options.PartitionMissing(q.tenant)
 	}

@@ -62,6 +62,15 @@ func LeaveDeadLetters() Option {
 	return func(c *config.Config) { c.DeadLetters.Collect = false }
 }
 
+// RecordLog returns what reads everything that the service logs, whatever its level.
+// Call it before Start.
+func (a *App) RecordLog() (text func() string) {
+	recorded := &LockedBuffer{}
+	all := slog.NewJSONHandler(recorded, &slog.HandlerOptions{Level: slog.LevelDebug})
+	a.log = slog.New(slog.NewMultiHandler(a.log.Handler(), all))
+	return recorded.String
+}
+
 // Boot starts the service, waits until it is ready, and stops it when the test
 // ends. The test fails when the service does not end in good order, or says
 // that something went wrong that should never.
@@ -77,7 +86,8 @@ func Boot(t testing.TB, options ...Option) *App {
 func New(t testing.TB, options ...Option) *App {
 	t.Helper()
 	c := config.Default()
-	c.AppPort, c.AppHost = 0, "127.0.0.1"
+	c.AppPort, c.AppHost, c.AdminPort = 0, "127.0.0.1", 0 // many run side by side
+	c.Metrics.Public = true
 	c.Database.MaxConnections = 10 // many tests share a server
 	for _, change := range options {
 		change(&c)

@@ -146,7 +146,8 @@ func (c *Client) Delete(tenant string) (discarded int) {
 	return discarded
 }
 
-// Publish publishes a payload, which is JSON text, and returns its id.
+// Publish publishes a payload, which is JSON text, and returns its id. The tenant may be
+// named by its external id.
 func (c *Client) Publish(tenant, payload string, headers ...Header) string {
 	c.t.Helper()
 	id, err := c.TryPublish(c.t.Context(), tenant, payload, headers...)
@@ -174,7 +175,8 @@ func (c *Client) TryPublish(ctx context.Context, tenant, payload string, headers
 	if err := json.Unmarshal(answer.Body, &accepted); err != nil {
 		return "", fmt.Errorf("decode %s: %w", answer.Body, err)
 	}
-	if accepted.TenantID != tenant || accepted.Status != "accepted" || accepted.ID == "" {
+	named := accepted.TenantID == tenant || strings.HasPrefix(tenant, "ext:")
+	if !named || accepted.Status != "accepted" || accepted.ID == "" {
 		return "", &RefusedError{answer}
 	}
 	return accepted.ID, nil

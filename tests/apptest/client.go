@@ -3,6 +3,8 @@ package apptest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ import (
 // answerLimit is longer than any answer may take.
 const answerLimit = 20 * time.Second
 
-// Client calls the service. It is safe for concurrent use.
+// Client calls the service, one attempt a call. It is safe for concurrent use.
 type Client struct {
 	t     testing.TB
 	url   *atomic.Pointer[string]
@@ -62,6 +64,16 @@ func (c *Client) From(address string) *Client {
 	other := *c
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 100, DialContext: dialer.DialContext}
+	c.t.Cleanup(transport.CloseIdleConnections)
+	other.http = &http.Client{Transport: transport, Timeout: answerLimit}
+	return &other
+}
+
+// Trusting returns a client that believes these authorities, on connections of its
+// own.
+func (c *Client) Trusting(roots *x509.CertPool) *Client {
+	other := *c
+	transport := &http.Transport{MaxIdleConnsPerHost: 100, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
 	c.t.Cleanup(transport.CloseIdleConnections)
 	other.http = &http.Client{Transport: transport, Timeout: answerLimit}
 	return &other

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"lanekeeper/tests/sse"
+	"lanekeeper/pkg/sse"
 )
 
 // ErrGaveUp: an EventSource got an answer after which it never comes back.

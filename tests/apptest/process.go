@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func Program(t testing.TB) string {
 		if program.dir, program.err = os.MkdirTemp("", "lanekeeper-program-"); program.err != nil { //nolint:usetesting // shared by all tests
 			return
 		}
-		arguments := append([]string{"build", "-buildvcs=false", "-o", program.dir}, raceFlags()...)
+		arguments := append([]string{"build", "-buildvcs=false", "-tags", "nomsgpack", "-o", program.dir}, raceFlags()...)
 		text, err := exec.Command("go", append(arguments, "lanekeeper")...).CombinedOutput() //nolint:gosec,noctx // our own program
 		if err != nil {
 			program.err = fmt.Errorf("%w: %s", err, text)
@@ -70,6 +71,23 @@ type Process struct {
 	cmd                    *exec.Cmd
 	ended                  chan struct{} // closed when the process has ended
 	err                    error         // written before that
+
+	mu       sync.Mutex
+	requests []RequestLine // guarded by mu
+}
+
+// RequestLine is a line of the access log.
+type RequestLine struct {
+	Level, Route string
+	Status       int
+	DurationMS   *float64 `json:"duration_ms"`
+}
+
+// RequestLines returns the lines of the access log so far.
+func (p *Process) RequestLines() []RequestLine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
 }
 
 // StartProcess starts the service on servers of the test's own and waits until
@@ -116,7 +134,7 @@ func (p *Process) Start() {
 	if p.fileLimit > 0 {
 		cmd = exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d && exec %s", p.fileLimit, Program(p.t))) //nolint:gosec,noctx // the same
 	}
-	cmd.Env = append(os.Environ(), "APP_PORT=0", "APP_HOST=127.0.0.1", "LOG_FORMAT=json", "LOG_LEVEL=info",
+	cmd.Env = append(os.Environ(), "APP_PORT=0", "APP_HOST=127.0.0.1", "ADMIN_PORT=0", "METRICS_PUBLIC=true", "LOG_FORMAT=json", "LOG_LEVEL=info",
 		"DATABASE_URL="+p.databaseURL, "RABBITMQ_URL="+p.brokerURL)
 	cmd.Env = append(cmd.Env, p.environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -158,7 +176,11 @@ func (p *Process) follow(log io.Reader, listening chan<- string, ready chan<- st
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var line struct{ Msg, Level, URL string }
+		var line struct {
+			RequestLine
+
+			Msg, URL string
+		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Level == "ERROR" {
 			wrong = errors.Join(wrong, fmt.Errorf("%w: %s", errLogged, lines.Bytes()))
 		}
@@ -167,6 +189,10 @@ func (p *Process) follow(log io.Reader, listening chan<- string, ready chan<- st
 			listening <- line.URL
 		case "ready":
 			close(ready)
+		case "request":
+			p.mu.Lock()
+			p.requests = append(p.requests, line.RequestLine)
+			p.mu.Unlock()
 		}
 	}
 	return wrong

@@ -20,8 +20,11 @@ func Delivering() Option {
 type Received struct {
 	// ID, Timestamp and Signature are the headers of Standard Webhooks.
 	ID, Timestamp, Signature string
-	Body                     []byte
-	At                       time.Time
+	// TraceParent and TraceState are those of W3C Trace Context.
+	TraceParent, TraceState string
+
+	Body []byte
+	At   time.Time
 }
 
 // Receiver is an HTTP server of the test's own, to which a tenant's endpoint
@@ -87,7 +90,8 @@ func (r *Receiver) serve(w http.ResponseWriter, request *http.Request) {
 	}
 	got := Received{
 		ID: request.Header.Get("webhook-id"), Timestamp: request.Header.Get("webhook-timestamp"),
-		Signature: request.Header.Get("webhook-signature"), Body: body, At: time.Now(),
+		Signature:   request.Header.Get("webhook-signature"),
+		TraceParent: request.Header.Get("traceparent"), TraceState: request.Header.Get("tracestate"), Body: body, At: time.Now(),
 	}
 	r.mu.Lock()
 	r.received = append(r.received, got)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"lanekeeper/tests/sse"
+	"lanekeeper/pkg/sse"
 )
 
 const (

@@ -3,6 +3,7 @@ package apptest
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -75,4 +76,13 @@ func AwaitClosed(t testing.TB, c <-chan struct{}) {
 			return NotYet("closed")
 		}
 	})
+}
+
+// Matches returns nil when text matches the regular expression, else why it is not yet
+// as it should be.
+func Matches(expression, text string) error {
+	if regexp.MustCompile(expression).MatchString(text) {
+		return nil
+	}
+	return NotYet("%s: %s", expression, text)
 }

@@ -25,7 +25,9 @@ var errAnswer = errors.New("unexpected answer")
 
 // call is a POST request as bytes, with a place for the tenant. The load
 // generator shares the machine with what it measures, so it makes no request
-// anew. A call belongs to one goroutine.
+// anew, and does not try again what would then be measured twice: that is why it
+// has a way of its own, and only calls that are not measured are made by
+// pkg/client. A call belongs to one goroutine.
 type call struct {
 	bytes []byte
 	at    int // where the tenant's id stands
@@ -60,27 +62,27 @@ func payload() []byte {
 	return append(doc, '"', '}')
 }
 
-// client is one connection to the service that is kept open.
-type client struct {
+// connection is one to the service that is kept open.
+type connection struct {
 	conn net.Conn
 	in   *bufio.Reader
 	stop func() bool
 }
 
-// dial returns a client that works until ctx ends.
-func dial(ctx context.Context, address string) (*client, error) {
+// dial returns a connection that works until ctx ends.
+func dial(ctx context.Context, address string) (*connection, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the service: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	return &client{conn: conn, in: bufio.NewReader(conn), stop: stop}, nil
+	return &connection{conn: conn, in: bufio.NewReader(conn), stop: stop}, nil
 }
 
 // post sends the call for a tenant and returns nil when everything in it was
 // accepted.
-func (c *client) post(request *call, tenant string) error {
+func (c *connection) post(request *call, tenant string) error {
 	copy(request.bytes[request.at:], tenant)
 	if err := c.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
@@ -103,7 +105,7 @@ func (c *client) post(request *call, tenant string) error {
 	return nil
 }
 
-func (c *client) close() {
+func (c *connection) close() {
 	c.stop()
 	_ = c.conn.Close()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"lanekeeper/pkg/client"
 )
 
 const (
@@ -140,7 +141,7 @@ func measureDelivery(ctx context.Context, b *bench, r *receiver, n int) (round d
 		return round, err
 	}
 	defer func() { err = errors.Join(err, removeEndpoints(context.WithoutCancel(ctx), b, endpoints)) }()
-	if err = tellEndpoints(ctx, b, endpoints, "hold"); err != nil {
+	if err = tellEndpoints(ctx, b, endpoints, (*client.Endpoints).Hold); err != nil {
 		return round, err
 	}
 	if err = b.tenants.publish(ctx, batches); err != nil {
@@ -148,7 +149,7 @@ func measureDelivery(ctx context.Context, b *bench, r *receiver, n int) (round d
 	}
 	before := r.count.Load()
 	round.drained, err = b.sample(ctx, batches.messages, func() error {
-		return errors.Join(tellEndpoints(ctx, b, endpoints, "resume"), r.await(ctx, before+int64(batches.messages)))
+		return errors.Join(tellEndpoints(ctx, b, endpoints, (*client.Endpoints).Resume), r.await(ctx, before+int64(batches.messages)))
 	})
 	if err != nil {
 		return round, err
@@ -220,8 +221,8 @@ func posts(ctx context.Context, r *receiver, n int) error {
 }
 
 func postsOf(ctx context.Context, r *receiver, n, connections int) error {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: callTimeout}
-	defer client.CloseIdleConnections()
+	poster := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: callTimeout}
+	defer poster.CloseIdleConnections()
 	body := payload()
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range connections {
@@ -232,7 +233,7 @@ func postsOf(ctx context.Context, r *receiver, n, connections int) error {
 					return fmt.Errorf("make request: %w", err)
 				}
 				request.Header.Set("Content-Type", "application/json")
-				response, err := client.Do(request)
+				response, err := poster.Do(request)
 				if err != nil {
 					return fmt.Errorf("send request: %w", err)
 				}
@@ -247,44 +248,44 @@ func postsOf(ctx context.Context, r *receiver, n, connections int) error {
 	return group.Wait() //nolint:wrapcheck // one of ours
 }
 
+// endpoint is one of a tenant's.
+type endpoint struct{ tenant, id string }
+
 // makeEndpoints makes an endpoint for each of the first n tenants, which together
 // have as many deliveries at a time as there are bare POSTs, or one each.
-func makeEndpoints(ctx context.Context, b *bench, r *receiver, n int) ([]string, error) {
-	paths := make([]string, n)
-	body := fmt.Appendf(nil, `{"url":%q,"concurrency":%d}`, r.url, max(1, drainConcurrency/n))
-	for i := range paths {
-		text, err := b.tenants.do(ctx, http.MethodPost, "/api/tenants/"+b.tenants.ids[i]+"/endpoints", body)
+func makeEndpoints(ctx context.Context, b *bench, r *receiver, n int) ([]endpoint, error) {
+	made := make([]endpoint, n)
+	for i := range made {
+		tenant := b.tenants.ids[i]
+		e, err := b.tenants.api.ForTenant(tenant).Endpoints.Create(ctx, client.CreateEndpoint{
+			URL: r.url, Concurrency: max(1, drainConcurrency/n),
+			Retry: &client.Retry{Schedule: []string{"1s", "1s", "1s", "1s", "1s"}}, // what fails on a busy machine is not waited for for long
+		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("make an endpoint: %w", err)
 		}
-		var made struct {
-			ID string `json:"id"`
-		}
-		if err := json.Unmarshal(text, &made); err != nil {
-			return nil, fmt.Errorf("%w: %s", errAnswer, text)
-		}
-		paths[i] = "/api/tenants/" + b.tenants.ids[i] + "/endpoints/" + made.ID
+		made[i] = endpoint{tenant, e.ID}
 	}
-	return paths, nil
+	return made, nil
 }
 
-func tellEndpoints(ctx context.Context, b *bench, paths []string, what string) error {
+// tellEndpoints makes a call about each.
+func tellEndpoints(ctx context.Context, b *bench, made []endpoint, call func(e *client.Endpoints, ctx context.Context, id string) (*client.Endpoint, error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(administrators)
-	for _, path := range paths {
+	for _, e := range made {
 		group.Go(func() error {
-			_, err := b.tenants.do(ctx, http.MethodPost, path+"/"+what, nil)
+			_, err := call(b.tenants.api.ForTenant(e.tenant).Endpoints, ctx, e.id)
 			return err
 		})
 	}
 	return group.Wait() //nolint:wrapcheck // one of ours
 }
 
-func removeEndpoints(ctx context.Context, b *bench, paths []string) error {
+func removeEndpoints(ctx context.Context, b *bench, made []endpoint) error {
 	var errs []error
-	for _, path := range paths {
-		_, err := b.tenants.do(ctx, http.MethodDelete, path, nil)
-		errs = append(errs, err)
+	for _, e := range made {
+		errs = append(errs, b.tenants.api.ForTenant(e.tenant).Endpoints.Delete(ctx, e.id))
 	}
 	return errors.Join(errs...)
 }

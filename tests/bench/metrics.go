@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"iter"
 	"math"
 	"net/http"
@@ -22,8 +25,24 @@ type metrics string
 
 // readMetrics asks the service for them.
 func (t *tenants) readMetrics(ctx context.Context) (metrics, error) {
-	text, err := t.do(ctx, http.MethodGet, "/metrics", nil)
-	return metrics(text), err
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.address+"/metrics", http.NoBody)
+	if err != nil {
+		return "", fmt.Errorf("make request: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("read metrics: %w", err)
+	}
+	text, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return "", fmt.Errorf("read metrics: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%w: metrics: %s", errAnswer, response.Status)
+	}
+	return metrics(text), nil
 }
 
 // values yields the values of all lines that begin with prefix, with what

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"lanekeeper/config"
+	"lanekeeper/pkg/client"
 	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/server"
 )
@@ -63,7 +63,7 @@ type process struct {
 // startProcess builds the service, runs it, and returns when it is ready.
 func startProcess(ctx context.Context, dir string, s *servers, level string) (*process, error) {
 	binary := filepath.Join(dir, "lanekeeper")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "lanekeeper") //nolint:gosec // into our own directory
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "nomsgpack", "-o", binary, "lanekeeper") //nolint:gosec // into our own directory
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the service: %w\n%s", err, text)
@@ -84,7 +84,7 @@ func startProcess(ctx context.Context, dir string, s *servers, level string) (*p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us
 	p.cmd.Env = []string{
 		"DATABASE_URL=" + s.databaseURL, "RABBITMQ_URL=" + s.rabbitmqURL,
-		"APP_HOST=127.0.0.1", "APP_PORT=" + port, "LOG_LEVEL=" + level,
+		"APP_HOST=127.0.0.1", "APP_PORT=" + port, "ADMIN_PORT=0", "METRICS_PUBLIC=true", "LOG_LEVEL=" + level,
 		"PUBLISH_RATE=0", // one tenant alone shall take what there is
 		"DELIVERY_ALLOW_PRIVATE=true",
 	}
@@ -106,10 +106,15 @@ func startProcess(ctx context.Context, dir string, s *servers, level string) (*p
 func (p *process) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	api, err := client.New("http://" + p.at)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defer api.Close()
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	for {
-		if ready(ctx, p.at) {
+		if _, err := api.Ready(ctx); err == nil {
 			return nil
 		}
 		select {
@@ -122,19 +127,6 @@ func (p *process) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("wait for the service: %w", ctx.Err())
 		}
 	}
-}
-
-func ready(ctx context.Context, address string) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	_, err = io.Copy(io.Discard, response.Body)
-	return errors.Join(err, response.Body.Close()) == nil && response.StatusCode == http.StatusOK
 }
 
 func (p *process) address() string { return p.at }
@@ -171,7 +163,7 @@ type inProcess struct {
 
 func startInProcess(ctx context.Context, dir string, s *servers, level string) (*inProcess, error) {
 	c := config.Default()
-	c.AppHost, c.AppPort, c.Log.Level = "127.0.0.1", 0, level
+	c.AppHost, c.AppPort, c.AdminPort, c.Log.Level = "127.0.0.1", 0, 0, level
 	c.Database.URL, c.RabbitMQ.URL = s.databaseURL, s.rabbitmqURL
 	c.PublishRate = 0 // one tenant alone shall take what there is
 	c.Delivery.AllowPrivate = true

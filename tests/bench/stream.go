@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"lanekeeper/tests/sse"
+	"lanekeeper/pkg/sse"
 )
 
 // crowdRate is how many messages a second a crowd of clients follows.

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
@@ -15,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
+
+	"lanekeeper/pkg/client"
 )
 
 const (
@@ -35,6 +33,7 @@ var (
 // it at a time.
 type tenants struct {
 	address  string
+	api      *client.Client
 	db       *pgxpool.Pool
 	ids      []string
 	accepted []*atomic.Int64 // messages that were answered with 202, by tenant
@@ -42,11 +41,15 @@ type tenants struct {
 
 // newTenants returns no tenants yet.
 func newTenants(ctx context.Context, address, databaseURL string) (*tenants, error) {
+	api, err := client.New("http://"+address, client.WithTimeout(callTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
 	db, err := pgxpool.New(ctx, databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
-	return &tenants{address: address, db: db}, nil
+	return &tenants{address: address, api: api, db: db}, nil
 }
 
 // grow makes tenants until there are n, and returns when all of them are
@@ -59,9 +62,13 @@ func (t *tenants) grow(ctx context.Context, n int) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(administrators)
 	for i := first; i < n; i++ {
-		group.Go(func() (err error) {
-			t.ids[i], err = t.create(groupCtx, "bench "+strconv.Itoa(i+1))
-			return err
+		group.Go(func() error {
+			tenant, err := t.api.Tenants.Create(groupCtx, client.CreateTenant{Name: "bench " + strconv.Itoa(i+1)})
+			if err != nil {
+				return err //nolint:wrapcheck // says what is wrong
+			}
+			t.ids[i] = tenant.ID
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -69,49 +76,6 @@ func (t *tenants) grow(ctx context.Context, n int) error {
 	}
 	const activeSQL = `SELECT count(*) FROM tenants WHERE id = ANY($1::uuid[]) AND status = 'active'`
 	return t.await(ctx, activeSQL, int64(n))
-}
-
-func (t *tenants) create(ctx context.Context, name string) (string, error) {
-	body, err := json.Marshal(map[string]string{"name": name})
-	if err != nil {
-		return "", fmt.Errorf("encode tenant: %w", err)
-	}
-	text, err := t.do(ctx, http.MethodPost, "/api/tenants", body)
-	if err != nil {
-		return "", err
-	}
-	var made struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(text, &made); err != nil || len(made.ID) != 36 {
-		return "", fmt.Errorf("%w: %s", errAnswer, text)
-	}
-	return made.ID, nil
-}
-
-// do makes a call that is not measured.
-func (t *tenants) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+t.address+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	if len(body) > 0 {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("send request: %w", err)
-	}
-	text, err := io.ReadAll(response.Body)
-	if err = errors.Join(err, response.Body.Close()); err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
-	}
-	if response.StatusCode >= http.StatusMultipleChoices {
-		return nil, fmt.Errorf("%w: %s %s: %s %.500s", errAnswer, method, path, response.Status, text)
-	}
-	return text, nil
 }
 
 // publication is a number of messages for the first tenants, in turn, over
@@ -228,8 +192,8 @@ func (t *tenants) remove(ctx context.Context) error {
 			continue
 		}
 		group.Go(func() error {
-			_, err := t.do(groupCtx, http.MethodDelete, "/api/tenants/"+id, nil)
-			return err
+			_, err := t.api.Tenants.Delete(groupCtx, id)
+			return err //nolint:wrapcheck // says what is wrong
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -238,4 +202,7 @@ func (t *tenants) remove(ctx context.Context) error {
 	return nil
 }
 
-func (t *tenants) end() { t.db.Close() }
+func (t *tenants) end() {
+	t.api.Close()
+	t.db.Close()
+}

@@ -24,8 +24,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// blocks returns what the page shows in a language: its fenced blocks, in order.
+// blocks returns what the page about endpoints shows in a language.
 func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	return blocksOf(t, page, language)
+}
+
+// blocksOf returns what a page shows in a language: its fenced blocks, in order.
+func blocksOf(t *testing.T, page, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)

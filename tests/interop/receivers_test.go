@@ -4,7 +4,6 @@ package interop
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"net/http"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,9 +109,9 @@ func receivers(t *testing.T) map[string][]string {
 		return path
 	}
 	program := filepath.Join(dir, "receiver")
-	run(t, "../..", "go", "build", "-o", program, write("main.go", block(t, "go")))
+	output(t, "../..", "go", "build", "-o", program, write("main.go", block(t, "go")))
 
-	run(t, dir, "npm", "install", "--no-audit", "--no-fund", "--no-save", npmStandardWebhooks, npmSvix)
+	installInto(t, dir, npmStandardWebhooks, npmSvix)
 	node := block(t, "js")
 	bySvix := strings.Replace(node, `from "standardwebhooks"`, `from "svix"`, 1)
 	require.NotEqual(t, node, bySvix)
@@ -125,21 +123,10 @@ func receivers(t *testing.T) map[string][]string {
 	}
 }
 
-// run runs a command that has to succeed within two minutes.
-func run(t *testing.T, dir string, command ...string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, command[0], command[1:]...)
-	c.Dir = dir
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", strings.Join(command, " "), out)
-}
-
 // receiver is a program that runs.
 type receiver struct {
 	url    string
-	output *output
+	output *printed
 }
 
 // start starts a program with a secret; it ends with the test.
@@ -151,7 +138,7 @@ func start(t *testing.T, command []string, secret string) *receiver {
 	require.NoError(t, listener.Close())
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	r := &receiver{url: "http://" + address + "/hooks/orders", output: new(output)}
+	r := &receiver{url: "http://" + address + "/hooks/orders", output: new(printed)}
 	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	c.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret, "PORT="+port)
 	c.Stdout, c.Stderr = r.output, r.output
@@ -190,20 +177,20 @@ func (r *receiver) awaitOutput(t *testing.T, text string) {
 	})
 }
 
-// output is what a program printed. It is safe for concurrent use.
-type output struct {
+// printed is what a program printed. It is safe for concurrent use.
+type printed struct {
 	mu  sync.Mutex
 	all bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
+func (o *printed) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.all.Write(p)
 }
 
-func (o *output) text() string {
+func (o *printed) text() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.all.String()

@@ -87,13 +87,15 @@ func Heartbeat(frame []byte) bool {
 
 // The methods that tests look for, class and method in one number.
 const (
-	QueueDeclare = 50<<16 | 10
-	QueueBind    = 50<<16 | 20
-	QueuePurge   = 50<<16 | 30
-	QueueDelete  = 50<<16 | 40
-	BasicConsume = 60<<16 | 20
-	BasicDeliver = 60<<16 | 60
-	BasicAck     = 60<<16 | 80
+	ExchangeDeclare = 40<<16 | 10
+	ExchangeDelete  = 40<<16 | 20
+	QueueDeclare    = 50<<16 | 10
+	QueueBind       = 50<<16 | 20
+	QueuePurge      = 50<<16 | 30
+	QueueDelete     = 50<<16 | 40
+	BasicConsume    = 60<<16 | 20
+	BasicDeliver    = 60<<16 | 60
+	BasicAck        = 60<<16 | 80
 )
 
 // Method returns what a frame calls, with its arguments; 0 for a frame that

@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"lanekeeper/config"
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
 	"lanekeeper/repository"
@@ -27,11 +28,7 @@ type Servers struct {
 func New(t *testing.T) *Servers {
 	t.Helper()
 	s := &Servers{AMQP: devtest.RabbitMQ(t), Postgres: devtest.Postgres(t)}
-	require.NoError(t, repository.Migrate(t.Context(), s.Postgres))
-	var err error
-	s.Store, err = repository.Open(t.Context(), repository.Options{URL: s.Postgres})
-	require.NoError(t, err)
-	t.Cleanup(s.Store.Close)
+	s.Store = NewStore(t, repository.Options{URL: s.Postgres})
 	s.Broker = broker.New(broker.Options{
 		URLs: []string{s.AMQP}, Replica: "test", QueueType: broker.Quorum, DeadLetterQueueType: broker.Quorum,
 		PublishChannels: 2, Log: slog.New(slog.DiscardHandler),
@@ -44,13 +41,29 @@ func New(t *testing.T) *Servers {
 	return s
 }
 
+// NewStore opens the database at o.URL as the service does, with the schema and
+// row-level security, and closes it when the test ends.
+func NewStore(t testing.TB, o repository.Options) *repository.Store {
+	t.Helper()
+	require.NoError(t, repository.Migrate(t.Context(), o.URL))
+	roles := config.Default().Database.Roles
+	o.Roles = repository.Roles{App: roles.App, Writer: roles.Writer, System: roles.System}
+	secured, err := repository.EnsureRowSecurity(t.Context(), repository.RowSecurityOptions{URL: o.URL, Roles: o.Roles})
+	require.NoError(t, err)
+	require.Empty(t, secured.Problem)
+	store, err := repository.Open(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	return store
+}
+
 // NewTenant makes an active tenant, with everything it needs.
 func (s *Servers) NewTenant(t *testing.T) domain.Tenant {
 	t.Helper()
 	tenant, err := domain.NewTenant{Name: "Acme"}.Build(uuid.Nil, 3, time.Now())
 	require.NoError(t, err)
 	tenant.Status = domain.TenantActive
-	require.NoError(t, s.Store.InsertTenant(t.Context(), tenant))
+	require.NoError(t, s.Store.InsertTenant(t.Context(), tenant, nil))
 	require.NoError(t, s.Store.CreatePartition(t.Context(), tenant.ID))
 	require.NoError(t, s.Broker.DeclareQueues(t.Context(), tenant.ID))
 	return tenant

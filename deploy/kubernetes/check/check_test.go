@@ -2,30 +2,33 @@ package check
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
+
+	"lanekeeper/deploy/schemas"
 )
 
 func TestManifests(t *testing.T) {
 	t.Parallel()
-	require.Empty(t, problems(t, newSchemas(t), sources(t)))
+	require.Empty(t, problems(t, schemas.New(t), sources(t)))
 }
 
 // problems returns everything that is wrong with the manifests.
-func problems(t *testing.T, s *schemas, files map[string]string) []string {
+func problems(t *testing.T, s *schemas.Schemas, files map[string]string) []string {
 	t.Helper()
 	all, found := read(s, files)
 	r := &reviewer{objects: all, found: found, keys: variables(t)}
@@ -193,6 +196,15 @@ func (r *reviewer) ports() {
 		r.want(r.port(port.TargetPort) != 0, "service: the container has no port %s", port.TargetPort.String())
 		r.want(port.TargetPort.String() != "metrics", "service: publishes the metrics")
 	}
+	// Else nobody but the pod itself could ask.
+	r.want(r.ConfigMap.Data["ADMIN_HOST"] == "0.0.0.0", "config map: metrics are at %q only", r.ConfigMap.Data["ADMIN_HOST"])
+	// The service is told by whom X-Forwarded-For is believed, one by one.
+	for proxy := range strings.SplitSeq(r.ConfigMap.Data["TRUSTED_PROXIES"], ",") {
+		_, err := netip.ParseAddr(strings.TrimSpace(proxy))
+		r.want(err == nil, "config map: %q is no single proxy", proxy)
+	}
+	files, err := strconv.Atoi(r.ConfigMap.Data["RABBITMQ_FILE_LIMIT"])
+	r.want(err == nil && files >= 20000, "config map: the broker's open files are not said")
 }
 
 func (r *reviewer) probes() {
@@ -263,35 +275,4 @@ func (r *reviewer) numbers() {
 	r.want(limits.Memory().Cmp(*requests.Memory()) >= 0, "deployment: its limit of memory is below what it requests")
 	rolling := r.Deployment.Spec.Strategy.RollingUpdate
 	r.want(rolling != nil && rolling.MaxUnavailable != nil && rolling.MaxUnavailable.String() == "0", "deployment: an update takes replicas away before others are ready")
-}
-
-func (r *reviewer) policy() {
-	spec := r.NetworkPolicy.Spec
-	r.want(slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress) && slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeEgress) && len(spec.PolicyTypes) == 2,
-		"network policy: is not for both directions")
-	var in []int32
-	for _, rule := range spec.Ingress {
-		for _, port := range rule.Ports {
-			r.want(port.Port != nil && r.port(*port.Port) != 0, "network policy: the container has no port %v", port.Port)
-			if port.Port != nil {
-				in = append(in, r.port(*port.Port))
-			}
-		}
-	}
-	r.want(slices.Contains(in, r.port(intstr.FromString("http"))), "network policy: nobody may call the service")
-	out := make(map[string]bool)
-	for _, rule := range spec.Egress {
-		for _, port := range rule.Ports {
-			if port.Port != nil {
-				out[port.Port.String()] = true
-			}
-		}
-	}
-	for name, value := range r.Secret.StringData {
-		for one := range strings.SplitSeq(value, ",") {
-			if u, err := url.Parse(one); err == nil && u.Host != "" {
-				r.want(out[u.Port()], "network policy: %s cannot be reached on port %s", name, u.Port())
-			}
-		}
-	}
 }

@@ -3,7 +3,6 @@ module lanekeeper/deploy/kubernetes/check
 go 1.26.0
 
 require (
-	github.com/getkin/kin-openapi v0.152.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.30.14
 	k8s.io/apimachinery v0.30.14
@@ -11,6 +10,8 @@ require (
 	sigs.k8s.io/kustomize/kyaml v0.18.1
 	sigs.k8s.io/yaml v1.4.0
 )
+
+require github.com/getkin/kin-openapi v0.152.0 // indirect
 
 require (
 	github.com/blang/semver/v4 v4.0.0 // indirect
@@ -49,6 +50,9 @@ require (
 	k8s.io/klog/v2 v2.120.1 // indirect
 	k8s.io/kube-openapi v0.0.0-20240228011516-70dd3763d340 // indirect
 	k8s.io/utils v0.0.0-20230726121419-3b25d923346b // indirect
+	lanekeeper/deploy/schemas v0.0.0
 	sigs.k8s.io/json v0.0.0-20221116044647-bc3834ca7abd // indirect
 	sigs.k8s.io/structured-merge-diff/v4 v4.4.1 // indirect
 )
+
+replace lanekeeper/deploy/schemas => ../../schemas

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"lanekeeper/deploy/schemas"
 )
 
 // A check that never fails checks nothing: each of these mistakes, made in a
 // copy, has to be found.
 func TestMistakesAreFound(t *testing.T) {
 	t.Parallel()
-	s := newSchemas(t)
+	s := schemas.New(t)
 	for _, mistake := range []struct{ name, file, old, new, found string }{
 		{"misspelt field", "deployment.yaml", "replicas: 3", "replica: 3", "unknown field"},
 		{"misspelt field, deep", "deployment.yaml", "readOnlyRootFilesystem", "readonlyRootFS", "unknown field"},
@@ -46,6 +48,12 @@ func TestMistakesAreFound(t *testing.T) {
 		{"nobody may go", "poddisruptionbudget.yaml", "maxUnavailable: 1", "maxUnavailable: 0", "budget: 0 of 3"},
 		{"no such policy", "deployment.yaml", "imagePullPolicy: IfNotPresent", "imagePullPolicy: IfAbsent", "no such pull policy"},
 		{"broker out of reach", "networkpolicy.yaml", "        - port: 5672\n", "", "RABBITMQ_URL cannot be reached"},
+		{"server elsewhere", "networkpolicy.yaml", "kubernetes.io/metadata.name: brokers", "kubernetes.io/metadata.name: others", "RABBITMQ_URL cannot be reached in namespace brokers"},
+		{"metrics for everybody", "networkpolicy.yaml", "    - from:\n        - namespaceSelector:\n            matchLabels:\n              kubernetes.io/metadata.name: monitoring\n          podSelector:\n            matchLabels:\n              app.kubernetes.io/name: prometheus\n      ports:", "    - ports:", "a rule without from is for everybody"},
+		{"metrics for any namespace", "networkpolicy.yaml", "        - namespaceSelector:\n            matchLabels:\n              kubernetes.io/metadata.name: monitoring\n          podSelector:", "        - namespaceSelector: {}\n          podSelector:", "a peer in from is in any namespace"},
+		{"metrics for nobody", "configmap.yaml", "ADMIN_HOST: 0.0.0.0", "ADMIN_HOST: 127.0.0.1", `metrics are at "127.0.0.1" only`},
+		{"a network that is trusted", "configmap.yaml", "TRUSTED_PROXIES: 10.96.100.10", "TRUSTED_PROXIES: 10.0.0.0/8", "is no single proxy"},
+		{"a broker of unknown size", "configmap.yaml", "  RABBITMQ_FILE_LIMIT: \"65536\"\n", "", "open files are not said"},
 		{"image without a version", "kustomization.yaml", "newTag: 0.0.1", "newTag: latest", "no version"},
 	} {
 		t.Run(mistake.name, func(t *testing.T) {

@@ -2,16 +2,12 @@ package check
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -21,15 +17,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
-)
 
-// The schemas that the API server of Kubernetes 1.30 publishes, as they come
-// with kubectl-validate. Only the files are used: building its code takes
-// minutes.
-const (
-	schemaModule = "sigs.k8s.io/kubectl-validate@v0.0.4"
-	schemaSum    = "h1:tGKuv0awYHn11Cb6KPsZKxUmHgavF46K3NvVH0Nse9U="
-	schemaDir    = "pkg/openapiclient/builtins/1.30"
+	"lanekeeper/deploy/schemas"
 )
 
 // objects is what the manifests hold, one of each kind.
@@ -72,45 +61,6 @@ func kinds() map[string]kind {
 	}
 }
 
-// schemas reads the schemas, each file once.
-type schemas struct {
-	dir string
-
-	mu   sync.Mutex // guards docs
-	docs map[string]*openapi3.T
-}
-
-// newSchemas gets the schemas through the module proxy.
-func newSchemas(t *testing.T) *schemas {
-	t.Helper()
-	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", schemaModule)
-	out, err := download.Output()
-	require.NoError(t, err, "%s", out)
-	var module struct{ Dir, Sum string }
-	require.NoError(t, json.Unmarshal(out, &module))
-	require.Equal(t, schemaSum, module.Sum)
-	return &schemas{dir: filepath.Join(module.Dir, filepath.FromSlash(schemaDir)), docs: make(map[string]*openapi3.T)}
-}
-
-// check returns what the schema has against a document.
-func (s *schemas) check(k kind, document any) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	doc := s.docs[k.file]
-	if doc == nil {
-		var err error
-		if doc, err = openapi3.NewLoader().LoadFromFile(filepath.Join(s.dir, filepath.FromSlash(k.file))); err != nil {
-			return fmt.Errorf("read schema: %w", err)
-		}
-		s.docs[k.file] = doc
-	}
-	schema := doc.Components.Schemas["io.k8s.api."+k.schema]
-	if schema == nil {
-		return fmt.Errorf("no schema for %s", k.schema)
-	}
-	return schema.Value.VisitJSON(document, openapi3.MultiErrors())
-}
-
 // sources returns the manifests, by name.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
@@ -127,7 +77,7 @@ func sources(t *testing.T) map[string]string {
 
 // read renders the manifests and returns what they hold, and everything that
 // is wrong with a single one of them.
-func read(s *schemas, files map[string]string) (*objects, []string) {
+func read(s *schemas.Schemas, files map[string]string) (*objects, []string) {
 	var found []string
 	note := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	for name, text := range files {
@@ -165,7 +115,7 @@ func read(s *schemas, files map[string]string) (*objects, []string) {
 }
 
 // decode reads one document into its place, strictly, and returns its kind.
-func decode(s *schemas, into *objects, text string) (string, error) {
+func decode(s *schemas.Schemas, into *objects, text string) (string, error) {
 	var header struct{ APIVersion, Kind string }
 	if err := yaml.Unmarshal([]byte(text), &header); err != nil {
 		return "", fmt.Errorf("read: %w", err)
@@ -182,7 +132,7 @@ func decode(s *schemas, into *objects, text string) (string, error) {
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
 		return id, fmt.Errorf("%s: %w", id, err)
 	}
-	if err := s.check(k, document); err != nil {
+	if err := s.Check(k.file, k.schema, document); err != nil {
 		return id, fmt.Errorf("%s: against the schema: %w", id, err)
 	}
 	return id, nil

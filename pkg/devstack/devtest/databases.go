@@ -2,6 +2,7 @@ package devtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -125,6 +126,21 @@ func manage(t testing.TB, method string, u *url.URL, body string) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Less(t, response.StatusCode, http.StatusMultipleChoices, "%s %s: %s", method, u.Redacted(), response.Status)
+}
+
+// read makes one call of RabbitMQ's HTTP API that answers with JSON.
+func read(t testing.TB, u *url.URL, into any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	require.NoError(t, err)
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode, "GET %s", u.Redacted())
+	require.NoError(t, json.NewDecoder(response.Body).Decode(into))
 }
 
 func ask(t testing.TB, address string, commands ...string) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,6 +109,60 @@ func (v *VirtualHost) put(u *url.URL, body any) {
 	text, err := json.Marshal(body)
 	require.NoError(v.t, err)
 	manage(v.t, http.MethodPut, u, string(text))
+}
+
+// Administrator makes one more user, with this password, who may do everything, and
+// returns the virtual host and the HTTP API for it. It is deleted when the test ends.
+func (v *VirtualHost) Administrator(password string) (brokerURL, managementURL string) {
+	v.t.Helper()
+	server, name := sharedServer(v.t, testservers.RabbitMQ), freshName()
+	user := v.api.JoinPath("api/users", name)
+	v.put(user, map[string]any{"password": password, "tags": "administrator"})
+	v.t.Cleanup(func() { manage(v.t, http.MethodDelete, user, "") })
+	v.permit(name)
+	as := func(base string) string {
+		u, err := url.Parse(base)
+		require.NoError(v.t, err)
+		u.User = url.UserPassword(name, password)
+		return u.String()
+	}
+	return as(withPath(v.t, server.URL, v.name)), as(server.ManagementURL)
+}
+
+// AdminManagementURL is the HTTP API for a user who may do everything. The users with a
+// prefix who may do something in the virtual host are deleted when the test ends.
+func (v *VirtualHost) AdminManagementURL(prefix string) string {
+	v.t.Helper()
+	v.t.Cleanup(func() {
+		var permissions []struct{ User string }
+		read(v.t, v.api.JoinPath("api/vhosts", v.name, "permissions"), &permissions)
+		for _, p := range permissions {
+			if strings.HasPrefix(p.User, prefix) {
+				manage(v.t, http.MethodDelete, v.api.JoinPath("api/users", p.User), "")
+			}
+		}
+	})
+	return sharedServer(v.t, testservers.RabbitMQ).ManagementURL
+}
+
+// HasUser reports whether the broker has a user with this name.
+func (v *VirtualHost) HasUser(name string) bool {
+	v.t.Helper()
+	var users []struct{ Name string }
+	read(v.t, v.api.JoinPath("api/users"), &users)
+	for _, u := range users {
+		if u.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// AddUser makes a user of the broker, who may do nothing but write in the virtual host.
+func (v *VirtualHost) AddUser(name string) {
+	v.t.Helper()
+	v.put(v.api.JoinPath("api/users", name), map[string]any{"password": name, "tags": ""})
+	v.put(v.api.JoinPath("api/permissions", v.name, name), map[string]any{"configure": "^$", "write": "^x$", "read": "^$"})
 }
 
 // Admin is the virtual host for a user whom its limits do not hold.

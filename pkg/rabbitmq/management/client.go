@@ -1,9 +1,11 @@
-// Package management reads from RabbitMQ's HTTP API what AMQP does not say: the
-// policies of a virtual host, and the names of its queues. A Client reads page by
-// page, within bounds of time and size, and starts no goroutine.
+// Package management does by RabbitMQ's HTTP API what AMQP cannot: it reads the
+// policies of a virtual host and the names of its queues, and makes, limits and deletes
+// users. A Client reads page by page, within bounds of time and size, and starts no
+// goroutine.
 package management
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,10 +28,13 @@ const (
 	callTimeout = 10 * time.Second
 )
 
+// ErrRefused: the API does not let its user do that.
+var ErrRefused = errors.New("the management API refuses")
+
 // errAnswer: the API answers with something else than was asked for.
 var errAnswer = errors.New("unexpected answer of the management API")
 
-// Client reads one virtual host. It is safe for concurrent use.
+// Client works on one virtual host, and on users. It is safe for concurrent use.
 type Client struct {
 	base  *url.URL
 	vhost string
@@ -99,6 +104,22 @@ func (c *Client) QueueNames(ctx context.Context, handle func(name string)) error
 }
 
 func (c *Client) get(ctx context.Context, query url.Values, target any, path ...string) error {
+	response, err := c.do(ctx, http.MethodGet, query, nil, path...)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return unexpected(response)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(target); err != nil {
+		return fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	return nil
+}
+
+// do makes one call. Whoever calls it closes the body of the answer.
+func (c *Client) do(ctx context.Context, method string, query url.Values, body []byte, path ...string) (*http.Response, error) {
 	u := *c.base
 	u.User = nil
 	for i, part := range path {
@@ -106,24 +127,26 @@ func (c *Client) get(ctx context.Context, query url.Values, target any, path ...
 	}
 	location := u.JoinPath(path...)
 	location.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, location.String(), bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return nil, fmt.Errorf("make request: %w", err)
 	}
+	request.Header.Set("Content-Type", "application/json")
 	if user := c.base.User; user != nil {
 		password, _ := user.Password()
 		request.SetBasicAuth(user.Username(), password)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("ask the management API: %w", err)
+		return nil, fmt.Errorf("ask the management API: %w", err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s", errAnswer, response.Status)
+	return response, nil
+}
+
+// unexpected returns what a status says that was not asked for.
+func unexpected(response *http.Response) error {
+	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("%w: %s", ErrRefused, response.Status)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(target); err != nil {
-		return fmt.Errorf("%w: %w", errAnswer, err)
-	}
-	return nil
+	return fmt.Errorf("%w: %s", errAnswer, response.Status)
 }

@@ -122,7 +122,8 @@ func openMany(ctx context.Context, session *rabbitmq.Session, n, atOnce int) (op
 }
 
 // awaitSettled waits until the broker has noticed that the channels of a trial
-// are closed: where they met the limit, until another one can be opened.
+// are closed: where they met the limit, until another one can be opened. Near a limit
+// that is known those which it counts on could be one too many for who comes next.
 func (q *Quota) awaitSettled(ctx context.Context, full bool) {
 	for again := full; again && ctx.Err() == nil; {
 		session, err := q.connect(ctx)
@@ -134,7 +135,7 @@ func (q *Quota) awaitSettled(ctx context.Context, full bool) {
 		again = rabbitmq.IsNotAllowed(err)
 	}
 	wait := q.settling()
-	if !full { // then there is room for as many as were tried
+	if !full && !q.limited.Load() { // then there is room for as many as were tried
 		wait /= 5
 	}
 	_ = backoff.Sleep(ctx, wait)

@@ -28,6 +28,9 @@ type Env struct {
 	Service                *Service
 	Siblings               []*Service // other replicas
 
+	// Exchanges says that the service gives each tenant an exchange.
+	Exchanges bool
+
 	proxies []*proxy.Proxy
 }
 

@@ -47,7 +47,18 @@ func TenantQueues(names []string) []string {
 
 // QueueNames lists the queues of the virtual host.
 func (e *Env) QueueNames(ctx context.Context) ([]string, error) {
-	return e.Servers.queueNames(ctx, e.Name)
+	return e.Servers.names(ctx, "queues", e.Name, "name")
+}
+
+// ExchangeNames lists the exchanges of the virtual host.
+func (e *Env) ExchangeNames(ctx context.Context) ([]string, error) {
+	return e.Servers.names(ctx, "exchanges", e.Name, "name")
+}
+
+// BoundExchanges lists the exchanges of the virtual host that have a binding, once for
+// each.
+func (e *Env) BoundExchanges(ctx context.Context) ([]string, error) {
+	return e.Servers.names(ctx, "bindings", e.Name, "source")
 }
 
 // Depths returns the number of ready messages of all queues that are not

@@ -113,8 +113,8 @@ func (s *Servers) VirtualHost(ctx context.Context, name string) (string, error) 
 	return withPath(s.RabbitMQ.URL(), name)
 }
 
-// managementURL is where the HTTP API of the broker is.
-func (s *Servers) managementURL() string {
+// ManagementURL is where the HTTP API of the broker is.
+func (s *Servers) ManagementURL() string {
 	if s.cluster != nil {
 		return s.cluster.running().managementURL()
 	}
@@ -126,15 +126,15 @@ func (s *Servers) DropVirtualHost(ctx context.Context, name string) error {
 	return s.manage(ctx, http.MethodDelete, "/api/vhosts/"+name, "", nil)
 }
 
-// queueNames lists the queues of a virtual host.
-func (s *Servers) queueNames(ctx context.Context, vhost string) ([]string, error) {
-	var queues []struct{ Name string }
-	if err := s.manage(ctx, http.MethodGet, "/api/queues/"+vhost+"?columns=name", "", &queues); err != nil {
+// names lists all queues, exchanges or bindings of a virtual host by what is in the field.
+func (s *Servers) names(ctx context.Context, all, vhost, field string) ([]string, error) {
+	var found []map[string]string
+	if err := s.manage(ctx, http.MethodGet, "/api/"+all+"/"+vhost+"?columns="+field, "", &found); err != nil {
 		return nil, err
 	}
-	names := make([]string, len(queues))
-	for i, q := range queues {
-		names[i] = q.Name
+	names := make([]string, len(found))
+	for i, each := range found {
+		names[i] = each[field]
 	}
 	return names, nil
 }
@@ -142,7 +142,7 @@ func (s *Servers) queueNames(ctx context.Context, vhost string) ([]string, error
 var errManagement = errors.New("the broker's HTTP API refuses")
 
 func (s *Servers) manage(ctx context.Context, method, path, body string, answer any) error {
-	return manage(ctx, s.managementURL(), method, path, body, answer)
+	return manage(ctx, s.ManagementURL(), method, path, body, answer)
 }
 
 // manage asks the HTTP API of a broker for something, and reads the answer into

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"lanekeeper/pkg/client"
 	"lanekeeper/pkg/devstack"
 	"lanekeeper/tests/chaos/wait"
 )
@@ -41,7 +41,7 @@ func NewService(program, logFile, databaseURL, brokerURL string, more ...string)
 		return nil, fmt.Errorf("find a port: %w", err)
 	}
 	environment := []string{
-		"APP_HOST=127.0.0.1", "APP_PORT=" + strconv.Itoa(ports[0]), "LOG_FORMAT=json", "LOG_LEVEL=info",
+		"APP_HOST=127.0.0.1", "APP_PORT=" + strconv.Itoa(ports[0]), "ADMIN_PORT=0", "METRICS_PUBLIC=true", "LOG_FORMAT=json", "LOG_LEVEL=info",
 		"DATABASE_URL=" + databaseURL, "RABBITMQ_URL=" + brokerURL,
 	}
 	for _, name := range []string{"PATH", "HOME", "GOMAXPROCS", "GOGC", "GOMEMLIMIT"} {
@@ -63,6 +63,11 @@ func (s *Service) On(h *Host) {
 	s.Environment = append(s.Environment, "APP_HOST="+h.ip)
 }
 
+// LimitFiles has the process run with this limit of open files (ulimit -n).
+func (s *Service) LimitFiles(n int) {
+	s.wrap = append(s.wrap, "sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, n))
+}
+
 // Start starts the process and waits until it is ready.
 func (s *Service) Start(ctx context.Context) error {
 	if err := s.Launch(); err != nil {
@@ -82,17 +87,13 @@ func (s *Service) Start(ctx context.Context) error {
 func (s *Service) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/readyz", nil)
+	api, err := client.New(s.URL())
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return fmt.Errorf("make a client: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("ask for readiness: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s", wait.ErrNotReady, response.Status)
+	defer api.Close()
+	if _, err := api.Ready(ctx); err != nil {
+		return fmt.Errorf("%w: %w", wait.ErrNotReady, err)
 	}
 	return nil
 }

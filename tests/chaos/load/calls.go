@@ -16,6 +16,36 @@ import (
 	"lanekeeper/tests/chaos/ledger"
 )
 
+// Account is a user with a password.
+type Account struct{ Email, Password string }
+
+// AddUser makes the account's user, with a role.
+func (c *Client) AddUser(ctx context.Context, a Account, role string) error {
+	r := c.Call(ctx, http.MethodPost, "/api/users", "", "", fmt.Appendf(nil, `{"name":%q,"email":%q,"password":%q,"role":%q}`, a.Email, a.Email, a.Password, role))
+	if r.Err != nil || r.Status != http.StatusCreated {
+		return errors.Join(fmt.Errorf("%w: create a user: %s", ErrUnexpected, r.Text()), r.Err)
+	}
+	return nil
+}
+
+// Login logs in.
+func (c *Client) Login(ctx context.Context, a Account) Reply {
+	return c.Call(ctx, http.MethodPost, "/api/login", "", "", fmt.Appendf(nil, `{"email":%q,"password":%q}`, a.Email, a.Password))
+}
+
+// LoggedIn returns a client with a token of the account's.
+func (c *Client) LoggedIn(ctx context.Context, a Account) (*Client, error) {
+	r := c.Login(ctx, a)
+	var grant struct{ Token string }
+	if r.Err == nil && r.Status == http.StatusOK {
+		_ = json.Unmarshal(r.Body, &grant) // no token is noticed below
+	}
+	if grant.Token == "" {
+		return nil, errors.Join(fmt.Errorf("%w: log in: %s", ErrUnexpected, r.Text()), r.Err)
+	}
+	return c.As(grant.Token), nil
+}
+
 // CreateTenant returns the new tenant's id; also for one that is still being
 // provisioned.
 func (c *Client) CreateTenant(ctx context.Context, name, key string) (id string, r Reply) {
@@ -55,6 +85,23 @@ func (c *Client) DeleteTenant(ctx context.Context, id string) Reply {
 // Resize changes the number of a tenant's workers.
 func (c *Client) Resize(ctx context.Context, id string, workers int) Reply {
 	return c.Call(ctx, http.MethodPut, "/api/tenants/"+id+"/config/concurrency", "", "", fmt.Appendf(nil, `{"workers":%d}`, workers))
+}
+
+// StopConsumer stops the consumer of a tenant until StartConsumer.
+func (c *Client) StopConsumer(ctx context.Context, id string) error {
+	return c.changeConsumer(ctx, http.MethodDelete, id)
+}
+
+// StartConsumer starts the consumer of a tenant again.
+func (c *Client) StartConsumer(ctx context.Context, id string) error {
+	return c.changeConsumer(ctx, http.MethodPost, id)
+}
+
+func (c *Client) changeConsumer(ctx context.Context, method, id string) error {
+	if r := c.Call(ctx, method, "/api/consumers/"+id, "", "", nil); r.Status != http.StatusAccepted {
+		return errors.Join(fmt.Errorf("%w: stop or start a consumer: %s", ErrUnexpected, r.Text()), r.Err)
+	}
+	return nil
 }
 
 // SetStatus makes a tenant active or inactive.

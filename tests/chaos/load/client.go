@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -20,12 +21,16 @@ const RequestLimit = 6 * time.Second
 // ErrUnexpected: an answer is not what the scenario needs to go on.
 var ErrUnexpected = errors.New("unexpected answer")
 
-// Client calls the service as its users do, and notes how long it takes.
+// Client calls the service as its users do, and notes how long it takes. Each call is
+// one attempt, of which the outcome counts, whatever it is: the Go client, which tries
+// again until there is a good one, would hide what is to be seen.
 type Client struct {
 	bases []string // of all replicas, which take turns
 	turn  *atomic.Uint64
 	http  *http.Client
 	Token string // none in open mode
+	// forwarded is for which address it says that it calls; "" for its own.
+	forwarded string
 	*notes
 }
 
@@ -39,17 +44,48 @@ type notes struct {
 
 // NewClient returns a client of these replicas, which take turns.
 func NewClient(bases ...string) *Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 512}
-	// Twice what is promised, so that a call that takes longer is seen.
 	return &Client{
-		bases: bases, turn: new(atomic.Uint64), http: &http.Client{Transport: transport, Timeout: 2 * RequestLimit},
+		bases: bases, turn: new(atomic.Uint64), http: newHTTP(net.Dialer{}),
 		notes: &notes{answers: make(map[string]int)},
 	}
 }
 
+// newHTTP returns a client with connections of its own.
+func newHTTP(dialer net.Dialer) *http.Client {
+	// Compressed pages would be other load than what is measured.
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 512, DialContext: dialer.DialContext, DisableCompression: true}
+	// Twice what is promised, so that a call that takes longer is seen.
+	return &http.Client{Transport: transport, Timeout: 2 * RequestLimit}
+}
+
 // At returns the same client for one replica only.
 func (c *Client) At(base string) *Client {
-	return &Client{bases: []string{base}, turn: c.turn, http: c.http, Token: c.Token, notes: c.notes}
+	other := *c
+	other.bases = []string{base}
+	return &other
+}
+
+// As returns the same client with this token.
+func (c *Client) As(token string) *Client {
+	other := *c
+	other.Token = token
+	return &other
+}
+
+// From returns the same client with connections of its own, from this address of
+// the machine. Call CloseIdle of both at the end.
+func (c *Client) From(address string) *Client {
+	other := *c
+	other.http = newHTTP(net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}})
+	return &other
+}
+
+// For returns the same client, which says, as a proxy does, that it calls for this
+// address.
+func (c *Client) For(address string) *Client {
+	other := *c
+	other.forwarded = address
+	return &other
 }
 
 // Base returns the URL of the replica whose turn it is.
@@ -105,6 +141,9 @@ func (c *Client) Call(ctx context.Context, method, path, tenant, key string, bod
 	}
 	if key != "" {
 		request.Header.Set("Idempotency-Key", key)
+	}
+	if c.forwarded != "" {
+		request.Header.Set("X-Forwarded-For", c.forwarded)
 	}
 	begun := time.Now()
 	r := c.read(request)

@@ -65,6 +65,7 @@ func (p *Report) Page() string {
 			b.WriteString("\n")
 		}
 	}
+	b.WriteString(explanations(p.Results))
 	if p.planted() {
 		b.WriteString(pagePlanted)
 	}

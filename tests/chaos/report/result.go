@@ -27,6 +27,9 @@ type Result struct {
 	mu       sync.Mutex
 	shown    []figure
 	problems []string
+	// explained and predicted are what the service said of itself.
+	explained []explained
+	predicted []predicted
 	// found is what the checker found where a bug was planted.
 	found []string
 }
@@ -72,6 +75,9 @@ func (r *Result) print(w io.Writer) {
 	fmt.Fprintf(w, "  %-28s %s\n", "must hold", r.Subject.Must)
 	for _, f := range r.shown {
 		fmt.Fprintf(w, "  %-28s %s\n", f.name, f.value)
+	}
+	for _, e := range r.explained {
+		fmt.Fprintf(w, "  %-28s %s, %s: %s\n", "explained", e.condition, e.verdict(), e.sentence)
 	}
 	fmt.Fprintf(w, "  %-28s %.0f s\n", "took", r.Took.Seconds())
 	for _, p := range r.problems {

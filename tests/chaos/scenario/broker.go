@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"lanekeeper/tests/chaos/ledger"
@@ -30,7 +31,9 @@ func brokerPause(ctx context.Context, t *trial) error {
 		if err := t.Servers.RabbitMQ.Pause(); err != nil {
 			return fmt.Errorf("freeze the broker: %w", err)
 		}
-		wait.For(ctx, t.frozen)
+		begun := time.Now()
+		explains(ctx, t, "the broker is frozen", t.tenants[0], "broker_away")
+		wait.For(ctx, t.frozen-time.Since(begun))
 		if err := t.Servers.RabbitMQ.Resume(); err != nil {
 			return fmt.Errorf("thaw the broker: %w", err)
 		}
@@ -95,9 +98,15 @@ func duringAlarm(ctx context.Context, t *trial, backlogged string) error {
 			t.Fail("%v", err)
 		}
 	}
+	explains(ctx, t, "memory alarm of the broker", t.tenants[0], "broker_blocked")
+	explains(ctx, t, "an inactive tenant with a backlog", backlogged, "tenant_inactive")
 	t.Show("503 with Retry-After", "after %d ms at most, %d calls", worst.Milliseconds(), calls)
 	if worst > alarmAnswer {
 		t.Fail("a refusal took %v", worst)
+	}
+	// What reads and logs in goes on, so requests should come.
+	if r := t.client.Call(ctx, http.MethodGet, "/readyz", "", "", nil); r.Status != http.StatusOK || !strings.Contains(string(r.Body), `"degraded"`) {
+		t.Fail("/readyz says %s %s", r.Text(), r.Body)
 	}
 	begun := time.Now()
 	if r := t.client.SetStatus(ctx, backlogged, "active"); r.Status != http.StatusOK {

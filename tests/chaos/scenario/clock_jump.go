@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"lanekeeper/pkg/sse"
 	"lanekeeper/tests/chaos/fault"
 	"lanekeeper/tests/chaos/ledger"
 	"lanekeeper/tests/chaos/load"
 	"lanekeeper/tests/chaos/wait"
-	"lanekeeper/tests/sse"
 )
 
 const (

@@ -54,10 +54,14 @@ func endpointDown(ctx context.Context, t *trial) (err error) {
 	}
 	s.Answer(receiver.Takes(0))
 	back := time.Now()
+	p, ok := predict(ctx, t, tenant, "endpoint_behind")
 	if err := verify.AwaitDelivered(ctx, t.Env, d.receiver, d.subscriptions, deliveredLimit); err != nil {
 		return err
 	}
 	_, last := s.Taken()
+	if ok {
+		t.Predicted("the backlog at the endpoint", p.expected, last.Sub(p.at))
+	}
 	t.Show("the backlog arrived", "%.1f s after it was back, %.0f messages a second", last.Sub(back).Seconds(), float64(t.downBacklog)/last.Sub(back).Seconds())
 	memory, err := t.PeakMemory()
 	if err != nil {
@@ -106,6 +110,7 @@ func whileDown(ctx context.Context, d *deliveries, s *verify.Subscription) error
 	if err != nil {
 		return err
 	}
+	explains(ctx, t, "an endpoint is away", t.tenants[0], "breaker_open")
 	before := len(s.Arrivals())
 	if !wait.For(ctx, t.downFor) {
 		return ctx.Err()

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"lanekeeper/tests/chaos/fault"
 	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/verify"
 	"lanekeeper/tests/chaos/wait"
 )
 
@@ -32,7 +34,11 @@ func partitionLock(ctx context.Context, t *trial) error {
 			if _, err := tx.Exec(ctx, "LOCK TABLE messages_"+strings.ReplaceAll(locked, "-", "_")+" IN ACCESS EXCLUSIVE MODE"); err != nil {
 				return fmt.Errorf("lock a partition: %w", err)
 			}
-			return fault.While(ctx, 2, meanwhile, func(ctx context.Context) {
+			return fault.While(ctx, 2, func() error {
+				err := meanwhile()
+				explains(ctx, t, "the partition is locked by another session", locked, "partition_locked")
+				return err
+			}, func(ctx context.Context) {
 				l := t.newLoad()
 				l.Send(ctx, locked, 1, false)
 				wait.For(ctx, 200*time.Millisecond)
@@ -76,6 +82,14 @@ func noisyBacklog(ctx context.Context, t *trial) error {
 		if r := t.client.SetStatus(ctx, noisy, "active"); r.Status != http.StatusOK {
 			return errors.Join(fmt.Errorf("%w: activate a tenant: %s", load.ErrUnexpected, r.Text()), r.Err)
 		}
+		var predicting sync.WaitGroup
+		defer predicting.Wait()
+		predicting.Go(func() {
+			p, ok := predict(ctx, t, noisy, "backlog")
+			if ok && verify.AwaitStored(ctx, t.Env, noisy, int64(t.backlog), load.RecoverLimit) == nil {
+				t.Predicted("the backlog stored", p.expected, time.Since(p.at))
+			}
+		})
 		return meanwhile()
 	})
 	return errors.Join(err, t.check(ctx))

@@ -44,6 +44,9 @@ func fleetKill(ctx context.Context, t *trial) error {
 		}
 		died := time.Now()
 		f.kill(victim)
+		if i == 0 {
+			explainsAt(ctx, t, t.client.At(survivor.URL()), "the replica that consumes was killed", "/api/tenants/"+orphans[0]+"/explain", orphans[0], "consumer_starting")
+		}
 		took, err := f.awaitMoved(ctx, orphans, died)
 		if err != nil {
 			return fmt.Errorf("kill %d: %w", i+1, err)

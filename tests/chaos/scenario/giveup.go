@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"lanekeeper/tests/chaos/fault"
-	"lanekeeper/tests/chaos/load"
 	"lanekeeper/tests/chaos/receiver"
 	"lanekeeper/tests/chaos/verify"
 )
@@ -68,8 +67,8 @@ func giveUp(ctx context.Context, t *trial, tenant, endpoint string) {
 // restartAll leaves the tenants consumed.
 func restartAll(ctx context.Context, t *trial, tenants []string) error {
 	for _, tenant := range tenants {
-		if r := t.client.Call(ctx, http.MethodPost, "/api/consumers/"+tenant, "", "", nil); r.Status != http.StatusAccepted {
-			return errors.Join(fmt.Errorf("%w: start a consumer: %s", load.ErrUnexpected, r.Text()), r.Err)
+		if err := t.client.StartConsumer(ctx, tenant); err != nil {
+			return err //nolint:wrapcheck // says what went wrong
 		}
 	}
 	return nil

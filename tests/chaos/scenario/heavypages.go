@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +24,6 @@ const (
 	heavyOwner   = 6
 	// heavyMemory is what the service may take at most meanwhile.
 	heavyMemory = 400 << 20
-	// loginLimit: a login that takes less is quick, whatever it took before.
-	loginLimit = 500 * time.Millisecond
-
-	readerEmail, readerPassword = "reader@example.com", "correct horse battery"
 )
 
 // heavyPages has one tenant read large pages without a pause.
@@ -38,7 +32,7 @@ func heavyPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx
 // heavyOwnerPages has the tenants of one owner do the same.
 func heavyOwnerPages(ctx context.Context, t *trial) error { return readHeavyPages(ctx, t, heavyOwner) }
 
-// readHeavyPages measures other tenants, and logins, while these many tenants read
+// readHeavyPages measures other tenants while these many tenants read
 // large pages.
 func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
 	heavy, p, err := t.quietAndOthers(ctx, tenants)
@@ -52,40 +46,33 @@ func readHeavyPages(ctx context.Context, t *trial, tenants int) error {
 		return err
 	}
 	var whole, refused, turn atomic.Int64
-	l := &logins{}
-	err = l.during(ctx, t, func() error {
-		return t.within(ctx, verify.Bounds{Stored: verify.MaxRatio, Memory: heavyMemory}, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
-			l.disturb(true)
-			defer l.disturb(false)
-			return fault.While(ctx, heavyReaders, meanwhile, func(ctx context.Context) {
-				tenant := heavy[int(turn.Add(1))%len(heavy)]
-				switch r := t.client.Call(ctx, http.MethodGet, "/api/messages?limit=1000", tenant, "", nil); {
-				case ctx.Err() != nil:
-				case r.Err == nil && r.Status == http.StatusOK:
-					whole.Add(1)
-				case r.Err == nil && r.Status == http.StatusServiceUnavailable && strings.HasSuffix(r.Problem().Code, "_busy"):
-					refused.Add(1)
-					wait.For(ctx, 100*time.Millisecond)
-				default:
-					t.Fail("a large page: %s", r.Text())
-				}
-			})
+	err = t.within(ctx, verify.Bounds{Stored: verify.MaxRatio, Memory: heavyMemory}, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
+		return fault.While(ctx, heavyReaders, meanwhile, func(ctx context.Context) {
+			tenant := heavy[int(turn.Add(1))%len(heavy)]
+			switch r := t.client.Call(ctx, http.MethodGet, "/api/messages?limit=1000", tenant, "", nil); {
+			case ctx.Err() != nil:
+			case r.Err == nil && r.Status == http.StatusOK:
+				whole.Add(1)
+			case r.Err == nil && r.Status == http.StatusServiceUnavailable && strings.HasSuffix(r.Problem().Code, "_busy"):
+				refused.Add(1)
+				wait.For(ctx, 100*time.Millisecond)
+			default:
+				t.Fail("a large page: %s", r.Text())
+			}
 		})
 	})
 	t.Show("large pages", "%d, and %d refused", whole.Load(), refused.Load())
-	l.compare(t)
 	return errors.Join(err, emptyHeavy(ctx, t, heavy), t.check(ctx))
 }
 
 // own makes a user whose tenants these are from now on.
 func own(ctx context.Context, t *trial, tenants []string) error {
-	r := t.client.Call(ctx, http.MethodPost, "/api/users", "", "",
-		fmt.Appendf(nil, `{"name":"Reader","email":%q,"password":%q,"role":"viewer"}`, readerEmail, readerPassword))
-	if r.Err != nil || r.Status != http.StatusCreated {
-		return errors.Join(fmt.Errorf("%w: create a user: %s", load.ErrUnexpected, r.Text()), r.Err)
+	owner := load.Account{Email: "owner@example.com", Password: "correct horse battery"}
+	if err := t.client.AddUser(ctx, owner, "viewer"); err != nil {
+		return err
 	}
 	return t.InDatabase(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `UPDATE tenants SET user_id = (SELECT user_id FROM users WHERE email = $2) WHERE id = ANY($1::uuid[])`, tenants, readerEmail)
+		_, err := conn.Exec(ctx, `UPDATE tenants SET user_id = (SELECT user_id FROM users WHERE email = $2) WHERE id = ANY($1::uuid[])`, tenants, owner.Email)
 		return err //nolint:wrapcheck // of a test
 	})
 }
@@ -118,62 +105,4 @@ func emptyHeavy(ctx context.Context, t *trial, tenants []string) error {
 		}
 		return err //nolint:wrapcheck // of a test
 	})
-}
-
-// logins measures how long a login takes, alone and disturbed. It logs in all the
-// while, also when others are measured alone: a login keeps a processor busy itself.
-type logins struct {
-	mu               sync.Mutex
-	disturbing       bool
-	alone, disturbed []time.Duration
-}
-
-// during logs in again and again while work goes on.
-func (l *logins) during(ctx context.Context, t *trial, work func() error) error {
-	ctx, stop := context.WithCancel(ctx)
-	var logging sync.WaitGroup
-	logging.Go(func() {
-		for ctx.Err() == nil {
-			r := t.client.Call(ctx, http.MethodPost, "/api/login", "", "", fmt.Appendf(nil, `{"email":%q,"password":%q}`, readerEmail, readerPassword))
-			if ctx.Err() != nil {
-				return
-			}
-			if r.Err != nil || r.Status != http.StatusOK {
-				t.Fail("a login: %s", r.Text())
-			}
-			l.note(r.Took)
-			wait.For(ctx, verify.ProbePeriod/2)
-		}
-	})
-	err := work()
-	stop()
-	logging.Wait()
-	return err
-}
-
-func (l *logins) disturb(yes bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.disturbing = yes
-}
-
-func (l *logins) note(took time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.disturbing {
-		l.disturbed = append(l.disturbed, took)
-	} else {
-		l.alone = append(l.alone, took)
-	}
-}
-
-func (l *logins) compare(t *trial) {
-	slices.Sort(l.alone)
-	slices.Sort(l.disturbed)
-	a, d := verify.Quantile(l.alone, 0.95), verify.Quantile(l.disturbed, 0.95)
-	ratio := float64(max(d, loginLimit)) / float64(max(a, loginLimit))
-	t.Show("login", "p95 alone %s, disturbed %s: %.2fx of %d and %d", verify.Millis(a), verify.Millis(d), ratio, len(l.alone), len(l.disturbed))
-	if ratio > verify.MaxRatio*t.slack {
-		t.Fail("the p95 of a login is %.2fx", ratio)
-	}
 }

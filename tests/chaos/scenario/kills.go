@@ -33,11 +33,16 @@ func brokerKill(ctx context.Context, t *trial) error {
 
 func postgresKill(ctx context.Context, t *trial) error {
 	var longest time.Duration
+	explained := false // once does
 	err := t.underLoad(ctx, t.postgresKills, t.publications, func(ctx context.Context, _ *load.Load) error {
 		t.Servers.Postgres.Kill()
 		// Publishing goes on meanwhile.
 		if !wait.For(ctx, 500*time.Millisecond) {
 			return ctx.Err()
+		}
+		if !explained {
+			explained = true
+			explains(ctx, t, "the database is gone", t.tenants[0], "database_away")
 		}
 		if err := t.Servers.Postgres.Start(ctx); err != nil {
 			return fmt.Errorf("start the database again: %w", err)

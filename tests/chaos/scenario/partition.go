@@ -136,10 +136,10 @@ func adminToken(ctx context.Context, t *trial, secret string) (string, error) {
 		}
 		return strings.TrimSpace(string(out)), nil
 	}
-	if _, err := command("user", "add", "-email", chaosEmail, "-role", "admin"); err != nil {
+	if _, err := command("user", "add", "--email", chaosEmail, "--role", "admin"); err != nil {
 		return "", err
 	}
-	return command("token", "-email", chaosEmail)
+	return command("token", "--email", chaosEmail)
 }
 
 // clusterPartition cuts the network between hosts, again and again.

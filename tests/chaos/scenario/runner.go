@@ -26,6 +26,10 @@ type scenario struct {
 	bug string
 	// environment is more variables for the service.
 	environment []string
+	// exchanges has tenants have exchanges for clients of their own.
+	exchanges bool
+	// files is how many open files the service may have; 0 for as many as the suite.
+	files int
 	// extra is time beyond what all scenarios have, for servers of its own.
 	extra time.Duration
 	// network has the run start over in a network namespace of its own.

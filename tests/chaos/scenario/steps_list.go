@@ -71,6 +71,7 @@ func createSteps() []step {
 		{words: "before queue.declare of the dead-letter queue", frame: request(proxy.QueueDeclare, "_dlq"), broker: true, row: provisioning},
 		{words: "before queue.bind of the dead-letter queue", frame: request(proxy.QueueBind, "_dlq"), broker: true, row: provisioning},
 		{words: "before queue.declare of the queue", frame: request(proxy.QueueDeclare, "_queue"), broker: true, row: provisioning},
+		{words: "before exchange.declare", frame: request(proxy.ExchangeDeclare, "_exchange"), broker: true, row: provisioning},
 		{words: "before queue.bind of the queue", frame: request(proxy.QueueBind, "_queue"), broker: true, row: provisioning},
 		{words: "before the first basic.consume", frame: request(proxy.BasicConsume, "_queue"), broker: true, row: provisioning},
 		{at: "after:DeclareQueues", row: provisioning},
@@ -91,6 +92,7 @@ func deleteSteps() []step {
 		{at: "before:QueueDepth", row: deleting, waiting: true},
 		{at: "after:QueueDepth", row: deleting, waiting: true},
 		{at: "before:DeleteQueues", row: deleting, waiting: true},
+		{words: "before exchange.delete", frame: request(proxy.ExchangeDelete, "_exchange"), broker: true, row: deleting, waiting: true},
 		{words: "before queue.purge", frame: request(proxy.QueuePurge, "_queue"), broker: true, row: deleting, waiting: true},
 		{words: "before queue.delete of the queue", frame: request(proxy.QueueDelete, "_queue"), broker: true, row: deleting, waiting: true},
 		{words: "before queue.delete of the dead-letter queue", frame: request(proxy.QueueDelete, "_dlq"), broker: true, row: deleting, waiting: true},
@@ -163,8 +165,8 @@ func completed(tag string) func([]byte, proxy.Side) bool {
 	}
 }
 
-// request finds the frame that wants something done with a queue whose name
-// ends like this. Looking whether it is there does not count.
+// request finds the frame that wants something done with a tenant's queue or exchange
+// whose name ends like this. Looking whether it is there does not count.
 func request(method uint32, suffix string) func([]byte, proxy.Side) bool {
 	return func(frame []byte, to proxy.Side) bool {
 		const reserved, passive = 2, 1

@@ -10,7 +10,7 @@ import (
 
 // scenarios returns all of them, in the order in which they run.
 func scenarios(n figures) []scenario {
-	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f of POST to 202, POST to stored and GET /messages within 2x", n.others, 100*n.quantile)
+	p99 := fmt.Sprintf("%d other tenants at 1 message a second keep their p%.0f of POST to 202, POST to stored, GET /messages and of a login within 2x", n.others, 100*n.quantile)
 	return []scenario{
 		{
 			name: "broker-kill", fault: fmt.Sprintf("kill -9 the broker %d times during %d publications to %d tenants", n.brokerKills, n.publications, n.tenants),
@@ -71,6 +71,7 @@ func scenarios(n figures) []scenario {
 		{
 			name: "create-delete-steps", fault: "kill -9 the service at named steps of creating and deleting",
 			must: "fully there or fully gone within 30 s of the next start, as the row said; the same key gives the same tenant", run: createDeleteSteps,
+			exchanges: true,
 		},
 		{
 			name: "fleet-kill", fault: fmt.Sprintf("kill -9 one of %d replicas with %d tenants, start it again, in turn, %d times", replicas, n.fleetTenants, n.fleetKills),
@@ -175,11 +176,44 @@ func scenarios(n figures) []scenario {
 		},
 		{
 			name: "heavy-pages", fault: fmt.Sprintf("%d at a time read pages of 1,000 from a history of %d messages of 1 MiB of one tenant, which take 12 KB each in the store", heavyReaders, n.heavyRows),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyPages,
+			must: p99 + fmt.Sprintf(", and the service below %d MiB", heavyMemory>>20), run: heavyPages,
 		},
 		{
 			name: "heavy-pages-owner", fault: fmt.Sprintf("the same from %d tenants of one owner", heavyOwner),
-			must: p99 + fmt.Sprintf(", a login stays within 2x, and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
+			must: p99 + fmt.Sprintf(", and the service below %d MiB", heavyMemory>>20), run: heavyOwnerPages,
+		},
+		{
+			name: "many-tenants", fault: fmt.Sprintf("one member makes %d tenants, which is as many as it may have, and floods all of them", n.greedyTenants),
+			must: p99 + "; one tenant more is refused with 429 quota_exceeded", run: manyTenants,
+			environment: []string{fmt.Sprintf("LIMITS_TENANTS=%d", n.greedyTenants), "LIMITS_TENANTS_PER_MINUTE=0"},
+		},
+		{
+			name: "backlog-disk", fault: fmt.Sprintf("one owner publishes to stopped consumers until %d MiB wait, and without that limit until the broker has too little room on its disk", n.backlogMiB),
+			must: p99 + "; then 429 quota_exceeded; during the alarm the service is degraded, and GET /messages and a login stay within 2x", run: backlogDisk,
+			environment: []string{fmt.Sprintf("LIMITS_BACKLOG_MIB=%d", n.backlogMiB), fmt.Sprintf("LIMITS_BACKLOG_MIB_PER_TENANT=%d", n.backlogMiB/2)},
+		},
+		{
+			name: "idle-connections", fault: fmt.Sprintf("%d connections of %d addresses that do nothing, to a service with ulimit -n %d", idleConnections, idleAddresses, idleFiles),
+			must: p99 + fmt.Sprintf("; at most %d stay open, the longest idle ones are closed first", idleAtMost), run: idleConnectionsScenario,
+			files: idleFiles,
+		},
+		{
+			name: "wrong-passwords", fault: fmt.Sprintf("%d clients guess the password of an account that is known, from one address and from %d", guessers, guessedFrom),
+			must: p99 + fmt.Sprintf("; the right password from a fresh address is taken within %v, and never refused", freshLimit), run: wrongPasswords,
+			environment: []string{"TRUSTED_PROXIES=" + trustedProxy},
+		},
+		{
+			name: "login-clients", fault: fmt.Sprintf("%d clients log in again and again", loginClients),
+			must: p99 + "; they get their turns", run: loginClientsScenario,
+		},
+		{
+			name: "large-heads", fault: fmt.Sprintf("%d clients send requests with %d KB of headers", largeHeads, largeHeadSize/1000),
+			must: p99 + fmt.Sprintf("; 431; the service takes at most %d MiB", headMemory>>20), run: largeHeadsScenario,
+		},
+		{
+			name: "rotating-forwarded-for", fault: fmt.Sprintf("%d clients guess a password through nginx with the shipped configuration, and say in X-Forwarded-For each time that they are another one", guessers),
+			must: p99 + fmt.Sprintf("; they count as one address, which may guess %d times, and once more after each %v; the right password from a fresh address is taken within %v, and never refused", pairGuesses, pairStep, freshLimit),
+			run:  rotatingForwardedFor, environment: []string{"TRUSTED_PROXIES=" + trustedProxy},
 		},
 		{
 			name: "crowd", fault: fmt.Sprintf("SIGTERM and start one process with %d tenants %d times, all but the first time while others keep the broker busy", n.many, crowdStarts),

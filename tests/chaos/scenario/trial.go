@@ -49,9 +49,15 @@ func (t *trial) boot(ctx context.Context, databaseURL, brokerURL string, tenants
 	if t.scenario.bug != "" {
 		program, more = t.Shared.Bugs, append([]string{"CHAOS_BUG=" + t.scenario.bug}, more...)
 	}
+	if t.Exchanges = t.scenario.exchanges; t.Exchanges {
+		more = append([]string{"RABBITMQ_MANAGEMENT_URL=" + t.Servers.ManagementURL()}, more...)
+	}
 	var err error
 	if t.Service, err = env.NewService(program, filepath.Join(t.Dir, "service.log"), databaseURL, brokerURL, more...); err != nil {
 		return err
+	}
+	if t.scenario.files > 0 {
+		t.Service.LimitFiles(t.scenario.files)
 	}
 	t.client = load.NewClient(t.Service.URL())
 	if err := t.Service.Start(ctx); err != nil {

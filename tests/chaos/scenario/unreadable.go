@@ -50,6 +50,9 @@ func unreadableHeader(ctx context.Context, t *trial) error {
 	if err := awaitLetters(ctx, t); err != nil {
 		t.Fail("%v", err)
 	}
+	if id, found := firstLetter(t); found {
+		explainsMessage(ctx, t, "a message that cannot be read", noisy, id, "dead_letter")
+	}
 	t.Show("dead letters", "after %.1f s", time.Since(begun).Seconds())
 	return errors.Join(verify.NoConnectionLost(t.Env, t.Result), t.check(ctx))
 }
@@ -106,6 +109,20 @@ func awaitLetters(ctx context.Context, t *trial) error {
 			return nil
 		})
 	})
+}
+
+// firstLetter returns the id of a message that was accepted and cannot be stored.
+func firstLetter(t *trial) (id string, found bool) {
+	attempts, err := ledger.Read(t.ledger.Path)
+	if err != nil {
+		return "", false
+	}
+	for _, a := range attempts {
+		if a.Poison && a.State == ledger.Accepted {
+			return a.ID, true
+		}
+	}
+	return "", false
 }
 
 // tooDeep are headers that the client library of the service cannot read.

@@ -15,9 +15,9 @@ type tenants struct {
 }
 
 // InsertTenant implements domain.TenantRepository.
-func (r *tenants) InsertTenant(ctx context.Context, t domain.Tenant) error {
+func (r *tenants) InsertTenant(ctx context.Context, t domain.Tenant, admit func(domain.OwnerUse) error) error {
 	r.steps.begin(&t)
-	return r.steps.around(t.ID, "InsertTenant", func() error { return r.TenantRepository.InsertTenant(ctx, t) })
+	return r.steps.around(t.ID, "InsertTenant", func() error { return r.TenantRepository.InsertTenant(ctx, t, admit) })
 }
 
 // ChangeTenant implements domain.TenantRepository. The step before a change of

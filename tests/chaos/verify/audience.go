@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lanekeeper/pkg/sse"
 	"lanekeeper/tests/chaos/load"
 	"lanekeeper/tests/chaos/report"
 	"lanekeeper/tests/chaos/wait"
-	"lanekeeper/tests/sse"
 )
 
 const (
@@ -67,7 +67,9 @@ func StartAudience(ctx context.Context, c *load.Client, r *report.Result, tenant
 var errDisordered = errors.New("not the next message")
 
 // follow opens a stream where the client is and takes messages until it ends,
-// or until it had so many; 0 for any number.
+// or until it had so many; 0 for any number. It is not the Go client that follows: that
+// passes over what comes twice, and asks again for what is missing, which here is what
+// must not be.
 func (a *Audience) follow(ctx context.Context, at *atomic.Int64, most int) error {
 	header := http.Header{"X-Tenant-Id": {a.tenant}}
 	if last := at.Load(); last > 0 {

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"lanekeeper/tests/chaos/env"
+	"lanekeeper/tests/chaos/wait"
 )
 
 // publication is one message on its way to a tenant's queue once: what is
@@ -19,6 +21,9 @@ type publication struct {
 	tenant, message string
 	at              string // Unix milliseconds, none where the publisher did not say
 }
+
+// queueRecovery is how long queues may be unreadable after a fault has ended.
+const queueRecovery = 30 * time.Second
 
 // letters are the dead letters of all tenants.
 type letters struct {
@@ -54,6 +59,18 @@ func (l *letters) compare(f *findings) {
 // deadLetters returns all dead letters: those that still are in the queues, and
 // those that were moved to the table, if there is one.
 func deadLetters(ctx context.Context, e *env.Env) (*letters, error) {
+	// After a partition a queue may be without a leader for a moment.
+	var found *letters
+	err := wait.Until(ctx, queueRecovery, "dead letters can be read", func() error {
+		var err error
+		found, err = readLetters(ctx, e)
+		return err
+	})
+	return found, err
+}
+
+// readLetters is one try of deadLetters.
+func readLetters(ctx context.Context, e *env.Env) (*letters, error) {
 	found := newLetters()
 	err := e.InDatabase(ctx, func(conn *pgx.Conn) error {
 		var there bool

@@ -22,15 +22,19 @@ const (
 	// pollEvery is the time between two queries of what is stored; no time is more
 	// exact than that.
 	pollEvery = 4 * time.Millisecond
-	// lateLimit is what counts for a message that is not accepted or stored,
-	// and for a history that cannot be read.
+	// lateLimit is what counts for a message that is not accepted or stored, for a
+	// history that cannot be read, and for a login that is refused.
 	lateLimit = 15 * time.Second
 	// ProbePeriod is how often each tenant is published to and read.
 	ProbePeriod = time.Second
+	// loginPeriod is how often its user logs in. A login keeps a processor busy
+	// itself.
+	loginPeriod = ProbePeriod / 2
 )
 
 // Probe measures, for some tenants that get one message a second each and are
-// read once a second each, how long that takes from the moment it was due. It
+// read once a second each, and for a user that logs in, how long that takes from the
+// moment it was due. It
 // relies on seq being dense: the nth accepted message of a tenant is stored
 // when its stream has come to n.
 type Probe struct {
@@ -42,6 +46,10 @@ type Probe struct {
 	// Endpoints are those at which it is measured, too, when a tenant's messages
 	// arrive; it needs none. They must have got every message of their tenant.
 	Endpoints map[string]*receiver.Endpoint
+	// User logs in all the while, which is measured, too; nil for nobody.
+	User *load.Account
+	// ReadOnly: nothing is published.
+	ReadOnly bool
 
 	mu      sync.Mutex
 	waiting map[string][]time.Time         // when each message was due that is not stored yet
@@ -56,6 +64,7 @@ type Timings struct {
 	stored   []time.Duration // from POST until others can see the row
 	read     []time.Duration // of GET /messages
 	arrived  []time.Duration // from POST to the endpoint; none without endpoints
+	login    []time.Duration // of POST /login; none without a user
 }
 
 // NewProbe returns a probe for these tenants, which notes what goes wrong in the
@@ -80,10 +89,17 @@ func (p *Probe) Measure(ctx context.Context, length time.Duration) (Timings, err
 	for i, tenant := range p.tenants {
 		// Spread over the second, so that they do not come in one burst.
 		first := begun.Add(time.Duration(i) * ProbePeriod / time.Duration(len(p.tenants)))
-		work.Go(func() { p.again(ctx, first, begun.Add(length), func(due time.Time) { p.post(ctx, tenant, due) }) })
+		if !p.ReadOnly {
+			work.Go(func() {
+				again(ctx, first, begun.Add(length), ProbePeriod, func(due time.Time) { p.post(ctx, tenant, due) })
+			})
+		}
 		work.Go(func() {
-			p.again(ctx, first.Add(ProbePeriod/2), begun.Add(length), func(due time.Time) { p.get(ctx, tenant, due) })
+			again(ctx, first.Add(ProbePeriod/2), begun.Add(length), ProbePeriod, func(due time.Time) { p.get(ctx, tenant, due) })
 		})
+	}
+	if p.User != nil {
+		work.Go(func() { again(ctx, begun, begun.Add(length), loginPeriod, func(due time.Time) { p.login(ctx, due) }) })
 	}
 	work.Wait()
 	err := wait.Until(ctx, lateLimit, "measured messages are stored", func() error {
@@ -103,15 +119,15 @@ func (p *Probe) Measure(ctx context.Context, length time.Duration) (Timings, err
 	if err := p.awaitArrivals(ctx); err != nil {
 		return Timings{}, err
 	}
-	for _, samples := range [][]time.Duration{p.times.accepted, p.times.stored, p.times.read, p.times.arrived} {
+	for _, samples := range [][]time.Duration{p.times.accepted, p.times.stored, p.times.read, p.times.arrived, p.times.login} {
 		slices.Sort(samples)
 	}
 	return p.times, ctx.Err()
 }
 
-// again calls work once each ProbePeriod from first until end.
-func (p *Probe) again(ctx context.Context, first, end time.Time, work func(due time.Time)) {
-	for due := first; due.Before(end) && ctx.Err() == nil; due = due.Add(ProbePeriod) {
+// again calls work once each period from first until end.
+func again(ctx context.Context, first, end time.Time, period time.Duration, work func(due time.Time)) {
+	for due := first; due.Before(end) && ctx.Err() == nil; due = due.Add(period) {
 		wait.For(ctx, time.Until(due))
 		work(due)
 	}
@@ -131,6 +147,22 @@ func (p *Probe) get(ctx context.Context, tenant string, due time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.times.read = append(p.times.read, took)
+}
+
+// login logs the user in.
+func (p *Probe) login(ctx context.Context, due time.Time) {
+	r := p.client.Login(ctx, *p.User)
+	took := time.Since(due)
+	if ctx.Err() != nil {
+		return
+	}
+	if r.Err != nil || r.Status != http.StatusOK {
+		p.result.Fail("a user could not log in: %s", r.Text())
+		took = lateLimit
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.times.login = append(p.times.login, took)
 }
 
 func (p *Probe) post(ctx context.Context, tenant string, due time.Time) {

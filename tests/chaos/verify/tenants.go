@@ -25,23 +25,32 @@ type Parts struct {
 	main      bool // queue
 	dead      bool // queue
 	consumers int
+	exchange  exchange
 }
 
-// Unsettled returns nil when the tenant is fully there, with partition, queues
-// and consumer, or fully gone.
+// exchange is what there is of a tenant's exchange.
+type exchange struct {
+	wanted, exists, bound bool
+}
+
+// there reports whether messages reach the queue from there, if they have to.
+func (x exchange) there() bool { return !x.wanted || x.exists && x.bound }
+
+// Unsettled returns nil when the tenant is fully there, with partition, queues, an
+// exchange where tenants have one, and consumer, or fully gone.
 func (l *Parts) Unsettled() error {
 	switch l.Status {
 	case "active":
-		if l.Partition == "attached" && l.stream && l.main && l.dead && l.consumers > 0 {
+		if l.Partition == "attached" && l.stream && l.main && l.dead && l.exchange.there() && l.consumers > 0 {
 			return nil
 		}
 	case "deleted":
-		if l.Partition == "" && !l.stream && !l.main && !l.dead {
+		if l.Partition == "" && !l.stream && !l.main && !l.dead && !l.exchange.exists {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: tenant %s: row %q, partition %q, stream %v, queue %v with %d consumers, dead-letter queue %v",
-		wait.ErrNotReady, l.Tenant, l.Status, l.Partition, l.stream, l.main, l.consumers, l.dead)
+	return fmt.Errorf("%w: tenant %s: row %q, partition %q, stream %v, queue %v with %d consumers, dead-letter queue %v, exchange %+v",
+		wait.ErrNotReady, l.Tenant, l.Status, l.Partition, l.stream, l.main, l.consumers, l.dead, l.exchange)
 }
 
 // Tenants reads from the servers what there is of all tenants, by id, also of
@@ -50,11 +59,14 @@ func Tenants(ctx context.Context, e *env.Env) (map[string]*Parts, error) {
 	found := make(map[string]*Parts)
 	at := func(id string) *Parts {
 		if found[id] == nil {
-			found[id] = &Parts{Tenant: id}
+			found[id] = &Parts{Tenant: id, exchange: exchange{wanted: e.Exchanges}}
 		}
 		return found[id]
 	}
 	if err := e.InDatabase(ctx, func(conn *pgx.Conn) error { return readParts(ctx, conn, at) }); err != nil {
+		return nil, err
+	}
+	if err := readExchanges(ctx, e, at); err != nil {
 		return nil, err
 	}
 	names, err := e.QueueNames(ctx)
@@ -130,4 +142,28 @@ func Settled(ctx context.Context, e *env.Env) error {
 		}
 	}
 	return errors.Join(errs[:min(len(errs), MaxExamples)]...)
+}
+
+// readExchanges reads which tenants have an exchange, and whether it is bound, where the
+// service gives them any.
+func readExchanges(ctx context.Context, e *env.Env, at func(id string) *Parts) error {
+	if !e.Exchanges {
+		return nil
+	}
+	names, err := e.ExchangeNames(ctx)
+	if err != nil {
+		return err
+	}
+	bound, err := e.BoundExchanges(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		id, of := strings.CutPrefix(name, "tenant_")
+		if id, ok := strings.CutSuffix(id, "_exchange"); ok && of {
+			l := at(id)
+			l.exchange.exists, l.exchange.bound = true, slices.Contains(bound, name)
+		}
+	}
+	return nil
 }

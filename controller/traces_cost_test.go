@@ -1,0 +1,76 @@
+//go:build !race
+
+package controller
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"lanekeeper/domain"
+	"lanekeeper/service/message"
+)
+
+// withoutTraces is how many allocations it took to publish a message, from the handler to
+// the publisher, before there were traces, with Go 1.26. With another version of Go, or of
+// what is called, it may be measured anew: by this test, where there is no Traces. The race detector
+// allocates, and makes pools drop what they hold, so it is counted without.
+const withoutTraces = 136
+
+// acceptingPublisher publishes nothing and says that it did.
+type acceptingPublisher struct{ errs [1000]error }
+
+func (p *acceptingPublisher) Publish(_ context.Context, _ uuid.UUID, batch []domain.Outgoing) []error {
+	return p.errs[:len(batch)]
+}
+
+func (*acceptingPublisher) DeadLetter(context.Context, domain.DeadLetter) error { return nil }
+
+type noObserver struct{}
+
+func (noObserver) AddPublished(string, int) {}
+func (noObserver) ObservePublish(float64)   {}
+
+// publishing returns what publishes one message by a handler, without a network and a
+// broker.
+func publishing(t testing.TB, change func(*Options, *message.Options)) (publish func(headers ...string)) {
+	t.Helper()
+	fakes := newFakes()
+	o := Options{Auth: fakeAuth{}, Directory: fakes, Log: slog.New(slog.DiscardHandler)}
+	mo := message.Options{Publisher: &acceptingPublisher{}, Observer: noObserver{}, Log: o.Log}
+	change(&o, &mo)
+	o.Messages = message.NewService(mo)
+	handler, err := New(o)
+	require.NoError(t, err)
+	const body = `{"payload":{"n":1},"type":"order.created","headers":{"source":"shop"}}`
+	return func(headers ...string) {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/messages", io.NopCloser(strings.NewReader(body)))
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer admin")
+		request.Header.Set("X-Tenant-ID", tenantID.String())
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		if answer.Code != http.StatusAccepted {
+			t.Fatalf("%d: %s", answer.Code, answer.Body)
+		}
+	}
+}
+
+// Who does not trace pays nothing for it: to publish takes as many allocations as it did
+// before there were traces, also for a caller who sends a traceparent.
+func TestPublishingWithoutTracesCostsNothing(t *testing.T) { //nolint:paralleltest // counts the allocations of the process
+	publish := publishing(t, func(*Options, *message.Options) {})
+	allocations := testing.AllocsPerRun(500, func() { publish("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") })
+	t.Logf("%v allocations", allocations)
+	require.LessOrEqual(t, allocations, float64(withoutTraces))
+}

@@ -1,0 +1,3 @@
+// Package openapitest loads the description of the API for tests that hold answers to
+// it.
+package openapitest

@@ -1,0 +1,2 @@
+// Package digits writes numbers for people.
+package digits

@@ -1,0 +1,74 @@
+package tracing
+
+import (
+	"context"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scope is what the spans are made by.
+const scope = "lanekeeper"
+
+// Attributes that no semantic convention has.
+const (
+	// TenantID is whose work a span is.
+	TenantID = attribute.Key("lanekeeper.tenant_id")
+	// RequestID is what the log calls the request.
+	RequestID = attribute.Key("lanekeeper.request_id")
+	// Outcome is what became of it, in a word of the metrics.
+	Outcome = attribute.Key("lanekeeper.outcome")
+)
+
+// Tracer begins spans. Nil is off: it must not be asked for any then. It is safe for
+// concurrent use.
+type Tracer struct {
+	trace.Tracer
+
+	provider *sdktrace.TracerProvider
+	// overrules is set where the sampler may record what a caller does not.
+	overrules bool
+}
+
+// New returns a Tracer that hands ended spans to processor, and otherwise does what
+// options and the environment say.
+func New(processor sdktrace.SpanProcessor, options ...sdktrace.TracerProviderOption) *Tracer {
+	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(processor))...)
+	return &Tracer{Tracer: provider.Tracer(scope), provider: provider, overrules: samplerOverrules()}
+}
+
+// Provider returns where others get tracers from whose spans go the same way. It is nil
+// where the Tracer is.
+func (t *Tracer) Provider() trace.TracerProvider {
+	if t == nil {
+		return nil
+	}
+	return t.provider
+}
+
+// MayRecord reports whether a span may be recorded below one that is sampled, or is
+// not. It is false for nil.
+func (t *Tracer) MayRecord(sampled bool) bool { return t != nil && (sampled || t.overrules) }
+
+// Shutdown has the spans exported that have ended, for as long as ctx allows, and ends
+// what exports them. What ends later is dropped.
+func (t *Tracer) Shutdown(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	if err := t.provider.Shutdown(ctx); err != nil {
+		return fmt.Errorf("export the last spans: %w", err)
+	}
+	return nil
+}
+
+// Fail gives a span the status of a failure. The kind is a word that does not vary with
+// the case, and the description is for people and free of secrets.
+func Fail(span trace.Span, kind, description string) {
+	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+	span.SetStatus(codes.Error, description)
+}
