@@ -154,7 +154,8 @@ type Store struct {
 	// plainDetach keeps to what servers before version 14 can do.
 	plainDetach bool
 	// cut breaks the connections of all pools, and those that are made later.
-	cut context.CancelFunc
+	cut    context.CancelFunc
+	losses postgres.Losses // of all pools
 }
 
 var (
@@ -242,7 +243,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if p.role != nil { // partitions belong to who logs in
 			p.Role = s.role(p.role)
 		}
-		p.Tracer = o.Tracer
+		p.Tracer, p.Losses = o.Tracer, &s.losses
 		p.Dialed = func(conn net.Conn) net.Conn { return newSocket(alive, conn) }
 		pool, err := postgres.NewPool(ctx, p.url, p.PoolOptions)
 		if err != nil {

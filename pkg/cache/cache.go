@@ -26,6 +26,9 @@ type Options[K comparable, V any] struct {
 	Absent     func(error) bool
 	AbsentFor  time.Duration
 	AbsentSize int
+	// Passing reports whether a value is about to become another one by itself: then
+	// every Get asks the source, while that is there. Nil reports none.
+	Passing func(V) bool
 	// Newer reports whether what is known is newer than what is put; nil never.
 	Newer func(known, put V) bool
 	// Now returns the time; nil means time.Now.
@@ -84,8 +87,8 @@ func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
 	return &Cache[K, V]{o: o, entries: make(map[K]*entry[V]), absent: make(map[K]absence)}
 }
 
-// Get returns what the source says, or said at most FreshFor ago, or said last
-// while it is away. Errors are those of Load for what is not known, and that of
+// Get returns what the source says, or said at most FreshFor ago unless that is
+// Passing, or said last while it is away. Errors are those of Load for what is not known, and that of
 // ctx when it ends while another call's load is waited for.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	now := c.o.Now()
@@ -175,7 +178,7 @@ func (c *Cache[K, V]) Drop(key K) {
 }
 
 func (c *Cache[K, V]) fresh(e *entry[V], now time.Time) bool {
-	return !e.expired && now.Sub(e.loaded) < c.o.FreshFor
+	return !e.expired && now.Sub(e.loaded) < c.o.FreshFor && (c.o.Passing == nil || !c.o.Passing(e.value))
 }
 
 // expire needs mu. A load under way may have read the value before the change, so

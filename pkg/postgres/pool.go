@@ -95,6 +95,8 @@ type PoolOptions struct {
 	// Dialed is given every connection to the server that was made, also those
 	// for cancel requests, and returns what is used instead. It may be nil.
 	Dialed func(net.Conn) net.Conn
+	// Losses is shared by the pools of a server. Nil stands for one of its own.
+	Losses *Losses
 }
 
 // NewPool returns a pool that connects when it is first used, so it needs no
@@ -110,7 +112,11 @@ func NewPool(ctx context.Context, url string, o PoolOptions) (*pgxpool.Pool, err
 	config.MaxConnLifetime = maxConnLifetime
 	config.MaxConnLifetimeJitter = maxConnLifetime / 10
 	config.PingTimeout = pingTimeout
+	if o.Losses == nil {
+		o.Losses = new(Losses)
+	}
 	o.apply(config.ConnConfig)
+	o.Losses.watch(config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("make connection pool: %w", err)

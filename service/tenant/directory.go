@@ -34,7 +34,8 @@ type finder interface {
 
 // Directory answers what is known of a tenant without asking the database
 // each time. Its answers are at most 5 seconds old, and reflect at once what
-// was changed through this process, or announced to it with Forget. While the
+// was changed through this process, or announced to it with Forget. That a tenant is
+// being provisioned is never from memory: who saw that it is active may publish. While the
 // database is away it goes on answering with the last known state. It is safe
 // for concurrent use.
 type Directory struct {
@@ -69,7 +70,8 @@ func NewDirectory(tenants finder) *Directory {
 		entries: cache.New(cache.Options[uuid.UUID, domain.Tenant]{
 			Load: tenants.FindTenant, LoadTimeout: loadTimeout, FreshFor: maxAge, Size: maxCached, AwayFor: awayFor,
 			Absent: func(err error) bool { return errors.Is(err, domain.ErrNotFound) }, AbsentFor: absentAge, AbsentSize: maxAbsent,
-			Newer: func(known, put domain.Tenant) bool { return known.UpdatedAt.After(put.UpdatedAt) },
+			Newer:   func(known, put domain.Tenant) bool { return known.UpdatedAt.After(put.UpdatedAt) },
+			Passing: func(t domain.Tenant) bool { return t.Status == domain.TenantProvisioning },
 		}),
 		resolved: cache.New(cache.Options[externalName, uuid.UUID]{
 			Load: func(ctx context.Context, n externalName) (uuid.UUID, error) {

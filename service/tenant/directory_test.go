@@ -114,6 +114,32 @@ func TestLookupIsCachedForFiveSeconds(t *testing.T) {
 	})
 }
 
+// Who saw in the database that a tenant is active by now may publish to it.
+func TestLookupDoesNotRememberThatATenantIsProvisioned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := active()
+		one.Status = domain.TenantProvisioning
+		b := newTable(one)
+		d := tenant.NewDirectory(b)
+		for range 2 {
+			got, err := d.Lookup(t.Context(), one.ID)
+			require.NoError(t, err)
+			require.Equal(t, domain.TenantProvisioning, got.Status)
+		}
+		b.set(func() { b.err = away() })
+		got, err := d.Lookup(t.Context(), one.ID)
+		require.NoError(t, err)
+		require.Equal(t, domain.TenantProvisioning, got.Status, "while the database is away it is all that is known")
+		pass(2 * time.Second)
+		one.Status = domain.TenantActive
+		b.set(func() { b.rows[one.ID], b.err = one, nil })
+		got, err = d.Lookup(t.Context(), one.ID)
+		require.NoError(t, err)
+		require.Equal(t, domain.TenantActive, got.Status)
+	})
+}
+
 func TestLookupOfWhatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
