@@ -66,10 +66,10 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	require.Equal(t, clients, cut())
 }
 
-// readSteadily reads a tenant's history page by page, 400 KB a second, which is
-// fast enough, and returns how many messages there were until it ended or broke.
+// readSteadily reads a tenant's history page by page, a window of some KB a hundred
+// times a second, which is fast enough, and returns how many messages there were until it ended or broke.
 func readSteadily(conn io.ReadWriter, tenant string) (messages int) {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	in := bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) {
 		<-tick.C

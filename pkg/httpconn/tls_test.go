@@ -96,7 +96,9 @@ func TestLargeBodiesWithTLS(t *testing.T) {
 		require.True(t, bytes.Equal(body, got))
 		require.Equal(t, 1, answer.ProtoMajor, "HTTP/2 is not offered")
 	}
-	require.Equal(t, 1, s.connections.Open())
+	// The client leaves a connection and takes another one when it is slow to note that
+	// a request was sent; the service ends none.
+	require.Eventually(t, func() bool { return s.connections.Open() == 1 }, patience, time.Millisecond)
 	require.Empty(t, s.ended())
 }
 

@@ -133,14 +133,22 @@ func read(t testing.TB, u *url.URL, into any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode, "GET %s", u.Redacted())
-	require.NoError(t, json.NewDecoder(response.Body).Decode(into))
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+		require.NoError(t, err)
+		request.Close = true
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err, "GET %s", u.Redacted())
+		if response.StatusCode == http.StatusInternalServerError { // what it lists was just deleted
+			require.NoError(t, response.Body.Close())
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		defer response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode, "GET %s", u.Redacted())
+		require.NoError(t, json.NewDecoder(response.Body).Decode(into))
+		return
+	}
 }
 
 func ask(t testing.TB, address string, commands ...string) string {
