@@ -21,7 +21,7 @@ const overhead = 1 << 10
 // was handed on, closes it, which makes the broker deliver the rest again, and
 // subscribes with a prefetch for which there is room.
 //
-// The goroutine of pump hands on; another one acknowledges and closes.
+// The goroutine of pump hands on; another one finishes, acknowledges and closes.
 type meteredSubscription struct {
 	domain.Subscription
 	budget *budget
@@ -35,11 +35,11 @@ type meteredSubscription struct {
 
 	mu sync.Mutex
 	// sizes are those of the deliveries above base, 0 for those that are
-	// acknowledged; unacked is how many are not, held their bytes.
-	base    uint64
-	sizes   []int64
-	unacked int
-	held    int64
+	// finished; inHand is how many are not, held their bytes.
+	base   uint64
+	sizes  []int64
+	inHand int
+	held   int64
 	over    bool // no more is handed on
 	// mean is the mean size of what was held when it got too much.
 	mean int64
@@ -68,28 +68,24 @@ func (m *meteredSubscription) Done() <-chan struct{} { return m.ended }
 // Full is closed when it holds too much.
 func (m *meteredSubscription) Full() <-chan struct{} { return m.full }
 
-// Ack implements domain.Subscription.
-func (m *meteredSubscription) Ack(tag uint64, multiple bool) error {
+// Finished takes deliveries off the account: their bytes are out of use, though they
+// may be acknowledged later.
+func (m *meteredSubscription) Finished(tags []uint64) {
 	m.mu.Lock()
-	if multiple {
-		for m.base < tag && len(m.sizes) > 0 {
-			m.settle(0)
-			m.base, m.sizes = m.base+1, m.sizes[1:]
+	defer m.mu.Unlock()
+	for _, tag := range tags {
+		if tag <= m.base || tag > m.base+uint64(len(m.sizes)) {
+			continue
 		}
-	} else if tag > m.base && tag <= m.base+uint64(len(m.sizes)) {
-		m.settle(int(tag - m.base - 1)) //nolint:gosec // within sizes
+		if size := &m.sizes[tag-m.base-1]; *size > 0 {
+			m.inHand--
+			m.held -= *size
+			m.budget.held.Add(-*size)
+			*size = 0
+		}
 	}
-	m.mu.Unlock()
-	return m.Subscription.Ack(tag, multiple)
-}
-
-// settle takes one delivery off the account; the caller has the lock.
-func (m *meteredSubscription) settle(i int) {
-	if size := m.sizes[i]; size > 0 {
-		m.sizes[i] = 0
-		m.unacked--
-		m.held -= size
-		m.budget.held.Add(-size)
+	for len(m.sizes) > 0 && m.sizes[0] == 0 {
+		m.base, m.sizes = m.base+1, m.sizes[1:]
 	}
 }
 
@@ -104,7 +100,7 @@ func (m *meteredSubscription) Close() error {
 		close(m.closing)
 	}
 	m.budget.held.Add(-m.held)
-	m.held, m.unacked, m.sizes = 0, 0, nil
+	m.held, m.inHand, m.sizes = 0, 0, nil
 	m.mu.Unlock()
 	return m.Subscription.Close()
 }
@@ -135,13 +131,13 @@ func (m *meteredSubscription) admit(size int64) bool {
 		return false
 	}
 	m.sizes = append(m.sizes, size)
-	m.unacked++
+	m.inHand++
 	m.held += size
 	m.seen++
 	m.seenBytes += size
 	total := m.budget.held.Add(size)
-	if m.unacked > 1 && !m.minimal && (m.held > m.budget.single() || total > m.budget.most && m.held > m.budget.fair()) {
-		m.over, m.mean = true, m.held/int64(m.unacked)
+	if m.inHand > 1 && !m.minimal && (m.held > m.budget.single() || total > m.budget.most && m.held > m.budget.fair()) {
+		m.over, m.mean = true, m.held/int64(m.inHand)
 		close(m.full)
 	}
 	return true
@@ -168,11 +164,11 @@ func unpack(d *domain.Delivery) {
 	d.Body, d.Encoding = body, ""
 }
 
-// unackedCount returns how many deliveries were handed on and are not acknowledged.
-func (m *meteredSubscription) unackedCount() int {
+// inHandCount returns how many deliveries were handed on and are not finished.
+func (m *meteredSubscription) inHandCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.unacked
+	return m.inHand
 }
 
 // meanWhenFull returns the mean size of what was held when it got too much.

@@ -74,7 +74,7 @@ func TestMeteredSubscriptionAccountsForHeaders(t *testing.T) {
 	require.Zero(t, b.held.Load())
 }
 
-func TestMeteredSubscriptionAccountsForWhatIsAcknowledged(t *testing.T) {
+func TestMeteredSubscriptionAccountsForWhatIsInHand(t *testing.T) {
 	t.Parallel()
 	b := newBudget(800*kib, few(1))
 	in := take(t, b, 20, 4*kib)
@@ -83,14 +83,16 @@ func TestMeteredSubscriptionAccountsForWhatIsAcknowledged(t *testing.T) {
 	}
 	held := func(n int64) { t.Helper(); require.Equal(t, n*4*kib, b.held.Load()) }
 	held(20)
-	require.NoError(t, in.Ack(3, false))
-	require.NoError(t, in.Ack(20, false))
+	in.Finished([]uint64{3, 20})
 	held(18)
-	require.NoError(t, in.Ack(5, true))
+	in.Finished([]uint64{1, 2, 3, 4, 5})
 	held(14)
-	require.NoError(t, in.Ack(7, false))
+	in.Finished([]uint64{7, 21})
 	held(13)
-	require.NoError(t, in.Ack(19, true))
+	require.Equal(t, 13, in.inHandCount())
+	require.NoError(t, in.Ack(5, true))
+	held(13)
+	in.Finished([]uint64{6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19})
 	held(0)
 	require.NoError(t, in.Ack(20, true))
 	held(0)

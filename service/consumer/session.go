@@ -25,6 +25,10 @@ const (
 	// and each of those that is not counts once towards the delivery limit.
 	holdLimit = 30 * time.Second
 	holdCheck = 5 * time.Second
+	// ackAfter is how long a message that is stored waits for others to be
+	// acknowledged together with it: each acknowledgement is a command in the log of
+	// a quorum queue. What is delivered again because it came to none is recognised.
+	ackAfter = 20 * time.Millisecond
 )
 
 var errStoreAway = errors.New("the store has been unavailable for too long")
@@ -80,14 +84,21 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 	defer hold.Stop()
 	grow := time.NewTicker(s.c.prefetchCooldown)
 	defer grow.Stop()
+	ack := time.NewTimer(ackAfter) // runs while something waits to be acknowledged
+	ack.Stop()
+	defer ack.Stop()
 	for {
 		select {
 		case tags := <-s.finished:
-			if err := s.acks.Done(tags); err != nil {
-				// The channel is gone; Done follows, and what is not
-				// acknowledged is delivered again.
-				s.c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
+			waited := s.acks.Waiting()
+			s.noteAck(ctx, s.finish(tags))
+			if waits := s.acks.Waiting(); waits && !waited {
+				ack.Reset(ackAfter)
+			} else if !waits {
+				ack.Stop()
 			}
+		case <-ack.C:
+			s.noteAck(ctx, s.acks.Run())
 		case cmd := <-s.c.commands:
 			if !s.c.apply(cmd, s.workers) {
 				return endStopped, s.drain()
@@ -112,6 +123,20 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 				return endLost, errors.Join(errStoreAway, s.discard())
 			}
 		}
+	}
+}
+
+// finish takes deliveries off the account, and acknowledges what has waited enough.
+func (s *session) finish(tags []uint64) error {
+	s.sub.Finished(tags)
+	return s.acks.Done(tags) //nolint:wrapcheck // that of the subscription
+}
+
+// noteAck has an acknowledgement that failed in the log. Its channel is gone: the end
+// of the subscription follows, and what is not acknowledged is delivered again.
+func (s *session) noteAck(ctx context.Context, err error) {
+	if err != nil {
+		s.c.shared.Log.DebugContext(ctx, "ack failed", slog.Any("error", err))
 	}
 }
 
@@ -157,7 +182,7 @@ func (s *session) drain() error {
 	s.c.setState(domain.ConsumerDraining, nil)
 	timeout := time.AfterFunc(drainTimeout, s.abort)
 	defer timeout.Stop()
-	err := s.windDown(s.acks.Done)
+	err := s.windDown(s.finish)
 	return errors.Join(err, s.acks.Flush(), s.sub.Close())
 }
 

@@ -77,7 +77,7 @@ func (c *consumer) status() domain.ConsumerStatus {
 	c.mu.Unlock()
 	s.Store = c.shared.Writer.Trouble(c.tenant)
 	if sub := c.metered.Load(); sub != nil {
-		s.Held = int64(sub.unackedCount())
+		s.Held = int64(sub.inHandCount())
 	}
 	s.Workers = int(c.workers.Load())
 	if pool := c.pool.Load(); pool != nil {

@@ -53,10 +53,15 @@ func TestBatcherAcknowledgesExactlyWhatIsFinished(t *testing.T) {
 				inHand = append(inHand[:i], inHand[i+1:]...)
 			}
 			require.NoError(t, a.Done(tags))
-			if len(inHand) == 0 {
-				require.Empty(t, b.outstanding)
+			require.LessOrEqual(t, len(b.outstanding), len(inHand)+prefetch/2+max(prefetch/4, 1)-1)
+			if rapid.Bool().Draw(t, "its time has come") {
+				require.NoError(t, a.Run())
+				require.False(t, a.Waiting())
+				if len(inHand) == 0 {
+					require.Empty(t, b.outstanding)
+				}
+				require.LessOrEqual(t, len(b.outstanding), len(inHand)+prefetch/2)
 			}
-			require.LessOrEqual(t, len(b.outstanding), len(inHand)+prefetch/2)
 		}
 		require.NoError(t, a.Flush())
 		require.Len(t, b.outstanding, len(inHand))
@@ -65,10 +70,36 @@ func TestBatcherAcknowledgesExactlyWhatIsFinished(t *testing.T) {
 
 func TestBatcherNeedsOneAckForARun(t *testing.T) {
 	t.Parallel()
+	for _, one := range []struct{ prefetch, deliveries, acks, waiting int }{
+		{prefetch: 256, deliveries: 63, acks: 0, waiting: 63},
+		{prefetch: 256, deliveries: 64, acks: 1, waiting: 0},
+		{prefetch: 256, deliveries: 200, acks: 3, waiting: 8},
+		{prefetch: 1024, deliveries: 127, acks: 0, waiting: 127},
+		{prefetch: 1024, deliveries: 129, acks: 1, waiting: 1},
+		{prefetch: 7, deliveries: 3, acks: 3, waiting: 0},
+		{prefetch: 0, deliveries: 3, acks: 3, waiting: 0},
+	} {
+		b := &ackBroker{t: t, outstanding: map[uint64]bool{}, finished: map[uint64]bool{}}
+		a := NewBatcher(one.prefetch, b.ack)
+		for tag := uint64(1); tag <= uint64(one.deliveries); tag++ {
+			b.outstanding[tag], b.finished[tag] = true, true
+			require.NoError(t, a.Done([]uint64{tag}))
+		}
+		require.Equal(t, one.acks, b.acks, "%+v", one)
+		require.Len(t, b.outstanding, one.waiting, "%+v", one)
+		require.Equal(t, one.waiting > 0, a.Waiting(), "%+v", one)
+		require.NoError(t, a.Run())
+		require.Empty(t, b.outstanding, "%+v", one)
+	}
+}
+
+// A commit of many is acknowledged with one frame.
+func TestBatcherNeedsOneAckForACommit(t *testing.T) {
+	t.Parallel()
 	b := &ackBroker{t: t, outstanding: map[uint64]bool{}, finished: map[uint64]bool{}}
-	a := NewBatcher(256, b.ack)
+	a := NewBatcher(1024, b.ack)
 	var tags []uint64
-	for tag := uint64(1); tag <= 256; tag++ {
+	for tag := uint64(1); tag <= 1024; tag++ {
 		b.outstanding[tag], b.finished[tag] = true, true
 		tags = append(tags, tag)
 	}
