@@ -72,7 +72,7 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn,
 			if err != nil {
 				return nil, err
 			}
-			return newWire(encrypted), nil
+			return newWire(newGatherer(encrypted)), nil
 		},
 	}
 	config.Properties.SetClientConnectionName(name)

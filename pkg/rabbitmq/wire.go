@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 )
 
 // Headers of a message that the library could not read, in place of those it
@@ -26,6 +27,9 @@ const (
 
 	// tableHead is what the table of both takes besides their values.
 	tableHead = 4 + 2*(1+1+4) + len(HeaderUnreadable+HeaderUnreadableHeaders+cut)
+
+	// readBuffer is what a connection reads at once: a hundred small deliveries.
+	readBuffer = 32 << 10
 
 	// minFrame is the least that a frame's payload may be allowed to have;
 	// maxFrame is the library's limit of a frame.
@@ -52,6 +56,7 @@ type wire struct {
 	// what replaces one.
 	passing int64
 	ready   []byte
+	frame   []byte // room for a content header
 	// largest is the largest payload of a frame that the broker proposed. What
 	// is agreed upon is not larger than the library's own limit.
 	largest int
@@ -59,7 +64,7 @@ type wire struct {
 }
 
 func newWire(conn net.Conn) *wire {
-	return &wire{Conn: conn, in: bufio.NewReader(conn), largest: minFrame, guard: guard{shut: make(map[uint16]bool)}}
+	return &wire{Conn: conn, in: bufio.NewReaderSize(conn, readBuffer), largest: minFrame, guard: guard{shut: make(map[uint16]bool)}}
 }
 
 // Read implements net.Conn.
@@ -96,11 +101,11 @@ func (w *wire) next() error {
 		w.passing = frameHead + int64(size) + 1
 		return nil
 	}
-	frame := make([]byte, frameHead+int(size)+1)
-	if _, err := io.ReadFull(w.in, frame); err != nil {
+	w.frame = slices.Grow(w.frame[:0], frameHead+int(size)+1)[:frameHead+int(size)+1]
+	if _, err := io.ReadFull(w.in, w.frame); err != nil {
 		return err
 	}
-	w.ready = readable(frame, w.largest)
+	w.ready = readable(w.frame, w.largest)
 	return nil
 }
 
