@@ -8,6 +8,7 @@ import (
 	"mime"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -27,7 +28,7 @@ const (
 // ErrUnsupported.
 func mediaType(c *gin.Context, allowed ...string) (string, error) {
 	header := c.GetHeader("Content-Type")
-	if header == "" {
+	if header == "" || header == allowed[0] {
 		return allowed[0], nil
 	}
 	media, params, err := mime.ParseMediaType(header)
@@ -79,13 +80,52 @@ func readObject(c *gin.Context, target any) ([]byte, error) {
 // writeJSON writes an answer. Text is not escaped for HTML, so payloads go out
 // as they were stored.
 func writeJSON(c *gin.Context, status int, answer any) error {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(answer); err != nil {
+	e := takeEncoder()
+	defer e.giveBack()
+	if err := e.Encode(answer); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
-	c.Header("Cache-Control", "no-store")
-	c.Data(status, jsonType, buf.Bytes())
+	h := c.Writer.Header()
+	h["Cache-Control"], h["Content-Type"] = noStore, jsonTypes
+	c.Status(status)
+	if _, err := c.Writer.Write(e.buf.Bytes()); err != nil {
+		_ = c.Error(err) // the client has gone
+	}
 	return nil
+}
+
+// Values of headers that nobody changes.
+var (
+	noStore   = []string{"no-store"}
+	jsonTypes = []string{jsonType}
+)
+
+// maxKeptBuffer is how large a buffer is that is kept for a later answer, in bytes.
+const maxKeptBuffer = 64 << 10
+
+// encoder encodes answers, one after the other.
+type encoder struct {
+	buf bytes.Buffer
+	*json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.Encoder = json.NewEncoder(&e.buf)
+	e.SetEscapeHTML(false)
+	return e
+}}
+
+func takeEncoder() *encoder {
+	e := encoders.Get().(*encoder) //nolint:errcheck,forcetypeassert // nothing else is in it
+	e.buf.Reset()
+	return e
+}
+
+// giveBack keeps the encoder for another answer. One that failed is of no use: an
+// Encoder keeps the error of a write, and a buffer returns none.
+func (e *encoder) giveBack() {
+	if e.buf.Cap() <= maxKeptBuffer {
+		encoders.Put(e)
+	}
 }

@@ -35,8 +35,7 @@ func decodeObject(doc []byte, target any) error {
 		if len(wrong) == maxFieldErrors {
 			break
 		}
-		name := unquote(quoted)
-		index := fieldIndex(fields.Type(), name)
+		index := fieldIndex(fields.Type(), quoted)
 		message := ""
 		switch {
 		case index < 0:
@@ -47,13 +46,13 @@ func decodeObject(doc []byte, target any) error {
 			seen |= 1 << index
 			target := fields.Field(index).Addr().Interface()
 			if texts, ok := target.(*map[string]string); ok {
-				wrong = append(wrong, decodeTexts(value, name, texts)...)
+				wrong = append(wrong, decodeTexts(value, unquote(quoted), texts)...)
 				continue
 			}
 			message = decodeField(value, target)
 		}
 		if message != "" {
-			wrong = append(wrong, domain.FieldError{Pointer: domain.Pointer(name), Message: message})
+			wrong = append(wrong, domain.FieldError{Pointer: domain.Pointer(unquote(quoted)), Message: message})
 		}
 	}
 	if len(wrong) > 0 {
@@ -115,7 +114,15 @@ func decodeField(value []byte, target any) string {
 		}
 		return ""
 	case **string:
-		if value[0] != '"' || json.Unmarshal(value, target) != nil {
+		if value[0] != '"' {
+			return "must be a string"
+		}
+		if bytes.IndexByte(value, '\\') < 0 { // the document is valid, so it stands there as it is
+			text := string(value[1 : len(value)-1])
+			*target = &text
+			return ""
+		}
+		if json.Unmarshal(value, target) != nil {
 			return "must be a string"
 		}
 		if strings.ContainsRune(**target, utf8.RuneError) && loneSurrogate(value) {
@@ -162,9 +169,14 @@ func loneSurrogate(quoted []byte) bool {
 	return !bytes.ContainsRune(quoted, utf8.RuneError) && !bytes.Contains(bytes.ToLower(quoted), []byte(`\ufffd`))
 }
 
-func fieldIndex(structType reflect.Type, name string) int {
+// fieldIndex returns which field of the struct has the name, which is in quotes, or -1.
+func fieldIndex(structType reflect.Type, quoted []byte) int {
+	name := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = []byte(unquote(quoted))
+	}
 	for i := range structType.NumField() {
-		if tag, _, _ := strings.Cut(structType.Field(i).Tag.Get("json"), ","); tag == name {
+		if tag, _, _ := strings.Cut(structType.Field(i).Tag.Get("json"), ","); tag == string(name) {
 			return i
 		}
 	}

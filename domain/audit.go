@@ -43,8 +43,13 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 
 // ActorOf returns who does the work, and whether it is anybody.
 func ActorOf(ctx context.Context) (Actor, bool) {
-	a, ok := ctx.Value(actorKey).(Actor)
-	return a, ok
+	switch v := ctx.Value(actorKey).(type) {
+	case Actor:
+		return v, true
+	case *Call:
+		return v.actor, true
+	}
+	return Actor{}, false
 }
 
 // AuditAction says what was done.

@@ -22,8 +22,13 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // RequestID returns the id of the request, or "".
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey).(string)
-	return id
+	switch v := ctx.Value(requestIDKey).(type) {
+	case string:
+		return v
+	case *Call:
+		return v.requestID
+	}
+	return ""
 }
 
 // WithTenantID returns a context that carries the tenant the work is for.
@@ -33,8 +38,13 @@ func WithTenantID(ctx context.Context, id uuid.UUID) context.Context {
 
 // TenantID returns the tenant the work is for, and whether there is one.
 func TenantID(ctx context.Context) (uuid.UUID, bool) {
-	id, ok := ctx.Value(tenantIDKey).(uuid.UUID)
-	return id, ok
+	switch v := ctx.Value(tenantIDKey).(type) {
+	case uuid.UUID:
+		return v, true
+	case *Call:
+		return v.tenantID, true
+	}
+	return uuid.Nil, false
 }
 
 // WithOwner returns a context that carries whose share of the process the work
@@ -47,6 +57,11 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 // Owner returns whose share the work counts towards, or "" when no caller asked
 // for it.
 func Owner(ctx context.Context) string {
-	owner, _ := ctx.Value(ownerKey).(string)
-	return owner
+	switch v := ctx.Value(ownerKey).(type) {
+	case string:
+		return v
+	case *Call:
+		return v.owner()
+	}
+	return ""
 }

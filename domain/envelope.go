@@ -108,21 +108,30 @@ func (e *Envelope) Check() error {
 		wrong = append(wrong, FieldError{Pointer("headers"), fmt.Sprintf("must not have more than %d members", MaxHeaders)})
 		return WithFields(wrong...)
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
-		at := Pointer("headers", name)
-		switch value := e.Headers[name]; {
-		case name == "" || len(name) > MaxHeaderNameLength || !isToken(name):
-			wrong = append(wrong, FieldError{at, fmt.Sprintf("must be named with 1 to %d characters of A-Z, a-z, 0-9, '.', '_' and '-'", MaxHeaderNameLength)})
-		case ReservedHeader(name):
-			wrong = append(wrong, FieldError{at, "must be named otherwise: CC, BCC, timestamp_in_ms and what begins with x- belongs to the message broker"})
-		case len(value) > MaxHeaderValueLength || !isLine(value):
-			wrong = append(wrong, FieldError{at, fmt.Sprintf("must have at most %d bytes of UTF-8 without control characters", MaxHeaderValueLength)})
+	fine := len(wrong)
+	for name, value := range e.Headers {
+		if message := wrongHeader(name, value); message != "" {
+			wrong = append(wrong, FieldError{Pointer("headers", name), message})
 		}
 	}
-	if len(wrong) > 0 {
-		return WithFields(wrong...)
+	if len(wrong) == 0 {
+		return nil
 	}
-	return nil
+	slices.SortFunc(wrong[fine:], func(a, b FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return WithFields(wrong...)
+}
+
+// wrongHeader returns what is wrong with a header that comes by the API, or "".
+func wrongHeader(name, value string) string {
+	switch {
+	case name == "" || len(name) > MaxHeaderNameLength || !isToken(name):
+		return fmt.Sprintf("must be named with 1 to %d characters of A-Z, a-z, 0-9, '.', '_' and '-'", MaxHeaderNameLength)
+	case ReservedHeader(name):
+		return "must be named otherwise: CC, BCC, timestamp_in_ms and what begins with x- belongs to the message broker"
+	case len(value) > MaxHeaderValueLength || !isLine(value):
+		return fmt.Sprintf("must have at most %d bytes of UTF-8 without control characters", MaxHeaderValueLength)
+	}
+	return ""
 }
 
 // isToken reports whether text has letters, digits, '.', '_' and '-' only.

@@ -50,7 +50,7 @@ func TestEnvelopesOfTheAPI(t *testing.T) {
 		"too many headers":         {Envelope{Headers: many(21)}, []string{"/headers"}},
 		"header without a name":    {Envelope{Headers: map[string]string{"": "x"}}, []string{"/headers/"}},
 		"header with a long name":  {Envelope{Headers: map[string]string{strings.Repeat("n", 129): "x"}}, []string{"/headers/" + strings.Repeat("n", 91) + "..."}},
-		"header with a wrong name": {Envelope{Headers: map[string]string{"a b": "x", "a:b": "x", "ü": "x", "a/~": "x", "ok": "x"}}, []string{"/headers/a b", "/headers/a~1~0", "/headers/a:b", "/headers/ü"}},
+		"header with a wrong name": {Envelope{Headers: map[string]string{"a b": "x", "a:b": "x", "ü": "x", "a/~": "x", "ok": "x"}}, []string{"/headers/a b", "/headers/a:b", "/headers/a~1~0", "/headers/ü"}},
 		"headers of the broker":    {Envelope{Headers: map[string]string{"x-death": "1", "X-Request-Id": "1", "CC": "q", "bcc": "q", "timestamp_in_ms": "1", "x": "ok", "xx": "ok"}}, []string{"/headers/CC", "/headers/X-Request-Id", "/headers/bcc", "/headers/timestamp_in_ms", "/headers/x-death"}},
 		"header too long":          {Envelope{Headers: map[string]string{"a": strings.Repeat("v", 1001)}}, []string{"/headers/a"}},
 		"header with a control":    {Envelope{Headers: map[string]string{"a": "x\r\ny", "b": "\x00", "c": "\xff"}}, []string{"/headers/a", "/headers/b", "/headers/c"}},

@@ -48,19 +48,12 @@ type AccessLogOptions struct {
 func AccessLog(o AccessLogOptions) gin.HandlerFunc {
 	choose := newLineChoice(o.Lines)
 	return func(c *gin.Context) {
-		start := time.Now()
-		observed := o.Observe == nil
-		observeOnce := func(status int) {
-			if !observed {
-				observed = true
-				o.Observe(route(c), knownMethod(c.Request.Method), status, time.Since(start).Seconds())
-			}
-		}
-		c.Set(observeKey, observeOnce)
+		r := of(c)
+		r.begun, r.observe = time.Now(), o.Observe
 		c.Next()
-		duration := time.Since(start)
+		duration := time.Since(r.begun)
 
-		gone := c.GetBool(goneKey)
+		gone := r.gone
 		if unread(c) {
 			gone = true
 			SetEndReason(c, "unread")
@@ -69,7 +62,7 @@ func AccessLog(o AccessLogOptions) gin.HandlerFunc {
 		if gone {
 			status = statusClientGone
 		}
-		observeOnce(status)
+		Observe(c, status)
 		level := logLevel(route(c), status)
 		cause := c.Errors.Last()
 		if status < http.StatusInternalServerError && status != http.StatusMultiStatus {
@@ -130,7 +123,7 @@ func requestAttrs(c *gin.Context, status int, duration time.Duration, cause *gin
 		slog.Int("status", status),
 		slog.Int("bytes", max(0, c.Writer.Size())),
 		slog.Float64("duration_ms", float64(duration.Microseconds())/1000),
-		slog.String("remote", c.ClientIP()),
+		slog.String("remote", addressOf(c)),
 	}
 	if caller := callerName(c); caller != "" {
 		attrs = append(attrs, slog.String("caller", caller))
@@ -141,7 +134,7 @@ func requestAttrs(c *gin.Context, status int, duration time.Duration, cause *gin
 	if p := Principal(c); p.ByLink() {
 		attrs = append(attrs, slog.String("portal_link_id", p.LinkID.String()))
 	}
-	if ended := c.GetString(endedKey); ended != "" {
+	if ended := of(c).ended; ended != "" {
 		attrs = append(attrs, slog.String("ended", ended))
 	}
 	if oneIn > 1 {
@@ -156,17 +149,18 @@ func requestAttrs(c *gin.Context, status int, duration time.Duration, cause *gin
 // Observe makes the metrics count the request now, with this status, and not at
 // its end: of a stream they have the time until it was open.
 func Observe(c *gin.Context, status int) {
-	if observeOnce, ok := c.Value(observeKey).(func(status int)); ok {
-		observeOnce(status)
+	if r := of(c); r.observe != nil && !r.observed {
+		r.observed = true
+		r.observe(route(c), knownMethod(c.Request.Method), status, time.Since(r.begun).Seconds())
 	}
 }
 
 // SetEndReason gives the line of the access log the reason for the end of a
 // stream, in a word.
-func SetEndReason(c *gin.Context, reason string) { c.Set(endedKey, reason) }
+func SetEndReason(c *gin.Context, reason string) { of(c).ended = reason }
 
 func callerName(c *gin.Context) string {
-	if _, ok := c.Get(principalKey); !ok {
+	if !of(c).identified {
 		return ""
 	}
 	if p := Principal(c); p.UserID != uuid.Nil {

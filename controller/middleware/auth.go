@@ -70,7 +70,7 @@ func Authenticate(auth authenticator, need Need) gin.HandlerFunc {
 
 // actOnBehalf has what the request changes recorded as done by the caller.
 func actOnBehalf(c *gin.Context, p domain.Principal) {
-	actor := domain.Actor{Kind: domain.ActorUser, UserID: p.UserID, Address: c.ClientIP()}
+	actor := domain.Actor{Kind: domain.ActorUser, UserID: p.UserID, Address: addressOf(c)}
 	switch {
 	case p.ByLink():
 		actor.Kind, actor.LinkID = domain.ActorPortal, p.LinkID
@@ -79,13 +79,14 @@ func actOnBehalf(c *gin.Context, p domain.Principal) {
 	case p.UserID == uuid.Nil:
 		actor.Kind = domain.ActorOpen
 	}
-	c.Request = c.Request.WithContext(domain.WithActor(c.Request.Context(), actor))
+	callOf(c).SetActor(actor)
 }
 
 // Admit makes p the caller of the request, and reports whether it has what the route
 // needs; if not it refuses the request.
 func Admit(c *gin.Context, p domain.Principal, need Need) bool {
-	c.Set(principalKey, p)
+	r := of(c)
+	r.principal, r.identified = p, true
 	countTowards(c, p.UserID)
 	actOnBehalf(c, p)
 	if err := need.permit(p); err != nil {

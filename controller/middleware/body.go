@@ -82,9 +82,9 @@ func Body(o BodyOptions) gin.HandlerFunc {
 		}
 		w := netHTTPWriter(c)
 		c.Request.Body = http.MaxBytesReader(w, c.Request.Body, o.Limit)
-		b := &requestBody{o: o, owner: bodyOwner(c), control: http.NewResponseController(w)}
-		c.Set(bodyKey, b)
-		defer b.release()
+		r := of(c)
+		r.body, r.hasBody = requestBody{o: o, owner: bodyOwner(c), control: controlOf(c)}, true
+		defer r.body.release()
 		c.Next()
 	}
 }
@@ -95,7 +95,7 @@ func UnreadBodies() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if c.Request.ContentLength != 0 {
 			// An error means that there is no connection, as in tests.
-			_ = http.NewResponseController(netHTTPWriter(c)).SetReadDeadline(time.Now().Add(unreadGrace))
+			_ = controlOf(c).SetReadDeadline(time.Now().Add(unreadGrace))
 		}
 	}
 }
@@ -126,8 +126,9 @@ func bodyTooSlow(cause error) error {
 // ErrTooLarge, ErrTooSlow, ErrUnavailable with code "body_budget", ErrUnsupported for
 // another encoding, and ErrMalformed for a body that breaks off.
 func ReadBody(c *gin.Context) ([]byte, error) {
-	b, ok := c.Value(bodyKey).(*requestBody)
-	if !ok {
+	r := of(c)
+	b := &r.body
+	if !r.hasBody {
 		return nil, errors.New("read body: the route has none") // a mistake in the route table
 	}
 	isPacked, err := packed(c)
@@ -153,8 +154,8 @@ func ReadBody(c *gin.Context) ([]byte, error) {
 // GrowBody reserves n bytes more for what is made of the body, or returns an
 // ErrUnavailable.
 func GrowBody(c *gin.Context, n int64) error {
-	if b, ok := c.Value(bodyKey).(*requestBody); ok {
-		return b.reserve(n)
+	if r := of(c); r.hasBody {
+		return r.body.reserve(n)
 	}
 	return nil
 }
@@ -295,7 +296,7 @@ func bodyOwner(c *gin.Context) string {
 	if p := Principal(c); p.UserID != uuid.Nil {
 		return p.UserID.String()
 	}
-	return addressShare(c.ClientIP())
+	return addressShare(addressOf(c))
 }
 
 // addressShare returns what has one share of its own: an address, or of IPv6 a

@@ -27,8 +27,8 @@ func Deadline(d time.Duration) gin.HandlerFunc {
 // request.
 func Outlive(c *gin.Context) (ctx context.Context, end context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(c.Request.Context()))
-	connection, ok := c.Value(connectionKey).(context.Context)
-	if !ok {
+	connection := of(c).connection
+	if connection == nil {
 		return ctx, cancel
 	}
 	if connection.Err() != nil { // else it would be known a moment later

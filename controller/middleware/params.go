@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -24,20 +25,18 @@ func PathValues() gin.HandlerFunc {
 	}
 }
 
-const queryKey = "lanekeeper.query"
-
 // Query returns the value of a query parameter and whether it was sent. A
 // parameter that was sent more than once and a query string that cannot be
 // parsed are an ErrMalformed.
 func Query(c *gin.Context, name string) (value string, ok bool, err error) {
-	values, known := c.Value(queryKey).(url.Values)
-	if !known {
-		if values, err = url.ParseQuery(c.Request.URL.RawQuery); err != nil {
+	r := of(c)
+	if !r.queryKnown {
+		if r.query, err = url.ParseQuery(c.Request.URL.RawQuery); err != nil {
 			return "", false, domain.Wrap(err, domain.ErrMalformed, "invalid_query", "The query string cannot be parsed.")
 		}
-		c.Set(queryKey, values)
+		r.queryKnown = true
 	}
-	sent := values[name]
+	sent := r.query[name]
 	switch len(sent) {
 	case 0:
 		return "", false, nil
@@ -53,7 +52,7 @@ func QueryPrefixed(c *gin.Context, prefix string) (map[string]string, error) {
 	if _, _, err := Query(c, prefix); err != nil {
 		return nil, err
 	}
-	sent, _ := c.Value(queryKey).(url.Values)
+	sent := of(c).query
 	var values map[string]string
 	for name := range sent {
 		rest, ok := strings.CutPrefix(name, prefix)
@@ -75,7 +74,7 @@ func QueryPrefixed(c *gin.Context, prefix string) (map[string]string, error) {
 // Header returns the value of a header and whether it was sent. A header that
 // was sent more than once is an ErrMalformed.
 func Header(c *gin.Context, name string) (value string, ok bool, err error) {
-	sent := c.Request.Header.Values(name)
+	sent := c.Request.Header[canonical(name)]
 	switch len(sent) {
 	case 0:
 		return "", false, nil
@@ -85,6 +84,14 @@ func Header(c *gin.Context, name string) (value string, ok bool, err error) {
 	e := domain.New(domain.ErrMalformed, "repeated_header", "The header "+name+" was sent more than once.")
 	e.Fields = []domain.FieldError{{Pointer: name, Message: "must be sent once"}}
 	return "", false, e
+}
+
+// canonical returns the name of a header as net/http keeps it.
+func canonical(name string) string {
+	if name == tenantHeader {
+		return "X-Tenant-Id" // every call has it
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 // InvalidQuery returns the ErrMalformed for a query parameter.

@@ -28,7 +28,7 @@ type Refusal struct {
 
 // RefuseBy makes Fail call write, for a client that problem documents do not
 // reach. Where write returns false it has written nothing.
-func RefuseBy(c *gin.Context, write func(*gin.Context, Refusal) bool) { c.Set(refusalKey, write) }
+func RefuseBy(c *gin.Context, write func(*gin.Context, Refusal) bool) { of(c).refuse = write }
 
 // Fail ends the request with the problem document for err. It writes nothing
 // when the client has gone. The cause is kept for the access log, which writes
@@ -38,11 +38,11 @@ func Fail(c *gin.Context, err error) {
 	_ = c.Error(err)
 	// To net/http, a client whose body did not come in time has gone, too.
 	if clientGone(c) && !errors.Is(err, domain.ErrTooSlow) {
-		c.Set(goneKey, true)
+		of(c).gone = true
 		return
 	}
 	p, e := describe(err)
-	if write, ok := c.Value(refusalKey).(func(*gin.Context, Refusal) bool); ok && write(c, Refusal{p.Status, p.Code, waitFor(e)}) {
+	if write := of(c).refuse; write != nil && write(c, Refusal{p.Status, p.Code, waitFor(e)}) {
 		return
 	}
 	switch p.Status {
@@ -160,8 +160,8 @@ func writeProblem(c *gin.Context, p *model.Problem) {
 // the context the request came with. The contexts made from that one are no
 // sign: they are cancelled when their middleware returns, too.
 func clientGone(c *gin.Context) bool {
-	connection, ok := c.Value(connectionKey).(context.Context)
-	return ok && connection.Err() != nil
+	connection := of(c).connection
+	return connection != nil && connection.Err() != nil
 }
 
 // challenge returns the WWW-Authenticate of RFC 6750, section 3.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	requestIDHeader    = "X-Request-ID"
+	requestIDHeader    = "X-Request-Id" // as net/http spells it
 	maxRequestIDLength = 64
 )
 
@@ -22,11 +22,13 @@ func RequestID() gin.HandlerFunc {
 			id = newRequestID()
 		}
 		c.Header(requestIDHeader, id)
-		c.Set(connectionKey, c.Request.Context())
+		r := of(c)
+		r.connection = c.Request.Context()
 		if conn, ok := connectionOf(c); ok {
 			conn.Serving(id)
 		}
-		c.Request = c.Request.WithContext(domain.WithRequestID(c.Request.Context(), id))
+		r.call = domain.NewCall(r.connection, id)
+		c.Request = c.Request.WithContext(r.call)
 	}
 }
 

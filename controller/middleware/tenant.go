@@ -37,8 +37,8 @@ func SelectTenant(tenants directory) gin.HandlerFunc {
 			Fail(c, err)
 			return
 		}
-		c.Set(tenantKey, t)
-		c.Request = c.Request.WithContext(domain.WithTenantID(c.Request.Context(), t.ID))
+		of(c).tenant = t
+		callOf(c).SetTenant(t.ID)
 		countTowards(c, t.OwnerID)
 	}
 }
@@ -50,7 +50,7 @@ func selected(c *gin.Context, tenants directory) (domain.Tenant, error) {
 	if err != nil {
 		return domain.Tenant{}, err
 	}
-	if bound, ok := c.Value(boundKey).(uuid.UUID); ok {
+	if bound := of(c).boundTenant; bound != uuid.Nil {
 		t, err := LookupTenant(c, tenants, domain.TenantName{ID: bound})
 		if err == nil && name.ExternalID != "" && name.ExternalID != t.ExternalID {
 			err = domain.TenantNotFound()
@@ -104,7 +104,7 @@ func PathTenant(tenants directory, param string) gin.HandlerFunc {
 
 // BindTenant makes the request be for this tenant. Whoever calls it has to
 // refuse a request whose header or query has another one's id.
-func BindTenant(c *gin.Context, id uuid.UUID) { c.Set(boundKey, id) }
+func BindTenant(c *gin.Context, id uuid.UUID) { of(c).boundTenant = id }
 
 // RequestedTenant returns which tenant the request names; the zero TenantName for none.
 func RequestedTenant(c *gin.Context, tenants directory) (domain.TenantName, error) {

@@ -30,7 +30,7 @@ func Trace(t *tracing.Tracer) gin.HandlerFunc {
 // query, in which there are tickets, and no address.
 func answered(c *gin.Context, gone bool) tracing.Answered {
 	a := tracing.Answered{
-		Method: knownMethod(c.Request.Method), Route: c.GetString(routeKey), Path: withoutSecrets(c.Request.URL.Path), Scheme: "http",
+		Method: knownMethod(c.Request.Method), Route: of(c).route, Path: withoutSecrets(c.Request.URL.Path), Scheme: "http",
 		UserAgent: c.Request.UserAgent(), Status: c.Writer.Status(), RequestID: domain.RequestID(c.Request.Context()),
 	}
 	if a.Method == "other" {

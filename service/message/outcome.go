@@ -38,13 +38,14 @@ func (o outcome) String() string {
 }
 
 func outcomeOf(r *domain.Receipt) outcome {
-	var e *domain.Error
 	switch {
 	case r.Err == nil && r.Replayed:
 		return outcomeReplayed
 	case r.Err == nil:
 		return outcomeAccepted
-	case !errors.As(r.Err, &e):
+	}
+	e, ok := errors.AsType[*domain.Error](r.Err)
+	if !ok {
 		return outcomeFailed
 	}
 	switch e.Kind {
