@@ -15,6 +15,9 @@ const closeTimeout = 5 * time.Minute
 // round is what one round measured. A speed is in messages a second.
 type round struct {
 	ceiling, batch, single sample
+	// narrow is the broker's ceiling with as many publications in flight as there are
+	// connections for single ones, bare an HTTP handler that does nothing.
+	narrow, bare sample
 }
 
 // sample is one measurement of throughput.
@@ -131,7 +134,7 @@ func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 	defer func() { err = errors.Join(err, b.queues.close(context.WithoutCancel(ctx))) }()
 	for i := range o.repeat {
 		var r round
-		if r.ceiling, err = b.sample(ctx, o.messages, func() error { return b.queues.flow(ctx, o.messages) }); err != nil {
+		if r.ceiling, err = b.sample(ctx, o.messages, func() error { return b.queues.flow(ctx, o.messages, publishConnections*inFlight) }); err != nil {
 			return s, fmt.Errorf("measure the ceiling: %w", err)
 		}
 		batches := publication{tenants: n, messages: o.messages / s.perBatch * s.perBatch, perCall: s.perBatch, connections: o.clients}
@@ -139,16 +142,31 @@ func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 			return s, fmt.Errorf("measure batch publication: %w", err)
 		}
 		if o.singles > 0 {
+			if err := b.singleCeilings(ctx, &r); err != nil {
+				return s, err
+			}
 			singles := publication{tenants: n, messages: o.singles, perCall: 1, connections: o.connections}
 			if r.single, err = b.published(ctx, fmt.Sprintf("single-%d-round-%d", n, i+1), singles); err != nil {
 				return s, fmt.Errorf("measure single publication: %w", err)
 			}
 		}
 		s.rounds = append(s.rounds, r)
-		b.say("%d tenants, round %d of %d: ceiling %.0f/s, batch %.0f/s (%.2f), single %.0f/s (%.2f)", n, i+1, o.repeat,
-			r.ceiling.rate, r.batch.rate, r.batch.rate/r.ceiling.rate, r.single.rate, r.single.rate/r.ceiling.rate)
+		b.say("%d tenants, round %d of %d: ceiling %.0f/s, batch %.0f/s (%.2f), ceiling of singles %.0f/s, single %.0f/s (%.2f)", n, i+1, o.repeat,
+			r.ceiling.rate, r.batch.rate, r.batch.rate/r.ceiling.rate, r.narrow.rate, r.single.rate, r.single.rate/r.narrow.rate)
 	}
 	return s, nil
+}
+
+// singleCeilings measures what bounds single publications.
+func (b *bench) singleCeilings(ctx context.Context, r *round) (err error) {
+	o := b.options
+	if r.narrow, err = b.sample(ctx, o.singles, func() error { return b.queues.flow(ctx, o.singles, o.connections) }); err != nil {
+		return fmt.Errorf("measure the ceiling of single publication: %w", err)
+	}
+	if r.bare, err = b.bare(ctx); err != nil {
+		return fmt.Errorf("measure the bare handler: %w", err)
+	}
+	return nil
 }
 
 // published measures a publication, with a profile of this name.

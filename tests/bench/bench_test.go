@@ -14,6 +14,14 @@ import (
 	"lanekeeper/pkg/devstack/devtest"
 )
 
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == bareCommand { // as measurements start this program
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
 // TestRun runs everything once, with few messages, on servers of others.
 //
 //nolint:paralleltest // sets the environment

@@ -40,6 +40,9 @@ func main() { command.Main("bench", run) }
 
 // run measures, prints the tables to stdout, and reports its progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	if len(args) == 1 && args[0] == bareCommand {
+		return serveBare(ctx, stdout)
+	}
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err

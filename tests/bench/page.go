@@ -36,8 +36,10 @@ Messages a second, until the last one is committed. Rounds: %[13]d; the median i
   each queue, prefetch %d, that acknowledges a hundred at a time. It ends when all of %s messages are acknowledged.
 - **Batch**: %sPOST /api/messages/batch%s over %d connections to all tenants in turn, from the first request until as many
   rows are committed as were accepted.
+- **Broker's ceiling, single**: what RabbitMQ does alone when only as many messages are unconfirmed at a time as there are
+  connections for single publications; the rest as above.
 - **Single**: the same with %sPOST /api/messages%s over %d connections, %s messages.
-- The ratio is to the ceiling of the same round, measured just before. The ceiling's publishers write one message to each
+- A ratio is to the ceiling of the same round, measured just before. The ceiling's publishers write one message to each
   queue in turn, as independent callers would; a batch goes to one tenant, and messages that follow each other into one
   queue are easier for the broker. So a ratio near 1 does not mean that nothing is lost on the way.
 `, publishConnections, inFlight, prefetch, grouped(float64(o.messages)), "`", "`", o.clients, "`", "`", o.connections, grouped(float64(o.singles)))
@@ -50,7 +52,8 @@ Processor time for one message, in microseconds, by who spent it:
 %s
 Where nearly all processors are busy they are the limit, and the largest column is where a gain would be found. Where
 they are not, something is waited for: the disk, on which RabbitMQ and Postgres each write every message before they
-answer, or an answer on the way. A single publication costs a request and a confirm of its own; a batch shares the
+answer, or an answer on the way. The bare handler is a process that reads the same bodies with Gin and answers 202: what is
+left of a publication when nothing is done about it. A single publication costs a request and a confirm of its own; a batch shares the
 request among its messages. More tenants mean more queues to write to in the broker, and more partitions with indexes
 of their own in each transaction.
 `, costs)

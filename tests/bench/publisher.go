@@ -8,7 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// inFlight is how many publications of a channel may be unconfirmed.
+// inFlight is how many publications of a channel may be unconfirmed at most.
 const inFlight = 256
 
 // publisher publishes on one channel in confirm mode, in the same way as the
@@ -37,10 +37,10 @@ func newPublisher(connection *amqp.Connection) (*publisher, error) {
 	return p, nil
 }
 
-// send publishes count messages to the queues that name names, and returns
-// when all are confirmed.
-func (p *publisher) send(ctx context.Context, count int, name func(int) string) error {
-	window := make([]*amqp.DeferredConfirmation, min(count, inFlight))
+// send publishes count messages to the queues that name names, so many of them
+// unconfirmed at a time, and returns when all are confirmed.
+func (p *publisher) send(ctx context.Context, count, unconfirmed int, name func(int) string) error {
+	window := make([]*amqp.DeferredConfirmation, min(count, unconfirmed))
 	for k := range count + len(window) {
 		slot := &window[k%len(window)]
 		if *slot != nil {

@@ -137,16 +137,16 @@ func (q *queues) consume(connection *amqp.Connection, name string) error {
 	return nil
 }
 
-// flow moves messages through the queues as fast as it goes, and returns when
-// the last was acknowledged.
-func (q *queues) flow(ctx context.Context, messages int) error {
+// flow moves messages through the queues as fast as it goes with so many of them
+// unconfirmed, and returns when the last was acknowledged.
+func (q *queues) flow(ctx context.Context, messages, unconfirmed int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, c := range q.consumers {
 		group.Go(func() error { return c.take(ctx, share(messages, len(q.consumers), i)) })
 	}
 	for i, p := range q.publishers {
 		group.Go(func() error {
-			return p.send(ctx, share(messages, len(q.publishers), i), func(k int) string {
+			return p.send(ctx, share(messages, len(q.publishers), i), max(1, share(unconfirmed, len(q.publishers), i)), func(k int) string {
 				return q.names[(i+k*len(q.publishers))%len(q.names)]
 			})
 		})

@@ -36,27 +36,29 @@ func (r report) tables() string {
 }
 
 func (r report) throughput() string {
-	t := newTable("Tenants", "Broker's ceiling", "Batch, stored", "of the ceiling", "in a call", "Single, stored", "of the ceiling")
+	t := newTable("Tenants", "Broker's ceiling", "Batch, stored", "of the ceiling", "in a call", "Broker's ceiling, single", "Single, stored", "of that")
 	for _, s := range r.results.scales {
 		ceiling := func(x round) float64 { return x.ceiling.rate }
 		batch := func(x round) float64 { return x.batch.rate }
 		single := func(x round) float64 { return x.single.rate }
+		narrow := func(x round) float64 { return x.narrow.rate }
 		row := []string{
 			grouped(float64(s.tenants)), grouped(median(s.rounds, ceiling)) + "/s",
-			grouped(median(s.rounds, batch)) + "/s", ratioOf(s.rounds, batch), grouped(float64(s.perBatch)), "-", "-",
+			grouped(median(s.rounds, batch)) + "/s", ratioOf(s.rounds, batch, ceiling), grouped(float64(s.perBatch)), "-", "-", "-",
 		}
 		if r.options.singles > 0 {
-			row[5], row[6] = grouped(median(s.rounds, single))+"/s", ratioOf(s.rounds, single)
+			row[5], row[6] = grouped(median(s.rounds, narrow))+"/s", grouped(median(s.rounds, single))+"/s"
+			row[7] = ratioOf(s.rounds, single, narrow)
 		}
 		t.add(row...)
 	}
 	return t.String()
 }
 
-// ratioOf returns the median ratio of f to the ceiling of the same round, and
-// between which two it was.
-func ratioOf(rounds []round, f func(round) float64) string {
-	ratio := func(x round) float64 { return f(x) / x.ceiling.rate }
+// ratioOf returns the median ratio of f to g in the same round, and between which
+// two it was.
+func ratioOf(rounds []round, f, g func(round) float64) string {
+	ratio := func(x round) float64 { return f(x) / g(x) }
 	low, high := ratio(rounds[0]), ratio(rounds[0])
 	for _, x := range rounds {
 		low, high = min(low, ratio(x)), max(high, ratio(x))
@@ -79,7 +81,9 @@ func (r report) costs() string {
 		}{
 			{"ceiling", func(x round) sample { return x.ceiling }},
 			{"batch", func(x round) sample { return x.batch }},
+			{"single ceiling", func(x round) sample { return x.narrow }},
 			{"single", func(x round) sample { return x.single }},
+			{"bare handler", func(x round) sample { return x.bare }},
 		} {
 			if kind.of(s.rounds[0]).messages == 0 {
 				continue
@@ -98,7 +102,7 @@ func (r report) costs() string {
 			known = known || all > 0
 			rate := median(s.rounds, func(x round) float64 { return kind.of(x).rate })
 			ours := fmt.Sprintf("%.0f", service)
-			if r.options.inProcess {
+			if r.options.inProcess && kind.name != "bare handler" {
 				ours = "(with the generator)"
 			}
 			rows, took := "-", "-"

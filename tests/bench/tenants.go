@@ -87,39 +87,42 @@ type publication struct {
 // publish publishes them as fast as it goes, and returns when the last row is
 // committed.
 func (t *tenants) publish(ctx context.Context, p publication) error {
+	err := keepCalling(ctx, t.address, p, func(n int) string { return t.ids[n%p.tenants] }, func(n int) {
+		t.accepted[n%p.tenants].Add(int64(p.perCall))
+	})
+	if err != nil {
+		return err
+	}
+	return t.awaitStored(ctx)
+}
+
+// keepCalling makes the calls of a publication to an address, the nth for the tenant
+// that tenantOf returns, and tells accepted of each.
+func keepCalling(ctx context.Context, address string, p publication, tenantOf func(n int) string, accepted func(n int)) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	calls := int64(p.messages / p.perCall)
 	for range p.connections {
 		group.Go(func() (err error) {
-			pprof.Do(groupCtx, generatorLabel(), func(ctx context.Context) { err = t.keepPublishing(ctx, p, &next, calls) })
+			pprof.Do(groupCtx, generatorLabel(), func(ctx context.Context) {
+				var c *connection
+				if c, err = dial(ctx, address); err != nil {
+					return
+				}
+				defer c.close()
+				request := newCall(address, p.perCall)
+				for n := next.Add(1) - 1; n < calls; n = next.Add(1) - 1 {
+					if err = c.post(request, tenantOf(int(n))); err != nil {
+						err = errors.Join(err, context.Cause(ctx))
+						return
+					}
+					accepted(int(n))
+				}
+			})
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // one of ours
-	}
-	return t.awaitStored(ctx)
-}
-
-func (t *tenants) keepPublishing(ctx context.Context, p publication, next *atomic.Int64, calls int64) error {
-	c, err := dial(ctx, t.address)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	request := newCall(t.address, p.perCall)
-	for {
-		n := next.Add(1) - 1
-		if n >= calls {
-			return nil
-		}
-		at := int(n) % p.tenants
-		if err := c.post(request, t.ids[at]); err != nil {
-			return errors.Join(err, context.Cause(ctx))
-		}
-		t.accepted[at].Add(int64(p.perCall))
-	}
+	return group.Wait() //nolint:wrapcheck // one of ours
 }
 
 // awaitStored returns when as many rows are committed as were accepted. The
