@@ -19,7 +19,8 @@
 // Below the library, each connection passes through a wire, which bounds writes,
 // replaces headers that the library cannot read (a message with such headers would
 // end the connection for everybody on it, again and again), and leaves out frames
-// for channels that are closed (guard).
+// for channels that are closed (guard). Below that a gatherer writes at once what
+// comes while a write is under way.
 //
 // Run of a Connection owns its session; a Session waits in Close for the goroutines
 // of its steps, each of which ends with it.

@@ -23,7 +23,9 @@
 // takes what is buffered, up to 256 deliveries, and has it stored: a processor
 // makes messages of deliveries, and dead letters of those that cannot be stored. What
 // is stored already may have come back from an earlier version of the service, which
-// delivered from the queue to endpoints: a delivery is opened for it then. The session's goroutine, which is the consumer's, acknowledges.
+// delivered from the queue to endpoints: a delivery is opened for it then. The session's
+// goroutine, which is the consumer's, acknowledges: what is stored waits up to 20 ms for
+// others of the same queue.
 //
 // A session ends with everything that belongs to it. When it drains it finishes
 // and acknowledges what it began, within 10 s, and then closes its channel; when
