@@ -156,18 +156,23 @@ func explain(cl *client.Client, err error) error {
 	return err
 }
 
-// tellAttempts has attempts that failed noted, when nothing was noted for a while.
+// tellAttempts has attempts that failed noted, when nothing was noted for a while: that
+// the service has the publisher slow down, which it does all the time, once.
 func (conn *connection) tellAttempts(note func(format string, args ...any)) {
 	const quiet = 5 * time.Second
 	var mu sync.Mutex
 	var last time.Time
+	slowed := false
 	conn.onAttempt = func(at client.Attempted) {
 		mu.Lock()
 		defer mu.Unlock()
-		if now := time.Now(); now.Sub(last) >= quiet {
-			last = now
-			note("%v; trying again", reason(at.Err))
+		now := time.Now()
+		limited := errors.Is(at.Err, client.CodeRateExceeded) || errors.Is(at.Err, client.CodeQuotaExceeded)
+		if now.Sub(last) < quiet || limited && slowed {
+			return
 		}
+		last, slowed = now, slowed || limited
+		note("%v; trying again", reason(at.Err))
 	}
 }
 
