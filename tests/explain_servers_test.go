@@ -141,6 +141,46 @@ func TestExplainPolicies(t *testing.T) {
 	require.Contains(t, cause.Help, `rabbitmqctl clear_policy "short"`)
 }
 
+// Where a limit of the broker lets no consumer subscribe, that is said, and what helps.
+func TestExplainRefusedConsumer(t *testing.T) {
+	t.Parallel()
+	v := devtest.NewVirtualHost(t)
+	app := apptest.Boot(t, apptest.On(devtest.Postgres(t), v.URL))
+	tenant := app.CreateTenant("refused", 1).ID
+	app.Want(http.StatusAccepted, nil, "DELETE", "/api/consumers/"+tenant, nil)
+	app.PublishAll(tenant, numbered(3))
+	v.LimitUser("max-channels", 1)
+	app.Call("POST", "/api/consumers/"+tenant, nil)
+	e, cause := explained(t, app.Client, tenant, "consumer_refused")
+	require.False(t, e.Flows)
+	require.Contains(t, cause.Sentence, "because a limit set there is reached")
+	require.EqualValues(t, 3, *e.Backlog)
+	require.Contains(t, cause.Help, "Raise the broker's limit")
+	v.LimitUser("max-channels", -1)
+	flows(t, app.Client, tenant)
+	app.Stored(tenant, 3)
+}
+
+// Where the owner's share of what waits is used up, publishing is refused, and the owner
+// learns of it from each of its tenants.
+func TestExplainQuotaOfTheOwner(t *testing.T) {
+	t.Parallel()
+	app := apptest.Boot(t, apptest.WithSecret(), func(c *config.Config) { c.Limits.BacklogMiB = 1 })
+	app.AddUser("ada@example.com", "member", "")
+	ada := app.LoggedIn("ada@example.com")
+	full, empty := ada.CreateTenant("full", 1).ID, ada.CreateTenant("empty", 1).ID
+	ada.Want(http.StatusAccepted, nil, "DELETE", "/consumers/"+full, nil)
+	for range 2 {
+		ada.Publish(full, `"`+strings.Repeat("x", 700_000)+`"`)
+	}
+	e, cause := explained(t, ada, empty, "quota_exceeded")
+	require.Contains(t, cause.Sentence, "Publishing is refused")
+	require.Contains(t, e.Sentence, "Publishing is refused")
+	ada.Want(http.StatusAccepted, nil, "POST", "/consumers/"+full, nil)
+	flows(t, ada, full)
+	require.Eventually(t, func() bool { return len(explain(t, ada, empty).Causes) == 0 }, apptest.Long, 50*time.Millisecond)
+}
+
 // slowStore stores a message each so often.
 type slowStore struct {
 	domain.MessageRepository
