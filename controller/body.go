@@ -122,8 +122,7 @@ func takeEncoder() *encoder {
 	return e
 }
 
-// giveBack keeps the encoder for another answer. One that failed is of no use: an
-// Encoder keeps the error of a write, and a buffer returns none.
+// giveBack keeps the encoder for another answer, unless this one was large.
 func (e *encoder) giveBack() {
 	if e.buf.Cap() <= maxKeptBuffer {
 		encoders.Put(e)

@@ -37,6 +37,7 @@ type scale struct {
 // results is all that was measured.
 type results struct {
 	scales  []scale
+	idle    []idleness
 	latency []latencyRound
 	streams []streamRound
 	// deliveries are those of one tenant and then those of many.
@@ -55,6 +56,7 @@ type bench struct {
 	service service
 	tenants *tenants
 	queues  *queues
+	empty   footprint // of the service without tenants
 }
 
 // newBench starts the servers and the service.
@@ -88,7 +90,18 @@ func newBench(ctx context.Context, o options, progress io.Writer) (b *bench, err
 // measure does all measurements and checks what was stored.
 func (b *bench) measure(ctx context.Context) (results, error) {
 	var r results
+	m, err := b.tenants.readMetrics(ctx)
+	if err != nil {
+		return r, err
+	}
+	b.empty = m.footprint()
 	for _, n := range b.options.tenants {
+		b.say("making %d tenants and %d queues", n, n)
+		idle, err := b.measureIdle(ctx, n)
+		if err != nil {
+			return r, fmt.Errorf("with %d tenants: %w", n, err)
+		}
+		r.idle = append(r.idle, idle)
 		s, err := b.scale(ctx, n)
 		if err != nil {
 			return r, fmt.Errorf("with %d tenants: %w", n, err)
@@ -96,25 +109,21 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 		r.scales = append(r.scales, s)
 	}
 	if b.options.open > 0 {
-		var err error
 		if r.latency, err = measureLatencies(ctx, b); err != nil {
 			return r, fmt.Errorf("open loop: %w", err)
 		}
 	}
 	if b.options.open > 0 && b.options.crowd > 0 {
-		var err error
 		if r.streams, err = measureStreams(ctx, b); err != nil {
 			return r, fmt.Errorf("streams: %w", err)
 		}
 	}
 	if b.options.deliveries {
-		var err error
 		if r.deliveries, err = measureDeliveries(ctx, b); err != nil {
 			return r, err
 		}
 	}
 	b.say("checking what was stored")
-	var err error
 	r.stored, err = b.tenants.verify(ctx)
 	return r, err
 }
@@ -124,10 +133,6 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 func (b *bench) scale(ctx context.Context, n int) (s scale, err error) {
 	o := b.options
 	s = scale{tenants: n, perBatch: max(1, min(o.batch, o.messages/n))}
-	b.say("making %d tenants and %d queues", n, n)
-	if err := b.tenants.grow(ctx, n); err != nil {
-		return s, err
-	}
 	if err := b.queues.open(ctx, n); err != nil {
 		return s, err
 	}

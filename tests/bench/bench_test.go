@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out bytes.Buffer
 	err := run(t.Context(), []string{
-		"-tenants=1,3", "-messages=600", "-singles=60", "-batch=100", "-repeat=2", "-open=200ms", "-rate=200", "-stream-rate=100", "-crowd=10",
+		"-tenants=1,3", "-messages=600", "-singles=60", "-batch=100", "-repeat=2", "-open=200ms", "-rate=200", "-stream-rate=100", "-crowd=10", "-idle=100ms",
 		"-dir=" + dir, "-profile=" + filepath.Join(dir, "profiles"), "-out=" + filepath.Join(dir, "page.md"),
 	}, &out, t.Output())
 	require.NoError(t, err)

@@ -28,6 +28,7 @@ type options struct {
 	streamRate  int
 	crowd       int
 	deliveries  bool
+	idle        time.Duration
 	logLevel    string
 	inProcess   bool
 	profile     string
@@ -82,6 +83,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.streamRate, "stream-rate", 500, "publications a second while streams are measured")
 	flags.IntVar(&o.crowd, "crowd", 1000, "clients that stream the messages of one tenant; 0 leaves streams out")
 	flags.BoolVar(&o.deliveries, "deliveries", true, "measure deliveries to endpoints")
+	flags.DurationVar(&o.idle, "idle", 10*time.Second, "length of each measurement of what idle tenants cost; 0 leaves it out")
 	flags.StringVar(&o.logLevel, "log", "error", "the service's log `level`; its log goes to a file")
 	flags.BoolVar(&o.inProcess, "in-process", false, "run the service inside of this process")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles to this `directory`; implies -in-process")
@@ -119,8 +121,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -repeat must be from 1 to 100", errUsage)
 	case o.streamRate < 1 || o.streamRate > 100_000 || o.crowd < 0 || o.crowd > 10_000:
 		return o, fmt.Errorf("%w: -stream-rate must be from 1 to 100,000, and -crowd from 0 to 10,000", errUsage)
-	case o.rate < 1 || o.rate > 100_000 || o.open < 0 || o.open > 10*time.Minute:
-		return o, fmt.Errorf("%w: -rate must be from 1 to 100,000, and -open at most 10m", errUsage)
+	case o.rate < 1 || o.rate > 100_000 || o.idle < 0 || o.idle > 10*time.Minute || o.open < 0 || o.open > 10*time.Minute:
+		return o, fmt.Errorf("%w: -rate must be from 1 to 100,000, and -open and -idle at most 10m", errUsage)
 	}
 	return o, nil
 }

@@ -58,6 +58,15 @@ request among its messages. More tenants mean more queues to write to in the bro
 of their own in each transaction.
 `, costs)
 	}
+	if o.idle > 0 {
+		fmt.Fprintf(&b, `
+## Idle tenants
+
+What tenants cost to whom nothing happens: what one adds to the memory and the goroutines of the service, and how much of
+one processor each program uses meanwhile, over %s. They are made four at a time.
+
+%s`, o.idle, r.idle())
+	}
 	if len(r.results.latency) > 0 {
 		fmt.Fprintf(&b, `
 ## Latency

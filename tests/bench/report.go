@@ -22,6 +22,9 @@ func (r report) tables() string {
 	if costs := r.costs(); costs != "" {
 		b.WriteString("\nProcessor time for one message, in microseconds:\n\n" + costs)
 	}
+	if r.options.idle > 0 {
+		b.WriteString("\nIdle tenants:\n\n" + r.idle())
+	}
 	if len(r.results.latency) > 0 {
 		b.WriteString("\n" + r.latency())
 	}
