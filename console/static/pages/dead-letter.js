@@ -52,7 +52,7 @@ function LetterPage({ tenantId, id }) {
     <${PageHead} title=${`Dead letter ${count(letter.id)}`} crumbs=${crumbs} state=${letter.replayed_at ? "inactive" : "fails"}
       sentence=${html`${sentence}${letter.replayed_at && html` Replayed <${Time} at=${letter.replayed_at} />.`}`}
       actions=${session.may("manage") && html`<${Actions} tenantId=${tenantId} letter=${letter} endpoint=${endpoint} refresh=${refresh} />`} />
-    <p class="note">${/** @type {Record<string, string>} */ (advice)[letter.reason] ?? advice.delivery_failed}</p>
+    <p class="aside">${/** @type {Record<string, string>} */ (advice)[letter.reason] ?? advice.delivery_failed}</p>
     <${Facts} label="Dead letter" facts=${[
       ["Message", letter.message_id ? html`<${MessageId} tenantId=${tenantId} letter=${letter} />` : "without an id"],
       ["Number in the history", letter.seq !== null && count(letter.seq)],

@@ -69,7 +69,7 @@ function Numbers({ endpoint: e, summary }) {
     ["Tried again", count(e.open), ""],
     ["Delivered up to", count(e.settled_seq), `of ${count(e.last_seq)}`],
     ["Attempts, last hour", summary ? `${count(summary.attempts)}${summary.truncated ? "+" : ""}` : "–", summary ? `${count(summary.attempts - summary.succeeded)} failed` : ""],
-    ["Answers in", summary && summary.attempts > 0 ? count(summary.p50_ms) : "–", summary && summary.attempts > 0 ? `ms, 99 % in ${count(summary.p99_ms)}` : "ms"],
+    ["Answers in", summary && summary.attempts > 0 ? `${count(summary.p50_ms)} ms` : "–", summary && summary.attempts > 0 ? `99 % in ${count(summary.p99_ms)} ms` : ""],
   ];
   return html`<dl class="numbers">${tiles.map(([name, value, more]) => html`<div key=${name}><dt>${name}</dt><dd><span class="much medium">${value}</span><span class="more">${more}</span></dd></div>`)}</dl>`;
 }

@@ -24,7 +24,7 @@ export default function Page() {
   const sentence = user ? `${user.name}, ${me.role}, with ${counted(used.tenants, "tenant")} and ${counted(used.workers, "worker")}.` : "Open mode: no secret is set, so whoever reaches this address is the admin.";
   return html`<${PageHead} title=${user ? user.email : "Account"} sentence=${sentence}
       actions=${user && html`<${Button} onClick=${() => setLeaving(true)}>Log out everywhere<//>`} />
-    ${user && html`<p class="note muted">Id <${ShortId} id=${user.id} />${me.tenant_id && html` belongs to <${Link} href=${`/tenants/${me.tenant_id}`}>one tenant<//>`}</p>`}
+    ${user && html`<p class="aside muted">Id <${ShortId} id=${user.id} />${me.tenant_id && html` belongs to <${Link} href=${`/tenants/${me.tenant_id}`}>one tenant<//>`}</p>`}
     <${Section} title="What you may have"><${Limits} me=${me} /><//>
     ${user && html`<${Section} title="Password"><${Password} email=${user.email} /><//>`}
     <${Keys} path="/api-keys" title="Your API keys" owner=${true} />

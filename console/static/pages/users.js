@@ -15,7 +15,7 @@ import { setQuery } from "../router.js";
 
 /** @type {import("../parts/table.js").Column[]} */
 const columns = [
-  { key: "email", head: "User", width: "grow", sort: true, cell: (/** @type {User} */ u) => html`<span class="two"><span>${u.email}</span> <bdi class="muted">${u.name}</bdi></span>` },
+  { key: "email", head: "User", width: "grow", sort: true, cell: (/** @type {User} */ u) => html`<span class="two"><span>${u.email}</span> ${u.name !== u.email && html`<bdi class="muted">${u.name}</bdi>`}</span>` },
   { key: "state", head: "State", cell: (/** @type {User} */ u) => html`<${Chip} state=${u.disabled ? "stopped" : "flows"}>${u.disabled ? "disabled" : "active"}<//>` },
   { key: "role", head: "Role", sort: true },
   { key: "tenant_id", head: "Belongs to", cell: (/** @type {User} */ u) => (u.tenant_id ? "one tenant" : html`<span class="muted">no tenant</span>`) },
