@@ -85,9 +85,9 @@ func serveBare(ctx context.Context, stdout io.Writer) error {
 	return nil
 }
 
-// bare measures publications to the bare handler, over as many connections as single
+// measureBare measures publications to the bare handler, over as many connections as single
 // ones.
-func (b *bench) bare(ctx context.Context) (s sample, err error) {
+func measureBare(ctx context.Context, b *bench) (s sample, err error) {
 	h, err := startBareHandler(ctx)
 	if err != nil {
 		return s, err

@@ -97,7 +97,7 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 	b.empty = m.footprint()
 	for _, n := range b.options.tenants {
 		b.say("making %d tenants and %d queues", n, n)
-		idle, err := b.measureIdle(ctx, n)
+		idle, err := measureIdle(ctx, b, n)
 		if err != nil {
 			return r, fmt.Errorf("with %d tenants: %w", n, err)
 		}
@@ -168,7 +168,7 @@ func (b *bench) singleCeilings(ctx context.Context, r *round) (err error) {
 	if r.narrow, err = b.sample(ctx, o.singles, func() error { return b.queues.flow(ctx, o.singles, o.connections) }); err != nil {
 		return fmt.Errorf("measure the ceiling of single publication: %w", err)
 	}
-	if r.bare, err = b.bare(ctx); err != nil {
+	if r.bare, err = measureBare(ctx, b); err != nil {
 		return fmt.Errorf("measure the bare handler: %w", err)
 	}
 	return nil

@@ -32,7 +32,7 @@ type idleness struct {
 
 // measureIdle makes tenants until there are n, and measures what they cost while
 // nothing is published. Without a time for it, it only makes them.
-func (b *bench) measureIdle(ctx context.Context, n int) (i idleness, err error) {
+func measureIdle(ctx context.Context, b *bench, n int) (i idleness, err error) {
 	i = idleness{tenants: n, made: n - len(b.tenants.ids), over: b.options.idle}
 	begun := time.Now()
 	if err := b.tenants.grow(ctx, n); err != nil {
@@ -70,10 +70,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// idle returns what idle tenants cost.
-func (r report) idle() string {
+// idleTable returns what idle tenants cost.
+func idleTable(idle []idleness) string {
 	t := newTable("Tenants", "Made", "Memory of one", "Goroutines of one", "Lanekeeper", "Postgres", "RabbitMQ")
-	for _, i := range r.results.idle {
+	for _, i := range idle {
 		share := func(d time.Duration) string { return fmt.Sprintf("%.1f %%", 100*d.Seconds()/i.over.Seconds()) }
 		t.add(grouped(float64(i.tenants)), fmt.Sprintf("%.0f/s", float64(i.made)/i.took.Seconds()), fmt.Sprintf("%.0f KiB", i.each.bytes/1024),
 			fmt.Sprintf("%.1f", i.each.goroutines), share(i.spent.service), share(i.spent.postgres), share(i.spent.rabbitmq))

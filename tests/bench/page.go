@@ -65,7 +65,7 @@ of their own in each transaction.
 What tenants cost to whom nothing happens: what one adds to the memory and the goroutines of the service, and how much of
 one processor each program uses meanwhile, over %s. They are made four at a time.
 
-%s`, o.idle, r.idle())
+%s`, o.idle, idleTable(r.results.idle))
 	}
 	if len(r.results.latency) > 0 {
 		fmt.Fprintf(&b, `

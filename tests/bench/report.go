@@ -23,7 +23,7 @@ func (r report) tables() string {
 		b.WriteString("\nProcessor time for one message, in microseconds:\n\n" + costs)
 	}
 	if r.options.idle > 0 {
-		b.WriteString("\nIdle tenants:\n\n" + r.idle())
+		b.WriteString("\nIdle tenants:\n\n" + idleTable(r.results.idle))
 	}
 	if len(r.results.latency) > 0 {
 		b.WriteString("\n" + r.latency())
