@@ -86,7 +86,7 @@ func writeJSON(c *gin.Context, status int, answer any) error {
 		return fmt.Errorf("encode answer: %w", err)
 	}
 	h := c.Writer.Header()
-	h["Cache-Control"], h["Content-Type"] = noStore, jsonTypes
+	h["Cache-Control"], h["Content-Type"] = e.cacheControl, e.contentType
 	c.Status(status)
 	if _, err := c.Writer.Write(e.buf.Bytes()); err != nil {
 		_ = c.Error(err) // the client has gone
@@ -94,23 +94,21 @@ func writeJSON(c *gin.Context, status int, answer any) error {
 	return nil
 }
 
-// Values of headers that nobody changes.
-var (
-	noStore   = []string{"no-store"}
-	jsonTypes = []string{jsonType}
-)
-
 // maxKeptBuffer is how large a buffer is that is kept for a later answer, in bytes.
 const maxKeptBuffer = 64 << 10
 
 // encoder encodes answers, one after the other.
 type encoder struct {
-	buf bytes.Buffer
 	*json.Encoder
+
+	buf bytes.Buffer
+	// Values of headers of every answer, which nobody changes.
+	cacheControl, contentType []string
 }
 
+//nolint:gochecknoglobals // a pool is of use only when it is everybody's
 var encoders = sync.Pool{New: func() any {
-	e := &encoder{}
+	e := &encoder{cacheControl: []string{"no-store"}, contentType: []string{jsonType}}
 	e.Encoder = json.NewEncoder(&e.buf)
 	e.SetEscapeHTML(false)
 	return e

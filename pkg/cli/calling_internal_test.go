@@ -23,13 +23,13 @@ func TestAttemptsThatFailedAreToldOf(t *testing.T) {
 		away := client.Attempted{Err: errors.New("connection refused")}
 		for range 20 {
 			conn.onAttempt(limited)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		check.Len(t, told, 1)
 		check.Contains(t, told[0], "Slow down.")
 		for range 20 {
 			conn.onAttempt(away)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		check.Len(t, told, 5)
 	})

@@ -69,7 +69,7 @@ func (g *gatherer) flush() {
 		g.mu.Lock()
 		if err != nil {
 			g.err = err
-			_ = g.Conn.Close()
+			_ = g.Close()
 			break
 		}
 		if cap(out) <= 2*maxGathered {

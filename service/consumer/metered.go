@@ -40,7 +40,7 @@ type meteredSubscription struct {
 	sizes  []int64
 	inHand int
 	held   int64
-	over    bool // no more is handed on
+	over   bool // no more is handed on
 	// mean is the mean size of what was held when it got too much.
 	mean int64
 	// seen is how many deliveries were handed on since it was last asked,

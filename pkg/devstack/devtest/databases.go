@@ -141,7 +141,7 @@ func read(t testing.TB, u *url.URL, into any) {
 		require.NoError(t, err, "GET %s", u.Redacted())
 		if response.StatusCode == http.StatusInternalServerError { // what it lists was just deleted
 			require.NoError(t, response.Body.Close())
-			time.Sleep(50 * time.Millisecond)
+			<-time.After(50 * time.Millisecond)
 			continue
 		}
 		defer response.Body.Close()

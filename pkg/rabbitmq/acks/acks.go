@@ -30,7 +30,7 @@ type Batcher struct {
 // With a prefetch below 8 nothing waits in a run; with one of 0 nothing waits at all.
 func NewBatcher(prefetch int, ack func(tag uint64, multiple bool) error) *Batcher {
 	return &Batcher{
-		ack: ack, most: prefetch / 2, longest: uint64(min(max(prefetch/4, 1), maxRun)), //nolint:gosec // positive
+		ack: ack, most: prefetch / 2, longest: uint64(min(max(prefetch/4, 1), maxRun)),
 		ahead: make(map[uint64]bool),
 	}
 }
