@@ -111,7 +111,8 @@ func TestAnswersOfEndpoints(t *testing.T) {
 			var d apptest.MessageDelivery
 			apptest.Await(t, apptest.Long, func() error {
 				d = app.Deliveries(tenant, id)[0]
-				if now := app.Endpoint(&e); d.Attempts != c.attempts && now.Status == "active" || now.Status != c.status {
+				begun := c.wait > 0 && d.NextAttemptAt == nil // and not done
+				if now := app.Endpoint(&e); begun || d.Attempts != c.attempts && now.Status == "active" || now.Status != c.status {
 					return apptest.NotYet("%s: %+v %+v", name, d, now)
 				}
 				return nil

@@ -147,6 +147,7 @@ func TestRedeliveryAfterLostConnections(t *testing.T) {
 	load.AwaitEnough()
 	load.Stop()
 	load.RequireNoRefusals(http.StatusServiceUnavailable, http.StatusMultiStatus)
+	load.RequireStored(app.Probes) // so that the prefetch has room
 
 	// Now for certain: while the streams are locked, nothing that is delivered
 	// can be stored.
@@ -172,7 +173,6 @@ func TestRedeliveryAfterLostConnections(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, tx.Rollback(t.Context()))
-	load.RequireStored(app.Probes)
 	// What no worker has begun would go back to its queue.
 	apptest.Await(t, apptest.Long, func() error {
 		if n := apptest.QueryRow[int](app.Probes, `SELECT count(*) FROM messages`); n < load.Accepted()+100 {
