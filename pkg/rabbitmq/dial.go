@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -16,7 +17,14 @@ const (
 	dialTimeout  = 5 * time.Second
 	writeTimeout = 5 * time.Second
 	heartbeat    = 5 * time.Second
+	// refusalDelay is the least that RabbitMQ lets somebody wait whose login it refuses:
+	// it closes the connection without a word after 3 s.
+	refusalDelay = 2 * time.Second
 )
+
+// errLoginCut stands for the library's guess that the login was refused, when the
+// connection ended too soon for that.
+var errLoginCut = errors.New("the connection was lost during the login")
 
 // deadlineConn bounds every write, which amqp091 does not: without it a
 // publisher hangs for as long as the peer does not read.
@@ -76,7 +84,11 @@ func dial(ctx context.Context, rawURL, name string) (*amqp.Connection, net.Conn,
 		},
 	}
 	config.Properties.SetClientConnectionName(name)
+	begun := time.Now()
 	conn, err := amqp.DialConfig(boundHeartbeat(rawURL), config)
+	if errors.Is(err, amqp.ErrCredentials) && time.Since(begun) < refusalDelay {
+		err = errLoginCut
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("dial %s: %w", host(rawURL), err)
 	}

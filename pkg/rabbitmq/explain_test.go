@@ -3,7 +3,9 @@ package rabbitmq
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -72,4 +74,37 @@ func TestRefusalsAreSaidAsWhatTheyAre(t *testing.T) {
 			require.NotContains(t, log.String(), canary)
 		})
 	}
+}
+
+// A connection that is cut during the login, as by a broker that ends, is no refusal.
+func TestLoginThatIsCutIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	broker, err := url.Parse(devtest.RabbitMQ(t))
+	require.NoError(t, err)
+	address := broker.Host
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer client.Close()
+		server, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go func() { _, _ = io.Copy(client, server) }()
+		head := make([]byte, greeting)
+		if _, err := io.ReadFull(client, head); err == nil {
+			_, _ = server.Write(head)
+		}
+		_, _ = client.Read(make([]byte, 1)) // of connection.start-ok
+	}()
+	broker.Host = listener.Addr().String()
+	_, _, err = dial(t.Context(), broker.String(), "test")
+	require.ErrorIs(t, err, errLoginCut)
+	require.Empty(t, Explain(err))
 }
