@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Call is the context of a call of the API, and carries what WithRequestID,
-// WithTenantID, WithOwner and WithActor do: whoever finds it out says so in place, in
-// place of one context more for each. Only the goroutine that has the call may do that,
+// Call is the context of a call of the API. It carries the id of the request, and what
+// WithTenantID, WithOwner and WithActor do: whoever finds it out says so here, in place
+// of making one context more for each. Only the goroutine that has the call may do that,
 // before it hands the context to another one.
 type Call struct {
 	context.Context //nolint:containedctx // it is one

@@ -41,7 +41,7 @@ func TestCall(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, first, actor.KeyID)
 
-	inner := domain.WithActor(domain.WithTenantID(domain.WithRequestID(ctx, "inner"), first), domain.Actor{Kind: domain.ActorCommand})
+	inner := domain.WithActor(domain.WithTenantID(domain.NewCall(ctx, "inner"), first), domain.Actor{Kind: domain.ActorCommand})
 	require.Equal(t, "inner", domain.RequestID(inner))
 	id, _ = domain.TenantID(inner)
 	require.Equal(t, first, id)

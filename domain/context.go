@@ -15,18 +15,10 @@ const (
 	actorKey
 )
 
-// WithRequestID returns a context that carries the id of the request.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey, id)
-}
-
 // RequestID returns the id of the request, or "".
 func RequestID(ctx context.Context) string {
-	switch v := ctx.Value(requestIDKey).(type) {
-	case string:
-		return v
-	case *Call:
-		return v.requestID
+	if call, ok := ctx.Value(requestIDKey).(*Call); ok {
+		return call.requestID
 	}
 	return ""
 }

@@ -56,7 +56,7 @@ func TestContextValues(t *testing.T) {
 	_, ok := domain.TenantID(t.Context())
 	require.False(t, ok)
 	id := uuid.New()
-	ctx := domain.WithTenantID(domain.WithRequestID(t.Context(), "r"), id)
+	ctx := domain.WithTenantID(domain.NewCall(t.Context(), "r"), id)
 	require.Equal(t, "r", domain.RequestID(ctx))
 	got, ok := domain.TenantID(ctx)
 	require.True(t, ok)

@@ -66,10 +66,12 @@ func (g *gatherer) flush() {
 		g.room.Broadcast()
 		g.mu.Unlock()
 		_, err := g.Conn.Write(out)
+		if err != nil {
+			_ = g.Close()
+		}
 		g.mu.Lock()
 		if err != nil {
 			g.err = err
-			_ = g.Close()
 			break
 		}
 		if cap(out) <= 2*maxGathered {
