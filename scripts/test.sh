@@ -38,7 +38,7 @@ bin/teststack "${stack[@]}" -- go test "${flags[@]}" "${@:-./...}" 2>&1 | tee -i
 if ((status)); then
   printf '\ntest: FAILED\n' >&2
   # What was wrong, once more: between it and the end there may be a lot of output.
-  grep -E -A 14 '^ +Error Trace:|WARNING: DATA RACE|^panic:' "$output" | cut -c 1-400 | head -n 200 >&2 || true
+  grep -E -A 14 '^[[:space:]]+Error Trace:|WARNING: DATA RACE|^panic:' "$output" | cut -c 1-400 | head -n 200 >&2 || true
   grep -E '^ *--- FAIL|^FAIL|^panic:|WARNING: DATA RACE|^teststack: error: ' "$output" | sort -u >&2 || true
 fi
 exit "$status"

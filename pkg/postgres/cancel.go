@@ -18,27 +18,31 @@ const cancelSettle = 100 * time.Millisecond
 // statement has ended meanwhile takes PgBouncer 1.18 down with all its clients
 // (pgbouncer/pgbouncer#801).
 type canceller struct {
-	conn *pgconn.PgConn
-	done chan struct{} // of the request under way
+	conn     *pgconn.PgConn
+	deadline time.Time      // of the statement that was cancelled
+	answered chan time.Time // when the request under way was, or was given up
 }
 
 // HandleCancel implements ctxwatch.Handler.
 func (c *canceller) HandleCancel(ended context.Context) {
-	deadline := time.Now().Add(cancelDeadline)
-	_ = c.conn.Conn().SetDeadline(deadline) // a connection that has none is closed
-	done := make(chan struct{})
-	c.done = done
+	c.deadline = time.Now().Add(cancelDeadline)
+	_ = c.conn.Conn().SetDeadline(c.deadline) // a connection that has none is closed
+	answered := make(chan time.Time, 1)
+	c.answered = answered
 	go func() {
-		defer close(done)
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(ended), deadline)
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ended), c.deadline)
 		defer cancel()
 		_ = c.conn.CancelRequest(ctx) // the deadline of the connection is left
-		<-time.After(cancelSettle)
+		answered <- time.Now()
 	}()
 }
 
 // HandleUnwatchAfterCancel implements ctxwatch.Handler.
 func (c *canceller) HandleUnwatchAfterCancel() {
-	<-c.done // soon after its deadline at the latest
+	inTime := time.Now().Before(c.deadline) // else the connection was cut, and no statement follows
+	answered := <-c.answered                // soon after the deadline at the latest
+	if inTime {
+		<-time.After(cancelSettle - time.Since(answered))
+	}
 	_ = c.conn.Conn().SetDeadline(time.Time{})
 }
