@@ -259,8 +259,9 @@ type DeadLetterQueues interface {
 // the store. It is safe for concurrent use.
 type DeadLetterCollector interface {
 	// Collect begins to collect a tenant's letters, until the collection is
-	// stopped; that ctx ends does not stop it.
-	Collect(ctx context.Context, tenantID uuid.UUID) DeadLetterCollection
+	// stopped; that ctx ends does not stop it. Taken counts what was ever taken from
+	// the tenant's main queue: while nothing is, there is less need to look.
+	Collect(ctx context.Context, tenantID uuid.UUID, taken func() int64) DeadLetterCollection
 }
 
 // DeadLetterCollection is the collecting of one tenant's letters. It is safe for
@@ -278,7 +279,7 @@ type DeadLetterCollection interface {
 type NoDeadLetterCollector struct{}
 
 // Collect implements DeadLetterCollector.
-func (NoDeadLetterCollector) Collect(context.Context, uuid.UUID) DeadLetterCollection {
+func (NoDeadLetterCollector) Collect(context.Context, uuid.UUID, func() int64) DeadLetterCollection {
 	return noCollection{}
 }
 

@@ -254,11 +254,12 @@ type Subscriber interface {
 // Subscription is a running subscription to one queue. Its channel lives and
 // dies with it: nothing of it survives a lost connection.
 type Subscription interface {
-	// Deliveries is buffered as large as the prefetch, and closed when the
-	// subscription has ended for whatever reason.
-	Deliveries() <-chan Delivery
-	// Done is closed when the subscription has ended and Deliveries is
-	// closed.
+	// Each calls deliver with each delivery, in order, and returns when the
+	// subscription has ended for whatever reason. Call it once, soon: nobody else
+	// reads what the broker sends. Deliver must not wait for anything but memory, or
+	// for what ends with Close; it is called with what came before Close, too.
+	Each(deliver func(Delivery))
+	// Done is closed when the subscription has ended, a moment before Each returns.
 	Done() <-chan struct{}
 	// Err returns why it ended, or nil after Close. Call it after Done.
 	Err() error
@@ -267,6 +268,24 @@ type Subscription interface {
 	// Close ends the subscription; what was not acknowledged goes back to the
 	// queue. It may be called more than once, and returns within seconds.
 	Close() error
+}
+
+// Deliveries calls sub.Each on a goroutine, which ends with the subscription, and
+// returns a channel with what is delivered. It is closed once the subscription has ended,
+// and has room for prefetch deliveries, as many as are not acknowledged at a time: what
+// does not fit is dropped, and delivered again after Close.
+func Deliveries(sub Subscription, prefetch int) <-chan Delivery {
+	out := make(chan Delivery, prefetch)
+	go func() {
+		defer close(out)
+		sub.Each(func(d Delivery) {
+			select {
+			case out <- d:
+			default:
+			}
+		})
+	}()
+	return out
 }
 
 // Assignment is what a running consumer is to do.

@@ -5,115 +5,116 @@ import (
 	"sync/atomic"
 )
 
-// Pool is a set of workers that take items from a channel in chunks. The
-// sender alone closes the channel; that, or Stop, ends the workers. Resize
-// and Stop are safe for concurrent use.
+// keptChunk is the largest chunk whose memory is kept for the next one, in items.
+const keptChunk = 64
+
+// Pool is a queue of items and a number of workers that take them in chunks. A worker
+// is a goroutine for as long as there is something to take: a pool that has nothing to
+// do has none. It holds whatever is put into it until that is taken, so who puts has to
+// have a bound. It is safe for concurrent use.
 type Pool[T any] struct {
-	in     <-chan T
 	most   int
 	handle func(chunk []T)
 
+	limit atomic.Int32 // how many workers there may be; written under mu
+	busy  atomic.Int32 // how many there are; written under mu
+
 	mu      sync.Mutex
-	quits   []chan struct{} // one for each worker that shall live
+	queue   []T // what was put and not taken, in order
+	spare   []T // memory for a chunk, or nil
 	stopped bool
-
-	wg      sync.WaitGroup
-	workers atomic.Int32
-	busy    atomic.Int32
+	wg      sync.WaitGroup // the workers; added to under mu
 }
 
-// New returns a pool without workers. A worker takes one item and whatever
-// else is in the channel already, up to most items, and calls handle with
-// them, in order. The slice belongs to the worker again when handle returns.
-func New[T any](in <-chan T, most int, handle func(chunk []T)) *Pool[T] {
-	return &Pool[T]{in: in, most: most, handle: handle}
+// New returns a pool without workers. A worker takes what was put into the pool, up
+// to most items, and calls handle with them, in order. The slice belongs to the pool
+// again when handle returns.
+func New[T any](most int, handle func(chunk []T)) *Pool[T] {
+	return &Pool[T]{most: most, handle: handle}
 }
 
-// Resize sets the number of workers. Growing starts goroutines at once; a
-// surplus worker ends when it is through with its chunk. After Stop it does
-// nothing.
+// Put adds an item, and returns at once. What is put after Stop is dropped.
+func (p *Pool[T]) Put(item T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return
+	}
+	p.queue = append(p.queue, item)
+	p.employ()
+}
+
+// Resize sets the number of workers. Growing has effect at once; a surplus worker ends
+// when it is through with its chunk. After Stop it does nothing.
 func (p *Pool[T]) Resize(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
 		return
 	}
-	for len(p.quits) < n {
-		quit := make(chan struct{})
-		p.quits = append(p.quits, quit)
-		p.workers.Add(1)
-		p.wg.Go(func() {
-			defer p.workers.Add(-1)
-			p.work(quit)
-		})
-	}
-	p.shrink(n)
+	p.limit.Store(int32(n)) //nolint:gosec // a number of goroutines
+	p.employ()
 }
 
-// Stop makes the workers end when they are through with their chunks, without
-// taking more. It does not wait.
+// employ starts workers for what waits, as many as there may be. The caller holds mu.
+func (p *Pool[T]) employ() {
+	for waiting := len(p.queue); waiting > 0 && p.busy.Load() < p.limit.Load(); waiting -= p.most {
+		p.busy.Add(1)
+		p.wg.Go(p.work)
+	}
+}
+
+// Stop makes the workers end when they are through with their chunks, without taking
+// more; what waits is dropped. It does not wait.
 func (p *Pool[T]) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = true
-	p.shrink(0)
+	p.stopped, p.queue = true, nil
+	p.limit.Store(0)
 }
 
-func (p *Pool[T]) shrink(n int) {
-	for len(p.quits) > n {
-		last := len(p.quits) - 1
-		close(p.quits[last])
-		p.quits = p.quits[:last]
-	}
-}
-
-// Wait returns when all workers have ended. Call it after Stop, or after the
-// channel was closed and no Resize can follow.
+// Wait returns when all workers have ended. Call it after Stop.
 func (p *Pool[T]) Wait() { p.wg.Wait() }
 
-// Workers returns how many workers there are, those that are about to end
-// included.
-func (p *Pool[T]) Workers() int { return int(p.workers.Load()) }
+// Workers returns how many workers there may be, or, where these are more, how many
+// are through with their chunks only in a moment.
+func (p *Pool[T]) Workers() int { return int(max(p.limit.Load(), p.busy.Load())) }
 
 // Busy returns how many workers handle a chunk at this moment.
 func (p *Pool[T]) Busy() int { return int(p.busy.Load()) }
 
-func (p *Pool[T]) work(quit <-chan struct{}) {
-	chunk := make([]T, 0, min(p.most, 16))
+// work is a worker's life. It ends under the lock under which items are put, so that
+// none stays behind that has a worker to take it.
+func (p *Pool[T]) work() {
+	var chunk []T
 	for {
-		select { // ending goes before taking
-		case <-quit:
+		if chunk = p.next(chunk); chunk == nil {
 			return
-		default:
 		}
-		select {
-		case <-quit:
-			return
-		case item, ok := <-p.in:
-			if !ok {
-				return
-			}
-			chunk = p.fill(append(chunk[:0], item))
-		}
-		p.busy.Add(1)
 		p.handle(chunk)
-		p.busy.Add(-1)
-		clear(chunk)
 	}
 }
 
-// fill adds what is buffered already.
-func (p *Pool[T]) fill(chunk []T) []T {
-	for len(chunk) < p.most {
-		select {
-		case item, ok := <-p.in:
-			if !ok {
-				return chunk
-			}
-			chunk = append(chunk, item)
-		default:
-			return chunk
-		}
+// next gives the memory of the last chunk back and returns the next one, or nil when
+// the worker ends.
+func (p *Pool[T]) next(last []T) []T {
+	clear(last)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last != nil && cap(last) <= keptChunk {
+		p.spare = last[:0]
 	}
+	if len(p.queue) == 0 || p.busy.Load() > p.limit.Load() {
+		p.busy.Add(-1)
+		return nil
+	}
+	if len(p.queue) <= p.most { // all of it, as it is
+		chunk := p.queue
+		p.queue, p.spare = p.spare, nil
+		return chunk
+	}
+	chunk := append([]T(nil), p.queue[:p.most]...)
+	clear(p.queue[:p.most])
+	p.queue = p.queue[p.most:]
 	return chunk
 }

@@ -9,7 +9,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
-	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
 	"lanekeeper/service/broker"
 )
@@ -106,10 +105,10 @@ func declareWithoutBarrier(t *testing.T, url string, tenant uuid.UUID) {
 // receives takes one message from the tenant's queue.
 func receives(t *testing.T, b *broker.Broker, tenant uuid.UUID) {
 	t.Helper()
-	var sub domain.Subscription
+	var sub *broker.Read
 	require.Eventually(t, func() bool {
 		var err error
-		sub, err = b.Subscribe(t.Context(), tenant, "tag-"+uuid.NewString(), 1)
+		sub, err = broker.Reading(b.Subscribe(t.Context(), tenant, "tag-"+uuid.NewString(), 1))
 		return err == nil
 	}, comesBack, 100*time.Millisecond)
 	select {

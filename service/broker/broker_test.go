@@ -62,7 +62,7 @@ func TestPublishedMessagesArriveInOrder(t *testing.T) {
 		return err == nil && depth == 1000
 	}, 5*time.Second, 10*time.Millisecond)
 
-	sub, err := b.Subscribe(ctx, tenant, "tag-1", 100)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag-1", 100))
 	require.NoError(t, err)
 	for i, m := range batch {
 		d := <-sub.Deliveries()
@@ -113,13 +113,13 @@ func TestUnacknowledgedDeliveriesGoBack(t *testing.T) {
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
 	requireNoErrors(t, b.Publish(ctx, tenant, outgoing(10)))
-	sub, err := b.Subscribe(ctx, tenant, "tag-1", 100)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag-1", 100))
 	require.NoError(t, err)
 	first := <-sub.Deliveries()
 	require.NoError(t, sub.Ack(first.Tag, false))
 	require.NoError(t, sub.Close())
 
-	sub, err = b.Subscribe(ctx, tenant, "tag-2", 100)
+	sub, err = broker.Reading(b.Subscribe(ctx, tenant, "tag-2", 100))
 	require.NoError(t, err)
 	for range 9 {
 		d := <-sub.Deliveries()
@@ -237,7 +237,7 @@ func TestEverythingComesBackAfterTheBrokerWasKilled(t *testing.T) {
 	server.Start()
 	require.Eventually(t, ready, 30*time.Second, 50*time.Millisecond)
 	requireNoErrors(t, b.Publish(t.Context(), tenant, outgoing(100)))
-	sub, err := b.Subscribe(t.Context(), tenant, "tag-1", 10)
+	sub, err := broker.Reading(b.Subscribe(t.Context(), tenant, "tag-1", 10))
 	require.NoError(t, err)
 	<-sub.Deliveries()
 	server.Kill()
@@ -247,7 +247,7 @@ func TestEverythingComesBackAfterTheBrokerWasKilled(t *testing.T) {
 	server.Start()
 	require.Eventually(t, ready, 30*time.Second, 50*time.Millisecond)
 	require.Eventually(t, func() bool {
-		sub, err = b.Subscribe(t.Context(), tenant, "tag-2", 200)
+		sub, err = broker.Reading(b.Subscribe(t.Context(), tenant, "tag-2", 200))
 		return err == nil
 	}, 30*time.Second, 100*time.Millisecond)
 	for range 100 {
@@ -265,7 +265,7 @@ func TestDeletingCountsWhatIsUnderWay(t *testing.T) {
 		ctx, tenant := t.Context(), uuid.New()
 		require.NoError(t, b.DeclareQueues(ctx, tenant))
 		requireNoErrors(t, b.Publish(ctx, tenant, outgoing(300)))
-		sub, err := b.Subscribe(ctx, tenant, "tag", 100)
+		sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag", 100))
 		require.NoError(t, err)
 		acked := 0
 		for range 60 {

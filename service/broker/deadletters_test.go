@@ -60,7 +60,7 @@ func TestDeadLettersAreReadBack(t *testing.T) {
 		"table": map[string]any{"list": []any{map[string]any{"a": int64(1)}}},
 	}
 	letters[2].MessageID = uuid.NewSHA1(tenant, []byte("\xff\x00")).String() // under which it would be stored
-	sub, err := b.SubscribeDeadLetters(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	for _, want := range letters {
 		d := <-sub.Deliveries()
@@ -110,7 +110,7 @@ func TestForeignLetters(t *testing.T) {
 	} {
 		message := amqp.Publishing{MessageId: name, Body: []byte("x"), Headers: tt.headers}
 		require.NoError(t, ch.PublishWithContext(ctx, "", broker.DeadLetterQueueName(tenant), false, false, message))
-		sub, err := b.SubscribeDeadLetters(ctx, tenant, "tag", 10)
+		sub, err := broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "tag", 10))
 		require.NoError(t, err)
 		d := <-sub.Deliveries()
 		letter, exhausted := b.ReadDeadLetter(tenant, d)
@@ -143,7 +143,7 @@ func TestEqualMessagesThatExpireAreSeveralLetters(t *testing.T) {
 	ctx, tenant := t.Context(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
 	ch := channel(t, url)
-	sub, err := b.SubscribeDeadLetters(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	expire := func(m amqp.Publishing) domain.Delivery {
 		m.Expiration = "1"
@@ -184,7 +184,7 @@ func TestRequeuedMessagesGoToTheMainQueue(t *testing.T) {
 	}
 	require.NoError(t, b.Requeue(ctx, tenant, d))
 	require.NoError(t, b.Requeue(ctx, tenant, domain.Delivery{Body: []byte("2"), Published: time.Unix(1_700_000_000, 0)}))
-	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	got := <-sub.Deliveries()
 	require.Equal(t, "literal", got.MessageID)
@@ -228,7 +228,7 @@ func TestReturnsAreToldApartByTenant(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	sub, err := b.Subscribe(ctx, there, "tag", 10)
+	sub, err := broker.Reading(b.Subscribe(ctx, there, "tag", 10))
 	require.NoError(t, err)
 	require.Equal(t, "0", (<-sub.Deliveries()).MessageID, "the id is kept literally")
 	require.NoError(t, sub.Close())

@@ -30,7 +30,7 @@ func TestEnvelopesArrive(t *testing.T) {
 	batch[2].Type, batch[2].OrderingKey, batch[2].Headers = strings.Repeat("t", 128), strings.Repeat("k", 128), long
 	batch[3].Headers = map[string]string{broker.HeaderPublished: "forged", domain.HeaderOrderingKey: "none"}
 	requireNoErrors(t, b.Publish(ctx, tenant, batch))
-	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	for i, m := range batch[:3] {
 		d := <-sub.Deliveries()
@@ -55,7 +55,7 @@ func TestEnvelopesGoAlong(t *testing.T) {
 	require.NoError(t, channel(t, url).PublishWithContext(ctx, "", broker.QueueName(tenant), true, false, amqp.Publishing{
 		MessageId: "foreign", Type: "a type of ours", Headers: headers, Body: []byte(`1`),
 	}))
-	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	d := <-sub.Deliveries()
 	want := domain.Envelope{Type: "a type of ours", OrderingKey: "k", Headers: map[string]string{"price": "1250e-2", "n": "7"}}
@@ -76,7 +76,7 @@ func TestEnvelopesGoAlong(t *testing.T) {
 	require.NoError(t, channel(t, url).PublishWithContext(ctx, "", broker.DeadLetterQueueName(tenant), true, false, amqp.Publishing{
 		Type: "a type of ours", Headers: headers, Body: []byte(`1`),
 	}))
-	sub, err = b.SubscribeDeadLetters(ctx, tenant, "tag", 10)
+	sub, err = broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	for range 2 {
 		letter, _ := b.ReadDeadLetter(tenant, <-sub.Deliveries())

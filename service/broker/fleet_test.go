@@ -12,10 +12,11 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/service/broker"
 )
 
 // take takes n deliveries and returns the tag of the last.
-func take(t *testing.T, sub domain.Subscription, want []domain.Outgoing) (last uint64) {
+func take(t *testing.T, sub *broker.Read, want []domain.Outgoing) (last uint64) {
 	t.Helper()
 	for i, m := range want {
 		select {
@@ -39,7 +40,7 @@ func TestTheNextConsumerWaits(t *testing.T) {
 	require.NoError(t, one.DeclareQueues(ctx, tenant))
 	batch := outgoing(30)
 	requireNoErrors(t, one.Publish(ctx, tenant, batch))
-	leaving, err := one.Subscribe(ctx, tenant, "one", 10)
+	leaving, err := broker.Reading(one.Subscribe(ctx, tenant, "one", 10))
 	require.NoError(t, err)
 	take(t, leaving, batch[:10])
 
@@ -48,7 +49,7 @@ func TestTheNextConsumerWaits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.QueueReport{Main: domain.QueueReady, DeadLetter: domain.QueueReady}, report)
 	require.ErrorIs(t, other.ReplaceQueue(ctx, tenant), domain.ErrUnavailable, "it works")
-	next, err := other.Subscribe(ctx, tenant, "other", 10)
+	next, err := broker.Reading(other.Subscribe(ctx, tenant, "other", 10))
 	require.NoError(t, err)
 	for tag := range uint64(5) { // the one that was there goes on
 		require.NoError(t, leaving.Ack(tag+1, false))
@@ -77,9 +78,9 @@ func TestAwaitNoConsumers(t *testing.T) {
 	require.NoError(t, deleter.AwaitNoConsumers(ctx, tenant))
 	const messages = 100
 	requireNoErrors(t, one.Publish(ctx, tenant, outgoing(messages)))
-	active, err := one.Subscribe(ctx, tenant, "active", 50)
+	active, err := broker.Reading(one.Subscribe(ctx, tenant, "active", 50))
 	require.NoError(t, err)
-	waiting, err := other.Subscribe(ctx, tenant, "waiting", 50)
+	waiting, err := broker.Reading(other.Subscribe(ctx, tenant, "waiting", 50))
 	require.NoError(t, err)
 	for range 20 {
 		d := <-active.Deliveries()
@@ -87,7 +88,7 @@ func TestAwaitNoConsumers(t *testing.T) {
 	}
 	left := make(chan error, 1)
 	go func() { left <- deleter.AwaitNoConsumers(ctx, tenant) }()
-	for _, sub := range []domain.Subscription{active, waiting} {
+	for _, sub := range []*broker.Read{active, waiting} {
 		limited, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		require.ErrorIs(t, deleter.AwaitNoConsumers(limited, tenant), context.DeadlineExceeded)
 		cancel()
@@ -112,7 +113,7 @@ func TestDeletingElsewhereCountsEverything(t *testing.T) {
 	for range 5 {
 		tenant := newTenant(t)
 		require.NoError(t, deleting.DeclareQueues(ctx, tenant))
-		sub, err := consuming.Subscribe(ctx, tenant, "tag", 64)
+		sub, err := broker.Reading(consuming.Subscribe(ctx, tenant, "tag", 64))
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		var sent, accepted, acked atomic.Int64
@@ -175,11 +176,11 @@ func TestDeletingAfterTheConsumerMovedAway(t *testing.T) {
 	require.NoError(t, one.DeclareQueues(ctx, tenant))
 	batch := outgoing(10)
 	requireNoErrors(t, one.Publish(ctx, tenant, batch))
-	sub, err := one.Subscribe(ctx, tenant, "one", 10)
+	sub, err := broker.Reading(one.Subscribe(ctx, tenant, "one", 10))
 	require.NoError(t, err)
 	take(t, sub, batch)
 	require.NoError(t, sub.Close())
-	sub, err = other.Subscribe(ctx, tenant, "other", 10)
+	sub, err = broker.Reading(other.Subscribe(ctx, tenant, "other", 10))
 	require.NoError(t, err)
 	require.NoError(t, sub.Ack(take(t, sub, batch), true), "in the order in which they were published")
 	require.NoError(t, sub.Close())

@@ -14,6 +14,7 @@ import (
 
 	"lanekeeper/domain"
 	"lanekeeper/pkg/devstack/devtest"
+	"lanekeeper/service/broker"
 )
 
 // smallFrames returns the URL of the broker behind one that allows smaller
@@ -78,7 +79,7 @@ func TestDeadLettersFitIntoSmallFrames(t *testing.T) {
 		ID: uuid.New(), TenantID: tenant, MessageID: "one", Body: make([]byte, 3*frameMax), Reason: domain.ReasonInvalidPayload, Error: "why",
 		Headers: map[string]any{"large": strings.Repeat("l", frameMax-100), "small": "kept"},
 	}))
-	sub, err := b.SubscribeDeadLetters(ctx, tenant, "tag", 1)
+	sub, err := broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "tag", 1))
 	require.NoError(t, err)
 	select {
 	case d := <-sub.Deliveries():

@@ -72,7 +72,7 @@ func TestInspectingAQueue(t *testing.T) {
 		}
 	}
 	sees(1, 0)
-	sub, err := b.Subscribe(ctx, id, "inspecting", 1)
+	sub, err := Reading(b.Subscribe(ctx, id, "inspecting", 1))
 	require.NoError(t, err)
 	<-sub.Deliveries()
 	sees(0, 1)

@@ -75,9 +75,9 @@ func comesToWork(ctx context.Context, b *broker.Broker, tenant uuid.UUID, tag st
 	if err := persist(func() error { return b.Publish(ctx, tenant, outgoing(1))[0] }); err != nil {
 		return err
 	}
-	var sub domain.Subscription
+	var sub *broker.Read
 	err := persist(func() (err error) {
-		sub, err = b.Subscribe(ctx, tenant, tag, 10)
+		sub, err = broker.Reading(b.Subscribe(ctx, tenant, tag, 10))
 		return err
 	})
 	if err != nil {

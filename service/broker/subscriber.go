@@ -60,13 +60,12 @@ func (s *Subscriber) Subscribe(ctx context.Context, tenantID uuid.UUID, tag stri
 	}
 	began := time.Now()
 	states.subscribed(tenantID)
-	go func() { // ends with the subscription
-		<-sub.ended
+	sub.onEnd(func() {
 		if sub.err != nil {
 			states.connectionLost(tenantID, time.Since(began))
 		}
 		states.unsubscribed(tenantID)
-	}()
+	})
 	return sub, nil
 }
 

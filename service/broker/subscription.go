@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,20 +18,23 @@ import (
 // broker has not answered the closing, it ends with its connection.
 const endTimeout = time.Second
 
-// subscription is one consumer on a channel of its own. Its pump goroutine
-// moves deliveries from the library to a channel that is buffered as large as
-// the prefetch: reading the library's channel directly makes batches of one.
-// Only the pump closes that channel.
+// subscription is one consumer on a channel of its own. It has no goroutine: who
+// calls Each reads, or, where nobody has by then, Close does. The library's channel is
+// not buffered, so Each hands on at once what it gets.
 type subscription struct {
 	channel   *rabbitmq.Channel
+	in        <-chan amqp.Delivery
 	failed    <-chan *amqp.Error
 	cancelled <-chan string
-	out       chan domain.Delivery
 	closing   chan struct{}
 	ended     chan struct{}
-	err       error // written by the pump before ended is closed
+	err       error // written by the reader before ended is closed
 	once      sync.Once
 	release   func()
+	read      atomic.Bool // somebody reads
+
+	mu       sync.Mutex
+	afterEnd func() // nil for nothing
 }
 
 func subscribe(ctx context.Context, c *rabbitmq.Connection, use channelUse, slot *quota.Slot) (*subscription, error) {
@@ -47,15 +51,13 @@ func subscribe(ctx context.Context, c *rabbitmq.Connection, use channelUse, slot
 		channel:   ch,
 		failed:    ch.NotifyClose(),
 		cancelled: ch.NotifyCancel(),
-		out:       make(chan domain.Delivery, use.prefetch),
 		closing:   make(chan struct{}), ended: make(chan struct{}),
 	}
-	deliveries, err := consume(ctx, ch, use.queue, use.tag, use.prefetch)
+	s.in, err = consume(ctx, ch, use.queue, use.tag, use.prefetch)
 	if err != nil {
 		ch.Close()
 		return nil, err
 	}
-	go s.pump(deliveries)
 	return s, nil
 }
 
@@ -70,15 +72,35 @@ func consume(ctx context.Context, ch *rabbitmq.Channel, queue, tag string, prefe
 	return deliveries, nil
 }
 
-func (s *subscription) pump(in <-chan amqp.Delivery) {
-	defer close(s.ended)
-	defer close(s.out)
-	defer func() { s.err = s.reason() }()
-	for d := range in { // always ranged to its end, as the library asks
-		select {
-		case s.out <- delivery(d):
-		case <-s.closing:
-		}
+// Each implements domain.Subscription.
+func (s *subscription) Each(deliver func(domain.Delivery)) {
+	if s.read.Swap(true) {
+		return // it was closed before anybody read
+	}
+	for d := range s.in { // always ranged to its end, as the library asks
+		deliver(delivery(d))
+	}
+	s.err = s.reason()
+	close(s.ended)
+	s.mu.Lock()
+	after := s.afterEnd
+	s.afterEnd = nil
+	s.mu.Unlock()
+	if after != nil {
+		after()
+	}
+}
+
+// onEnd has f called, once, after the subscription has ended. Call it once.
+func (s *subscription) onEnd(f func()) {
+	s.mu.Lock()
+	select {
+	case <-s.ended:
+		s.mu.Unlock()
+		f()
+	default:
+		s.afterEnd = f
+		s.mu.Unlock()
 	}
 }
 
@@ -112,9 +134,6 @@ func (s *subscription) Done() <-chan struct{} { return s.ended }
 // Err implements domain.Subscription.
 func (s *subscription) Err() error { return s.err }
 
-// Deliveries implements domain.Subscription.
-func (s *subscription) Deliveries() <-chan domain.Delivery { return s.out }
-
 // Ack implements domain.Subscription.
 func (s *subscription) Ack(tag uint64, multiple bool) error {
 	if err := s.channel.Ack(tag, multiple); err != nil {
@@ -129,6 +148,9 @@ func (s *subscription) Ack(tag uint64, multiple bool) error {
 func (s *subscription) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
+		if !s.read.Load() {
+			go s.Each(func(domain.Delivery) {}) // ends with the channel
+		}
 		s.channel.Close()
 		s.release()
 	})

@@ -105,7 +105,7 @@ func TestRetryTiersOfEarlierVersionsAreEmptied(t *testing.T) {
 	require.LessOrEqual(t, messages, int64(len(legacyTiers)+1))
 	require.NoError(t, b.CheckQueues(ctx, tenant)) // as a new version does again and again
 
-	sub, err := b.Subscribe(ctx, tenant, "tag", 10)
+	sub, err := broker.Reading(b.Subscribe(ctx, tenant, "tag", 10))
 	require.NoError(t, err)
 	var got []string
 	for range want {

@@ -31,9 +31,9 @@ func TestMessagesThatTheLibraryCannotRead(t *testing.T) {
 	ctx, tenant, other := t.Context(), uuid.New(), uuid.New()
 	require.NoError(t, b.DeclareQueues(ctx, tenant))
 	require.NoError(t, b.DeclareQueues(ctx, other))
-	bystander, err := b.Subscribe(ctx, other, "bystander", 10)
+	bystander, err := broker.Reading(b.Subscribe(ctx, other, "bystander", 10))
 	require.NoError(t, err)
-	letters, err := b.SubscribeDeadLetters(ctx, other, "bystander", 10)
+	letters, err := broker.Reading(b.SubscribeDeadLetters(ctx, other, "bystander", 10))
 	require.NoError(t, err)
 
 	ch := channel(t, url)
@@ -44,9 +44,11 @@ func TestMessagesThatTheLibraryCannotRead(t *testing.T) {
 		}))
 		require.NoError(t, ch.PublishWithContext(ctx, "", queue, true, false, amqp.Publishing{MessageId: "next", Body: []byte("1")}))
 	}
-	for name, subscribe := range map[string]func() (domain.Subscription, error){
-		"main":         func() (domain.Subscription, error) { return b.Subscribe(ctx, tenant, "main", 10) },
-		"dead letters": func() (domain.Subscription, error) { return b.SubscribeDeadLetters(ctx, tenant, "letters", 10) },
+	for name, subscribe := range map[string]func() (*broker.Read, error){
+		"main": func() (*broker.Read, error) { return broker.Reading(b.Subscribe(ctx, tenant, "main", 10)) },
+		"dead letters": func() (*broker.Read, error) {
+			return broker.Reading(b.SubscribeDeadLetters(ctx, tenant, "letters", 10))
+		},
 	} {
 		sub, err := subscribe()
 		require.NoError(t, err, name)

@@ -71,8 +71,11 @@ type consumer struct {
 	// forgotten gets the tag of a subscription that the broker does not know any
 	// more.
 	forgotten chan string
-	// watchdog belongs to readDepths, of which only one call runs at a time.
+	// heldTooLong gets a word when the store has been away for too long.
+	heldTooLong chan struct{}
+	// watchdog and sampled belong to readDepths, of which only one call runs at a time.
 	watchdog watchdog
+	sampled  sampled
 
 	mu        sync.Mutex
 	state     domain.ConsumerState
@@ -96,7 +99,7 @@ func newConsumer(s *shared, t domain.Tenant) *consumer {
 		shared: s, tenant: t.ID, prefetchCooldown: s.prefetchCooldown,
 		processor: &processor{shared: s, tenant: t.ID, created: t.CreatedAt},
 		commands:  make(chan command), done: make(chan struct{}), first: make(chan struct{}),
-		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1),
+		state: domain.ConsumerStarting, since: time.Now(), forgotten: make(chan string, 1), heldTooLong: make(chan struct{}, 1),
 		failures: logger.Changes{Remind: failureReminder},
 	}
 	c.workers.Store(int32(t.Workers)) //nolint:gosec // between 1 and 100
@@ -131,17 +134,17 @@ func (c *consumer) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.setState(domain.ConsumerStopped, nil)
 	ctx = domain.WithTenantID(ctx, c.tenant) // for the log
-	c.processor.letters = c.shared.Collector.Collect(ctx, c.tenant)
+	c.processor.letters = c.shared.Collector.Collect(ctx, c.tenant, c.taken.Load)
 	defer c.processor.letters.Stop()
 	retries := backoff.New(minResubscribe, maxResubscribe)
 	for {
-		sub, goOn := c.subscribe(ctx)
+		sub, prefetch, goOn := c.subscribe(ctx)
 		if !goOn {
 			return
 		}
 		if sub != nil {
 			began := time.Now()
-			switch reason, err := newSession(ctx, c, sub).run(ctx); reason {
+			switch reason, err := newSession(ctx, c, sub, prefetch).run(ctx); reason {
 			case endStopped:
 				return
 			case endResubscribe:
@@ -180,20 +183,21 @@ func (c *consumer) awaitStore(ctx context.Context) bool {
 	}
 }
 
-// subscribe makes one attempt to subscribe. It returns nil and true when the
-// attempt failed, and false when the consumer shall end.
-func (c *consumer) subscribe(ctx context.Context) (domain.Subscription, bool) {
-	tag, sub, err := c.attempt(ctx)
+// subscribe makes one attempt to subscribe, and returns with which prefetch. It returns
+// nil and true when the attempt failed, and false when the consumer shall end.
+func (c *consumer) subscribe(ctx context.Context) (sub domain.Subscription, prefetch int, goOn bool) {
+	prefetch = c.prefetch()
+	tag, sub, err := c.attempt(ctx, prefetch)
 	if errors.Is(err, errStopped) {
-		return nil, false
+		return nil, prefetch, false
 	}
 	c.subscribed(ctx, tag, err)
-	return sub, ctx.Err() == nil || sub != nil
+	return sub, prefetch, ctx.Err() == nil || sub != nil
 }
 
 // attempt subscribes, and applies commands meanwhile. The error is errStopped
 // when the consumer shall end.
-func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, error) {
+func (c *consumer) attempt(ctx context.Context, prefetch int) (string, domain.Subscription, error) {
 	type result struct {
 		sub domain.Subscription
 		err error
@@ -203,7 +207,6 @@ func (c *consumer) attempt(ctx context.Context) (string, domain.Subscription, er
 	subscribeCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan result, 1)
-	prefetch := c.prefetch()
 	go func() {
 		sub, err := c.shared.Subscriber.Subscribe(subscribeCtx, c.tenant, tag, prefetch)
 		results <- result{sub, err}

@@ -52,7 +52,7 @@ func TestWithoutACollectorNothingIsCollected(t *testing.T) {
 	t.Parallel()
 	m := NewTenantManager(Options{})
 	defer func() { require.NoError(t, m.Close(context.Background())) }()
-	collection := m.shared.Collector.Collect(t.Context(), uuid.New())
+	collection := m.shared.Collector.Collect(t.Context(), uuid.New(), nil)
 	collection.Notify()
 	collection.Stop()
 }

@@ -77,9 +77,15 @@ func (l *harness) Subscribe(_ context.Context, _ uuid.UUID, _ string, prefetch i
 	return s, nil
 }
 
-func (s *memorySubscription) Deliveries() <-chan domain.Delivery { return s.out }
-func (s *memorySubscription) Done() <-chan struct{}              { return s.done }
-func (s *memorySubscription) Err() error                         { return s.err }
+func (s *memorySubscription) Done() <-chan struct{} { return s.done }
+func (s *memorySubscription) Err() error            { return s.err }
+
+func (s *memorySubscription) Each(deliver func(domain.Delivery)) {
+	for d := range s.out {
+		deliver(d)
+	}
+	<-s.done
+}
 
 func (s *memorySubscription) Ack(tag uint64, multiple bool) error {
 	s.harness.mu.Lock()

@@ -23,13 +23,6 @@ const (
 	heldTotal   = 25_600
 	maxPrefetch = 1024
 	minPrefetch = 16
-
-	sampleEvery = 5 * time.Second
-	// depthTimeout is for one queue, and depthReaders is how many are asked at
-	// a time: one that does not answer must not keep the depths of the others
-	// from being known.
-	depthTimeout = 2 * time.Second
-	depthReaders = 4
 )
 
 // ErrClosed is returned when the manager is shutting down.
@@ -78,6 +71,7 @@ type Options struct {
 	// 256 MiB without one.
 	Budget int64
 	// SampleEvery is how often the depths of queues are sampled; 5 s by default.
+	// Those of tenants that do nothing are sampled every sixth time.
 	SampleEvery time.Duration
 }
 
@@ -109,7 +103,8 @@ func NewTenantManager(o Options) *TenantManager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &TenantManager{ctx: ctx, cancel: cancel, entries: make(map[uuid.UUID]*consumer)}
 	m.shared = &shared{Options: o, prefetch: m.prefetch, budget: newBudget(o.Budget, m.count), prefetchCooldown: minPrefetchCooldown}
-	m.wg.Go(m.sampleDepths)
+	m.wg.Go(func() { m.every(cmp.Or(o.SampleEvery, sampleEvery), m.readDepths) })
+	m.wg.Go(func() { m.every(holdCheck, m.checkStore) })
 	return m
 }
 
@@ -293,52 +288,4 @@ func (m *TenantManager) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.entries)
-}
-
-// sampleDepths asks the broker for the depth of every queue, every now and
-// then.
-func (m *TenantManager) sampleDepths() {
-	tick := time.NewTicker(cmp.Or(m.shared.SampleEvery, sampleEvery))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			m.readDepths()
-		case <-m.ctx.Done():
-			return
-		}
-	}
-}
-
-// readDepths asks for all depths, a few at a time.
-func (m *TenantManager) readDepths() {
-	queues := make(chan *consumer)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(queues)
-	for range depthReaders {
-		wg.Go(func() {
-			for c := range queues {
-				ctx, cancel := context.WithTimeout(m.ctx, depthTimeout)
-				seen, asked := c.observe(), time.Now()
-				counts, err := m.shared.Queues.QueueCounts(ctx, c.tenant)
-				cancel()
-				if err != nil {
-					counts.Ready = -1
-				}
-				c.ready.Store(counts.Ready)
-				if depth, known := c.depth(); known {
-					c.processor.oldest.seen(asked, depth)
-				}
-				c.checkForgotten(seen, counts, err)
-			}
-		})
-	}
-	for _, c := range m.all() {
-		select {
-		case queues <- c:
-		case <-m.ctx.Done():
-			return
-		}
-	}
 }

@@ -21,17 +21,12 @@ const overhead = 1 << 10
 // was handed on, closes it, which makes the broker deliver the rest again, and
 // subscribes with a prefetch for which there is room.
 //
-// The goroutine of pump hands on; another one finishes, acknowledges and closes.
+// The goroutine of Each hands on; another one finishes, acknowledges and closes.
 type meteredSubscription struct {
 	domain.Subscription
-	budget *budget
-	// minimal is set when the prefetch cannot shrink, so that it is never too
-	// much.
-	minimal bool
-	out     chan domain.Delivery
-	full    chan struct{}
-	closing chan struct{}
-	ended   chan struct{}
+	budget   *budget
+	prefetch int
+	full     chan struct{}
 
 	mu sync.Mutex
 	// sizes are those of the deliveries above base, 0 for those that are
@@ -48,22 +43,25 @@ type meteredSubscription struct {
 	seen, seenBytes int64
 }
 
-// newMeteredSubscription takes over a subscription.
-func newMeteredSubscription(sub domain.Subscription, b *budget) *meteredSubscription {
-	m := &meteredSubscription{
-		Subscription: sub, budget: b, minimal: cap(sub.Deliveries()) <= leastPrefetch,
-		out:  make(chan domain.Delivery, cap(sub.Deliveries())),
-		full: make(chan struct{}), closing: make(chan struct{}), ended: make(chan struct{}),
-	}
-	go m.pump()
-	return m
+// newMeteredSubscription takes over a subscription with this prefetch.
+func newMeteredSubscription(sub domain.Subscription, prefetch int, b *budget) *meteredSubscription {
+	return &meteredSubscription{Subscription: sub, budget: b, prefetch: prefetch, full: make(chan struct{})}
 }
 
-// Deliveries implements domain.Subscription.
-func (m *meteredSubscription) Deliveries() <-chan domain.Delivery { return m.out }
+// minimal reports whether the prefetch cannot shrink, so that it is never too much.
+func (m *meteredSubscription) minimal() bool { return m.prefetch <= leastPrefetch }
 
-// Done implements domain.Subscription.
-func (m *meteredSubscription) Done() <-chan struct{} { return m.ended }
+// Each implements domain.Subscription.
+func (m *meteredSubscription) Each(deliver func(domain.Delivery)) {
+	m.Subscription.Each(func(d domain.Delivery) {
+		if m.open() {
+			unpack(&d)
+		}
+		if m.admit(int64(cap(d.Body)+domain.HeaderBytes(d.Headers)) + overhead) {
+			deliver(d)
+		}
+	})
+}
 
 // Full is closed when it holds too much.
 func (m *meteredSubscription) Full() <-chan struct{} { return m.full }
@@ -94,33 +92,10 @@ func (m *meteredSubscription) Finished(tags []uint64) {
 func (m *meteredSubscription) Close() error {
 	m.mu.Lock()
 	m.over = true
-	select {
-	case <-m.closing:
-	default:
-		close(m.closing)
-	}
 	m.budget.held.Add(-m.held)
 	m.held, m.inHand, m.sizes = 0, 0, nil
 	m.mu.Unlock()
 	return m.Subscription.Close()
-}
-
-// pump ends when the subscription has ended.
-func (m *meteredSubscription) pump() {
-	defer close(m.ended)
-	defer close(m.out)
-	for d := range m.Subscription.Deliveries() {
-		if m.open() {
-			unpack(&d)
-		}
-		if m.admit(int64(cap(d.Body)+domain.HeaderBytes(d.Headers)) + overhead) {
-			select {
-			case m.out <- d:
-			case <-m.closing:
-			}
-		}
-	}
-	<-m.Subscription.Done()
 }
 
 // admit accounts for one more delivery and reports whether it is handed on.
@@ -136,7 +111,7 @@ func (m *meteredSubscription) admit(size int64) bool {
 	m.seen++
 	m.seenBytes += size
 	total := m.budget.held.Add(size)
-	if m.inHand > 1 && !m.minimal && (m.held > m.budget.single() || total > m.budget.most && m.held > m.budget.fair()) {
+	if m.inHand > 1 && !m.minimal() && (m.held > m.budget.single() || total > m.budget.most && m.held > m.budget.fair()) {
 		m.over, m.mean = true, m.held/int64(m.inHand)
 		close(m.full)
 	}

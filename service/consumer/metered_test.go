@@ -29,16 +29,29 @@ func sized(n, size int) []domain.Delivery {
 }
 
 // take subscribes to a queue of n deliveries of size bytes.
-func take(t *testing.T, b *budget, n, size int) *meteredSubscription {
+func take(t *testing.T, b *budget, n, size int) *readSubscription {
 	t.Helper()
 	l := newHarness(t)
 	l.queue = sized(n, size)
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", n)
 	require.NoError(t, err)
-	in := newMeteredSubscription(sub, b)
+	in := readMetered(sub, n, b)
 	t.Cleanup(func() { require.NoError(t, in.Close()) })
 	return in
 }
+
+// readSubscription is one that is read into a channel.
+type readSubscription struct {
+	*meteredSubscription
+	deliveries <-chan domain.Delivery
+}
+
+func readMetered(sub domain.Subscription, prefetch int, b *budget) *readSubscription {
+	m := newMeteredSubscription(sub, prefetch, b)
+	return &readSubscription{m, domain.Deliveries(m, prefetch)}
+}
+
+func (s *readSubscription) Deliveries() <-chan domain.Delivery { return s.deliveries }
 
 func few(n int) func() int { return func() int { return n } }
 
@@ -67,7 +80,7 @@ func TestMeteredSubscriptionAccountsForHeaders(t *testing.T) {
 	l.queue[0].Headers = map[string]any{"name": strings.Repeat("v", 20*kib-4), "n": int64(1)}
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 1)
 	require.NoError(t, err)
-	in := newMeteredSubscription(sub, b)
+	in := readMetered(sub, 1, b)
 	<-in.Deliveries()
 	require.EqualValues(t, 24*kib+1, b.held.Load())
 	require.NoError(t, in.Close())
@@ -110,7 +123,7 @@ func TestMeteredSubscriptionAccountsForWhatIsInHand(t *testing.T) {
 func TestMeteredSubscriptionsShareABudget(t *testing.T) {
 	t.Parallel()
 	b := newBudget(80*kib, few(10))
-	small := make([]*meteredSubscription, 9)
+	small := make([]*readSubscription, 9)
 	for i := range small {
 		small[i] = take(t, b, 2, 4*kib)
 	}

@@ -16,7 +16,7 @@ func (l *harness) processor() *processor {
 	w := startWriter(l.t, l.store)
 	return &processor{shared: &shared{Options: Options{
 		Publisher: l, Writer: w, Returned: l, Metrics: l, Log: slog.New(slog.DiscardHandler),
-	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant)}
+	}}, tenant: l.tenant, letters: domain.NoDeadLetterCollector{}.Collect(l.t.Context(), l.tenant, nil)}
 }
 
 // The broker delivers a message again whose acknowledgement was lost after it

@@ -24,7 +24,6 @@ const (
 	// deliveries are not acknowledged in 30 minutes. Most outages are shorter,
 	// and each of those that is not counts once towards the delivery limit.
 	holdLimit = 30 * time.Second
-	holdCheck = 5 * time.Second
 	// ackAfter is how long a message that is stored waits for others to be
 	// acknowledged together with it: each acknowledgement is a command in the log of
 	// a quorum queue. What is delivered again because it came to none is recognised.
@@ -46,7 +45,9 @@ const (
 //
 //	deliveries -> workers (chunks) -> finished -> acks
 //
-// The goroutine of the consumer owns the session and acknowledges.
+// The goroutine of the consumer owns the session and acknowledges. Another one reads
+// the subscription and ends with it; the workers are goroutines while there is something
+// to store. What waits for them is bounded by the prefetch.
 type session struct {
 	c    *consumer
 	sub  *meteredSubscription
@@ -63,11 +64,11 @@ type session struct {
 // workerPool has as many workers as the tenant.
 type workerPool = workerpool.Pool[domain.Delivery]
 
-func newSession(ctx context.Context, c *consumer, sub domain.Subscription) *session {
-	metered := newMeteredSubscription(sub, c.shared.budget)
-	s := &session{c: c, sub: metered, finished: make(chan []uint64), acks: acks.NewBatcher(cap(sub.Deliveries()), metered.Ack)}
+func newSession(ctx context.Context, c *consumer, sub domain.Subscription, prefetch int) *session {
+	metered := newMeteredSubscription(sub, prefetch, c.shared.budget)
+	s := &session{c: c, sub: metered, finished: make(chan []uint64), acks: acks.NewBatcher(prefetch, metered.Ack)}
 	s.work, s.abort = context.WithCancel(context.WithoutCancel(ctx))
-	s.workers = workerpool.New(metered.Deliveries(), chunkSize, s.store)
+	s.workers = workerpool.New(chunkSize, s.store)
 	return s
 }
 
@@ -76,14 +77,17 @@ func newSession(ctx context.Context, c *consumer, sub domain.Subscription) *sess
 func (s *session) run(ctx context.Context) (endReason, error) {
 	defer s.abort()
 	s.workers.Resize(int(s.c.workers.Load()))
+	go s.sub.Each(s.workers.Put) // ends with the subscription
 	s.c.pool.Store(s.workers)
 	s.c.metered.Store(s.sub)
 	defer s.c.pool.Store(nil)
 	defer s.c.metered.Store(nil)
-	hold := time.NewTicker(holdCheck)
-	defer hold.Stop()
-	grow := time.NewTicker(s.c.prefetchCooldown)
-	defer grow.Stop()
+	var grow <-chan time.Time
+	if s.c.prefetchLimit > 0 { // else it is as large as it may be
+		ticker := time.NewTicker(s.c.prefetchCooldown)
+		defer ticker.Stop()
+		grow = ticker.C
+	}
 	ack := time.NewTimer(ackAfter) // runs while something waits to be acknowledged
 	ack.Stop()
 	defer ack.Stop()
@@ -108,7 +112,7 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 		case <-s.sub.Full():
 			s.shrinkPrefetch(ctx)
 			return endResubscribe, s.drain()
-		case <-grow.C:
+		case <-grow:
 			if s.growPrefetch(ctx) {
 				return endResubscribe, s.drain()
 			}
@@ -118,8 +122,8 @@ func (s *session) run(ctx context.Context) (endReason, error) {
 			}
 		case <-s.sub.Done():
 			return endLost, errors.Join(s.sub.Err(), s.discard())
-		case <-hold.C:
-			if since, away := s.c.shared.Writer.UnavailableSince(); away && time.Since(since) > holdLimit {
+		case <-s.c.heldTooLong:
+			if s.c.shared.storeAwayTooLong() { // still
 				return endLost, errors.Join(errStoreAway, s.discard())
 			}
 		}
@@ -144,7 +148,7 @@ func (s *session) noteAck(ctx context.Context, err error) {
 // that came were too large for so many.
 func (s *session) shrinkPrefetch(ctx context.Context) {
 	mean := s.sub.meanWhenFull()
-	s.c.prefetchLimit = min(s.c.shared.budget.prefetch(mean), max(1, cap(s.sub.Deliveries())/2))
+	s.c.prefetchLimit = min(s.c.shared.budget.prefetch(mean), max(1, s.sub.prefetch/2))
 	s.c.prefetchCooldown = min(2*s.c.prefetchCooldown, maxPrefetchCooldown)
 	s.c.shared.Log.InfoContext(ctx, "consumer holds too many bytes, subscribing with a smaller prefetch",
 		slog.Int64("mean_bytes", mean), slog.Int("prefetch", s.c.prefetch()))
@@ -153,7 +157,7 @@ func (s *session) shrinkPrefetch(ctx context.Context) {
 // growPrefetch reports whether what came of late was so small that the next
 // subscription may get at least twice as many deliveries at a time.
 func (s *session) growPrefetch(ctx context.Context) bool {
-	now := cap(s.sub.Deliveries())
+	now := s.sub.prefetch
 	if s.c.prefetchLimit == 0 || now >= s.c.shared.prefetch() {
 		return false
 	}

@@ -29,7 +29,7 @@ func TestPackedBodiesAreWeighedUnpacked(t *testing.T) {
 	sub, err := l.Subscribe(t.Context(), l.tenant, "tag", 3)
 	require.NoError(t, err)
 	b := newBudget(8<<20, few(1))
-	in := newMeteredSubscription(sub, b)
+	in := readMetered(sub, 3, b)
 	d := <-in.Deliveries()
 	require.Len(t, d.Body, 100*kib)
 	require.Empty(t, d.Encoding)

@@ -39,6 +39,10 @@ type watchdog struct {
 	missed, deserted bool
 }
 
+// settled reports whether the next check would find nothing but what happens after
+// this one.
+func (w *watchdog) settled() bool { return w.known && !w.missed && !w.deserted }
+
 // check adds what the broker said right after an observation, and reports
 // whether the subscription is gone. Every finding has to be made twice, without a
 // delivery in between: a message may be on its way, and a broker that cannot

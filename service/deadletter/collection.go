@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,68 +24,136 @@ const (
 	firstWait = 500 * time.Millisecond
 	nextWait  = 50 * time.Millisecond
 	maxTurn   = 5 * time.Second
+	// maxQuiet is how often it looks in vain before the time between two looks does
+	// not grow any more: by then it is four times as long.
+	maxQuiet = 3
 
 	minRetry = 200 * time.Millisecond
 	maxRetry = 5 * time.Second
 )
 
-// collection collects the letters of one tenant. Its goroutine owns the session.
+// collection collects the letters of one tenant. It has a goroutine while it looks for
+// letters or collects them, and otherwise a timer:
+//
+//	asleep --time to look, or Notify--> at work --nothing left--> asleep
+//	either --Stop--> ended
+//
+// The goroutine owns the session.
 type collection struct {
 	collector *Collector
 	tenant    uuid.UUID
-	notified  chan struct{} // capacity 1: there are letters
+	taken     func() int64
+	ctx       context.Context //nolint:containedctx // lives until Stop
 	cancel    func()
-	done      chan struct{}
-	epoch     int
+	epoch     int   // of sessions; the goroutine's
+	seen      int64 // what was taken when it last looked; the goroutine's
+	quiet     int   // how often it has looked since in vain; the goroutine's
+
+	mu       sync.Mutex
+	notified bool // there are letters
+	atWork   bool
+	stopped  bool
+	look     *time.Timer    // runs while it is asleep
+	work     sync.WaitGroup // the goroutine; added to under mu
+}
+
+// begin has it look for the first time.
+func (l *collection) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.look = time.AfterFunc(rand.N(l.collector.options.PollEvery), func() { l.wake(false) }) //nolint:gosec // spreads the tenants, guards nothing
 }
 
 // Notify implements domain.DeadLetterCollection.
-func (l *collection) Notify() {
-	select {
-	case l.notified <- struct{}{}:
-	default:
+func (l *collection) Notify() { l.wake(true) }
+
+func (l *collection) wake(notified bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notified = l.notified || notified
+	if l.atWork || l.stopped {
+		return
 	}
+	l.atWork = true
+	l.look.Stop()
+	l.work.Go(l.run)
+}
+
+// heed takes a notification, and reports whether there was one.
+func (l *collection) heed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	notified := l.notified
+	l.notified = false
+	return notified
+}
+
+// sleep ends the goroutine, unless there was a notification meanwhile.
+func (l *collection) sleep() (asleep bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.notified && !l.stopped {
+		return false
+	}
+	l.atWork = false
+	if !l.stopped {
+		l.look.Reset(backoff.Jitter(l.interval(), 0.5))
+	}
+	return true
+}
+
+// interval is until it looks again: the broker itself makes letters only of what comes
+// from the tenant's queue, so where nothing comes they are looked for less often.
+func (l *collection) interval() time.Duration {
+	if taken := l.taken(); taken != l.seen {
+		l.seen, l.quiet = taken, 0
+	} else {
+		l.quiet = min(l.quiet+1, maxQuiet)
+	}
+	return 2 * l.collector.options.PollEvery << max(0, l.quiet-1)
 }
 
 // Stop implements domain.DeadLetterCollection.
 func (l *collection) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.look.Stop()
+	l.mu.Unlock()
 	l.cancel()
-	<-l.done
+	l.work.Wait()
 }
 
-func (l *collection) run(ctx context.Context) {
-	defer close(l.done)
-	o := l.collector.options
-	poll := time.NewTimer(rand.N(o.PollEvery)) //nolint:gosec // spreads the tenants, guards nothing
-	defer poll.Stop()
-	retries := backoff.New(minRetry, maxRetry)
+// run looks for letters and collects until there are none.
+func (l *collection) run() {
 	for {
-		letters := true
-		select {
-		case <-l.notified:
-		case <-poll.C:
-			letters = l.waiting(ctx)
-		case <-ctx.Done():
+		if letters := l.heed() || l.waiting(l.ctx); letters {
+			l.quiet = 0
+			l.collectAll(l.ctx)
+		}
+		if l.sleep() {
 			return
 		}
-		retries.Reset()
-		level := slog.LevelWarn // of the first failure; later ones say the same
-		for letters {
-			var err error
-			if letters, err = l.session(ctx); err == nil {
-				retries.Reset()
-				level = slog.LevelWarn
-				continue
-			}
-			if ctx.Err() == nil {
-				o.Log.Log(ctx, level, "dead letters are left in their queue for now", slog.Any("error", err))
-				level = slog.LevelDebug
-			}
-			if retries.Wait(ctx) != nil {
-				return
-			}
+	}
+}
+
+// collectAll collects in sessions until there are no letters, or ctx ends.
+func (l *collection) collectAll(ctx context.Context) {
+	retries := backoff.New(minRetry, maxRetry)
+	level := slog.LevelWarn // of the first failure; later ones say the same
+	for letters := true; letters; {
+		var err error
+		if letters, err = l.session(ctx); err == nil {
+			retries.Reset()
+			level = slog.LevelWarn
+			continue
 		}
-		poll.Reset(backoff.Jitter(2*o.PollEvery, 0.5))
+		if ctx.Err() == nil {
+			l.collector.options.Log.Log(ctx, level, "dead letters are left in their queue for now", slog.Any("error", err))
+			level = slog.LevelDebug
+		}
+		if retries.Wait(ctx) != nil {
+			return
+		}
 	}
 }
 
@@ -116,10 +185,7 @@ func (l *collection) session(ctx context.Context) (more bool, err error) {
 	if err := backoff.Sleep(ctx, c.cooldown()); err != nil {
 		return false, nil // it was told to stop
 	}
-	select {
-	case <-l.notified: // what that is about is there by now
-	default:
-	}
+	l.heed() // what that is about is there by now
 	l.epoch++
 	tag := fmt.Sprintf("tenant_%s_%s_dlq_%d", l.tenant, c.options.Replica, l.epoch)
 	sub, err := c.options.Queues.SubscribeDeadLetters(ctx, l.tenant, tag, collectPrefetch)
@@ -128,10 +194,11 @@ func (l *collection) session(ctx context.Context) (more bool, err error) {
 		return !errors.Is(err, domain.ErrNotFound), fmt.Errorf("subscribe to dead letters: %w", err)
 	}
 	defer func() { err = errors.Join(err, sub.Close()) }()
+	deliveries := domain.Deliveries(sub, collectPrefetch)
 	batcher := acks.NewBatcher(collectPrefetch, sub.Ack)
 	wait := firstWait
 	for begun := time.Now(); time.Since(begun) < maxTurn; wait = nextWait {
-		batch := nextLetters(ctx, sub, wait)
+		batch := nextLetters(ctx, deliveries, wait)
 		if len(batch) == 0 {
 			select {
 			case <-sub.Done():
@@ -149,15 +216,14 @@ func (l *collection) session(ctx context.Context) (more bool, err error) {
 
 // nextLetters waits for a delivery and returns it with what else is there;
 // none when nothing comes.
-func nextLetters(ctx context.Context, sub domain.Subscription, wait time.Duration) []domain.Delivery {
+func nextLetters(ctx context.Context, deliveries <-chan domain.Delivery, wait time.Duration) []domain.Delivery {
 	idle := time.NewTimer(wait)
 	defer idle.Stop()
 	var batch []domain.Delivery
 	select {
-	case d, ok := <-sub.Deliveries():
+	case d, ok := <-deliveries:
 		if !ok {
-			<-sub.Done()
-			return nil
+			return nil // the subscription has ended
 		}
 		batch = append(batch, d)
 	case <-idle.C:
@@ -167,7 +233,7 @@ func nextLetters(ctx context.Context, sub domain.Subscription, wait time.Duratio
 	}
 	for len(batch) < collectPrefetch {
 		select {
-		case d, ok := <-sub.Deliveries():
+		case d, ok := <-deliveries:
 			if !ok {
 				return batch
 			}

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// pollEvery is how often a tenant's dead-letter queue is asked for letters.
-	// Those that its consumer publishes itself are collected at once.
+	// pollEvery is how often a tenant's dead-letter queue is asked for letters, at
+	// most: every 15 s on average, and every minute where nothing comes from its main
+	// queue. Those that its consumer publishes itself are collected at once.
 	pollEvery = 10 * time.Second
 	// collectPrefetch and maxSessions bound the letters in memory, each of
 	// which may have a MiB or more, and the connections to the store.
@@ -41,7 +42,7 @@ type CollectorOptions struct {
 	// Died is called with the reason for each recorded letter that the broker
 	// itself put into the queue; it must not block. It may be nil.
 	Died func(reason string)
-	// PollEvery is how often queues are asked for letters; 10 s by default.
+	// PollEvery is how often queues are asked for letters, at most; 10 s by default.
 	PollEvery time.Duration
 }
 
@@ -73,14 +74,10 @@ func NewCollector(o CollectorOptions) *Collector {
 }
 
 // Collect implements domain.DeadLetterCollector.
-func (c *Collector) Collect(ctx context.Context, tenantID uuid.UUID) domain.DeadLetterCollection {
-	return c.start(ctx, tenantID)
-}
-
-func (c *Collector) start(ctx context.Context, tenantID uuid.UUID) *collection {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &collection{collector: c, tenant: tenantID, notified: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
-	go l.run(ctx)
+func (c *Collector) Collect(ctx context.Context, tenantID uuid.UUID, taken func() int64) domain.DeadLetterCollection {
+	l := &collection{collector: c, tenant: tenantID, taken: taken}
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	l.begin()
 	return l
 }
 

@@ -36,6 +36,9 @@ func (l *servers) collector(store Store) *Collector {
 	})
 }
 
+// still is that nothing is taken from the main queue.
+func still() int64 { return 0 }
+
 func (l *servers) publish(t *testing.T, tenant uuid.UUID, n int) []domain.DeadLetter {
 	t.Helper()
 	letters := make([]domain.DeadLetter, n)
@@ -70,7 +73,7 @@ func TestLettersAreCollected(t *testing.T) {
 	require.NoError(t, l.Broker.DeadLetter(t.Context(), letters[7]), "the confirm was lost, so it was published again")
 	c := l.collector(l.Store)
 	for _, id := range []uuid.UUID{tenant, quiet} {
-		collection := c.start(t.Context(), id)
+		collection := c.Collect(t.Context(), id, still)
 		defer collection.Stop()
 	}
 	l.AwaitEmpty(t, tenant)
@@ -109,7 +112,7 @@ func TestLettersDeliveredAgainAreRecordedOnce(t *testing.T) {
 	l := newServers(t)
 	tenant := l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 40)
-	collection := l.collector(&flakyStore{Store: l.Store}).start(t.Context(), tenant)
+	collection := l.collector(&flakyStore{Store: l.Store}).Collect(t.Context(), tenant, still)
 	defer collection.Stop()
 	collection.Notify()
 	require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == len(letters) }, 30*time.Second, 20*time.Millisecond)
@@ -127,7 +130,7 @@ func TestLettersSurviveOutages(t *testing.T) {
 	admin, err := pgx.Connect(t.Context(), l.Postgres)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close(context.WithoutCancel(t.Context()))) }()
-	collection := l.collector(l.Store).start(t.Context(), tenant)
+	collection := l.collector(l.Store).Collect(t.Context(), tenant, still)
 	defer collection.Stop()
 	const kill = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%dead_letters%'`
 	killed, n := 0, 0
@@ -165,7 +168,7 @@ func TestRefusedLetterStaysInItsQueue(t *testing.T) {
 	l := newServers(t)
 	tenant := l.NewTenant(t).ID
 	letters := l.publish(t, tenant, 30)
-	collection := l.collector(fussyStore{l.Store}).start(t.Context(), tenant)
+	collection := l.collector(fussyStore{l.Store}).Collect(t.Context(), tenant, still)
 	collection.Notify()
 	require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == len(letters)-1 }, 10*time.Second, 10*time.Millisecond)
 	collection.Stop()
@@ -174,7 +177,7 @@ func TestRefusedLetterStaysInItsQueue(t *testing.T) {
 		return err == nil && depth == 1
 	}, 10*time.Second, 10*time.Millisecond)
 
-	collection = l.collector(l.Store).start(t.Context(), tenant)
+	collection = l.collector(l.Store).Collect(t.Context(), tenant, still)
 	defer collection.Stop()
 	l.AwaitEmpty(t, tenant)
 	requireLetters(t, letters, l.DeadLetters(t, tenant))
@@ -205,7 +208,7 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 	for range 2 {
 		sub, err := l.Broker.Subscribe(t.Context(), tenant, "test", 1)
 		require.NoError(t, err)
-		<-sub.Deliveries()
+		<-domain.Deliveries(sub, 1)
 		require.NoError(t, sub.Close())
 	}
 	require.Eventually(t, func() bool {
@@ -213,12 +216,12 @@ func TestExhaustedMessagesAreTriedAgain(t *testing.T) {
 		return err == nil && depth == 1
 	}, 10*time.Second, 10*time.Millisecond)
 
-	collection := l.collector(l.Store).start(t.Context(), tenant)
+	collection := l.collector(l.Store).Collect(t.Context(), tenant, still)
 	defer collection.Stop()
 	l.AwaitEmpty(t, tenant)
 	sub, err := l.Broker.Subscribe(t.Context(), tenant, "test", 1)
 	require.NoError(t, err)
-	d := <-sub.Deliveries()
+	d := <-domain.Deliveries(sub, 1)
 	require.Equal(t, "order-1", d.MessageID)
 	require.Equal(t, message.Body, d.Body)
 	require.EqualValues(t, 3, d.Headers["x-attempt"])
@@ -240,7 +243,7 @@ func TestMissingDeadLetterQueueIsReported(t *testing.T) {
 		}
 	}
 	tenant := uuid.New()
-	collection := c.start(t.Context(), tenant)
+	collection := c.Collect(t.Context(), tenant, still)
 	require.Equal(t, tenant, <-missing)
 	for len(missing) > 0 {
 		<-missing
@@ -250,4 +253,44 @@ func TestMissingDeadLetterQueueIsReported(t *testing.T) {
 	collection.Stop()
 	collection.Stop()
 	collection.Notify()
+}
+
+// Where nothing is taken from the main queue, letters are looked for less often.
+func TestQuietTenantsAreAskedLessOften(t *testing.T) {
+	t.Parallel()
+	taken := int64(5)
+	l := &collection{
+		collector: NewCollector(CollectorOptions{PollEvery: time.Second}), taken: func() int64 { return taken },
+	}
+	for i, want := range []time.Duration{2, 2, 4, 8, 8} {
+		require.Equal(t, want*time.Second, l.interval(), "look %d", i+1)
+	}
+	taken++
+	require.Equal(t, 2*time.Second, l.interval())
+}
+
+// A collection that has nothing to do has no goroutine, and is woken by a word.
+func TestIdleCollectionsHaveNoGoroutine(t *testing.T) {
+	t.Parallel()
+	l := newServers(t)
+	tenant := l.NewTenant(t).ID
+	collection := NewCollector(CollectorOptions{
+		Queues: l.Broker, Store: l.Store, Log: slog.New(slog.DiscardHandler), Replica: "test", PollEvery: time.Hour,
+	}).Collect(t.Context(), tenant, still).(*collection)
+	defer collection.Stop()
+	asleep := func() bool {
+		collection.mu.Lock()
+		defer collection.mu.Unlock()
+		return !collection.atWork
+	}
+	require.True(t, asleep())
+	for n := range 3 {
+		l.publish(t, tenant, 1)
+		collection.Notify()
+		require.Eventually(t, func() bool { return len(l.DeadLetters(t, tenant)) == n+1 }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, asleep, 10*time.Second, 10*time.Millisecond)
+	}
+	collection.Stop()
+	collection.Notify()
+	require.True(t, asleep())
 }
