@@ -86,7 +86,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.idle, "idle", 10*time.Second, "length of each measurement of what idle tenants cost; 0 leaves it out")
 	flags.StringVar(&o.logLevel, "log", "error", "the service's log `level`; its log goes to a file")
 	flags.BoolVar(&o.inProcess, "in-process", false, "run the service inside of this process")
-	flags.StringVar(&o.profile, "profile", "", "write CPU profiles to this `directory`; implies -in-process")
+	flags.StringVar(&o.profile, "profile", "", "write profiles of the processor and of the heap to this `directory`; implies -in-process")
 	flags.StringVar(&o.dir, "dir", "", "`directory` below which the servers keep their data for the time, on a real disk; the system's for temporary files unless given")
 	flags.StringVar(&o.out, "out", "", "write the report to this `file` in Markdown")
 	if err := flags.Parse(args); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 )
 
@@ -30,5 +31,19 @@ func profiled(b *bench, name string, work func() error) error {
 	}
 	err = work()
 	pprof.StopCPUProfile()
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Close(), writeHeap(filepath.Join(b.options.profile, name+".heap.pprof")))
+}
+
+// writeHeap writes what is alive.
+func writeHeap(name string) error {
+	file, err := os.Create(name) //nolint:gosec // where the caller wants it
+	if err != nil {
+		return fmt.Errorf("make a profile: %w", err)
+	}
+	runtime.GC()
+	if err := pprof.WriteHeapProfile(file); err != nil {
+		err = fmt.Errorf("write the profile of the heap: %w", err)
+		return errors.Join(err, file.Close())
+	}
+	return file.Close() //nolint:wrapcheck // says which file
 }
