@@ -10,11 +10,11 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 VERSION ?= $(shell sed -n 's/^app_version: "\(.*\)"/\1/p' config/example.config.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fuzz bench chaos interop browser lint vulncheck format generate release pins up down clean
+.PHONY: help run build test fuzz bench bench-compare chaos interop browser lint vulncheck format generate release pins up down clean
 
 help: ## list the targets
 	@echo "Lanekeeper:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
 	@echo
 	@echo "Servers of your own instead of private ones:"
 	@echo "  make run    with DATABASE_URL=postgres://... RABBITMQ_URL=amqp://... [REDIS_URL=redis://...]"
@@ -37,6 +37,11 @@ fuzz: ## run every fuzz target for FUZZTIME, 60s unless given; ARGS=FuzzCursor p
 bench: ## measure the whole service; ARGS='-out docs/performance.md' writes the page
 	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
 	go run ./tests/bench $(ARGS)
+
+bench-compare: ## measure a revision and the working tree in turns and print ratios: REV=main~3, ROUNDS=9, ARGS='-tenants=10 ...'
+	@if [ -z "$(REV)" ]; then echo "bench-compare: REV=<revision> says what to compare with" >&2; exit 2; fi
+	@if [ -z "$$DATABASE_URL$$RABBITMQ_URL" ]; then scripts/install-servers.sh; fi
+	go run ./tests/bench/compare $(if $(ROUNDS),-rounds $(ROUNDS)) $(REV) $(ARGS)
 
 chaos: ## break everything under load and prove that nothing is lost (an hour); ARGS='-short' in minutes, '-run X' picks
 	@scripts/install-servers.sh postgresql rabbitmq-server redis-server iproute2 nginx-light

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -98,20 +97,4 @@ func (m *TenantManager) checkStore() {
 func (s *shared) storeAwayTooLong() bool {
 	since, away := s.Writer.UnavailableSince()
 	return away && time.Since(since) > holdLimit
-}
-
-// sample asks for the depth of the consumer's queue. Calls must not overlap.
-func (c *consumer) sample(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, depthTimeout)
-	seen, asked := c.observe(), time.Now()
-	counts, err := c.shared.Queues.QueueCounts(ctx, c.tenant)
-	cancel()
-	if err != nil {
-		counts.Ready = -1
-	}
-	c.ready.Store(counts.Ready)
-	if depth, known := c.depth(); known {
-		c.processor.oldest.seen(asked, depth)
-	}
-	c.checkForgotten(seen, counts, err)
 }

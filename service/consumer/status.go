@@ -110,6 +110,22 @@ func (c *consumer) observe() observation {
 	return observation{tag: c.tag, begun: c.begun, now: c.counters(), idle: c.held.Load() == 0}
 }
 
+// sample asks for the depth of the consumer's queue. Calls must not overlap.
+func (c *consumer) sample(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, depthTimeout)
+	seen, asked := c.observe(), time.Now()
+	counts, err := c.shared.Queues.QueueCounts(ctx, c.tenant)
+	cancel()
+	if err != nil {
+		counts.Ready = -1
+	}
+	c.ready.Store(counts.Ready)
+	if depth, known := c.depth(); known {
+		c.processor.oldest.seen(asked, depth)
+	}
+	c.checkForgotten(seen, counts, err)
+}
+
 // checkForgotten has the consumer subscribe again when the observation, and what
 // the broker said after it, mean that it is forgotten. Calls must not overlap.
 func (c *consumer) checkForgotten(o observation, counts domain.QueueCounts, err error) {
