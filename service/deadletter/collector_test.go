@@ -274,9 +274,10 @@ func TestIdleCollectionsHaveNoGoroutine(t *testing.T) {
 	t.Parallel()
 	l := newServers(t)
 	tenant := l.NewTenant(t).ID
-	collection := NewCollector(CollectorOptions{
+	collection, ok := NewCollector(CollectorOptions{
 		Queues: l.Broker, Store: l.Store, Log: slog.New(slog.DiscardHandler), Replica: "test", PollEvery: time.Hour,
 	}).Collect(t.Context(), tenant, still).(*collection)
+	require.True(t, ok)
 	defer collection.Stop()
 	asleep := func() bool {
 		collection.mu.Lock()

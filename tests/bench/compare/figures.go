@@ -18,7 +18,7 @@ type figure struct {
 
 // number is what a cell with a figure begins with; the rest is its unit, or how far
 // rounds lay apart.
-var number = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?)(?: ?(µs|ms|s|KiB|MiB|GiB)\b)?`) //nolint:gochecknoglobals // constant
+var number = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?)(?: ?(µs|ms|s|KiB|MiB|GiB)\b)?`)
 
 // figures returns the numbers of all tables of a text in Markdown, in their order. A
 // row is named by its first cell and by those after it that are no numbers.
