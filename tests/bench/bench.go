@@ -38,6 +38,8 @@ type scale struct {
 type results struct {
 	scales  []scale
 	idle    []idleness
+	// restart is zero where it was not measured.
+	restart restarted
 	latency []latencyRound
 	streams []streamRound
 	// deliveries are those of one tenant and then those of many.
@@ -121,6 +123,12 @@ func (b *bench) measure(ctx context.Context) (results, error) {
 	if b.options.deliveries {
 		if r.deliveries, err = measureDeliveries(ctx, b); err != nil {
 			return r, err
+		}
+	}
+	if b.options.idle > 0 && !b.options.inProcess {
+		b.say("restarting the service")
+		if r.restart, err = measureRestart(ctx, b); err != nil {
+			return r, fmt.Errorf("restart: %w", err)
 		}
 	}
 	b.say("checking what was stored")

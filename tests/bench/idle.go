@@ -60,6 +60,45 @@ func measureIdle(ctx context.Context, b *bench, n int) (i idleness, err error) {
 	return i, nil
 }
 
+// restarted is how long a restart with so many tenants took.
+type restarted struct {
+	tenants int
+	// stopped is until the process had ended, ready until the next one was, and
+	// consuming until all tenants had their consumers, both from its start.
+	stopped, ready, consuming time.Duration
+}
+
+// measureRestart restarts the service, with the tenants that there are.
+func measureRestart(ctx context.Context, b *bench) (r restarted, err error) {
+	r.tenants = len(b.tenants.ids)
+	if r.stopped, r.ready, err = b.service.restart(ctx); err != nil {
+		return r, err
+	}
+	begun := time.Now().Add(-r.ready)
+	for {
+		m, err := b.tenants.readMetrics(ctx)
+		if err != nil {
+			return r, err
+		}
+		if m.value(`lanekeeper_consumers{state="running"}`) >= float64(r.tenants) {
+			r.consuming = time.Since(begun)
+			return r, nil
+		}
+		if time.Since(begun) > startTimeout {
+			return r, fmt.Errorf("%w: not all tenants have a consumer after the restart", errAnswer)
+		}
+		if err := pause(ctx, readyEvery); err != nil {
+			return r, err
+		}
+	}
+}
+
+// sentence says how long it took.
+func (r restarted) sentence() string {
+	return fmt.Sprintf("A restart with %s tenants: stopped in order in %.1f s; the next process was ready after %.1f s, and all tenants had their consumers after %.1f s.\n",
+		grouped(float64(r.tenants)), r.stopped.Seconds(), r.ready.Seconds(), r.consuming.Seconds())
+}
+
 // pause returns after d.
 func pause(ctx context.Context, d time.Duration) error {
 	select {

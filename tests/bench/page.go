@@ -66,6 +66,9 @@ What tenants cost to whom nothing happens: what one adds to the memory and the g
 one processor each program uses meanwhile, over %s. They are made four at a time.
 
 %s`, o.idle, idleTable(r.results.idle))
+		if r.results.restart.tenants > 0 {
+			b.WriteString("\n" + r.results.restart.sentence())
+		}
 	}
 	if len(r.results.latency) > 0 {
 		fmt.Fprintf(&b, `

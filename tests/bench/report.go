@@ -24,6 +24,9 @@ func (r report) tables() string {
 	}
 	if r.options.idle > 0 {
 		b.WriteString("\nIdle tenants:\n\n" + idleTable(r.results.idle))
+		if r.results.restart.tenants > 0 {
+			b.WriteString("\n" + r.results.restart.sentence())
+		}
 	}
 	if len(r.results.latency) > 0 {
 		b.WriteString("\n" + r.latency())

@@ -25,7 +25,10 @@ const (
 	readyEvery   = 50 * time.Millisecond
 )
 
-var errEnded = errors.New("the service ended")
+var (
+	errEnded     = errors.New("the service ended")
+	errNoRestart = errors.New("the service is inside of this process")
+)
 
 // service is a running Lanekeeper.
 type service interface {
@@ -34,6 +37,9 @@ type service interface {
 	// pid is the process that the service is in.
 	pid() int
 	stop(ctx context.Context) error
+	// restart stops it and returns when it is ready again, at the same address, with
+	// how long each took; errNoRestart where that is not possible.
+	restart(ctx context.Context) (stopped, ready time.Duration, err error)
 }
 
 // startService runs the service as a process of its own, or inside of this one.
@@ -55,6 +61,8 @@ func startService(ctx context.Context, dir string, s *servers, o options) (servi
 // process is the service as its users run it.
 type process struct {
 	cmd    *exec.Cmd
+	binary string
+	env    []string
 	at     string
 	log    *os.File
 	exited chan error // gets what Wait returned
@@ -77,12 +85,8 @@ func startProcess(ctx context.Context, dir string, s *servers, level string) (*p
 	if err != nil {
 		return nil, fmt.Errorf("make a log: %w", err)
 	}
-	p := &process{at: address, log: log, exited: make(chan error, 1)}
-	p.cmd = exec.Command(binary) //nolint:gosec,noctx // just built; stop ends it in good order
-	p.cmd.Dir = dir              // there is no configuration file
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us
-	p.cmd.Env = []string{
+	p := &process{binary: binary, at: address, log: log}
+	p.env = []string{
 		"DATABASE_URL=" + s.databaseURL, "RABBITMQ_URL=" + s.rabbitmqURL,
 		"APP_HOST=127.0.0.1", "APP_PORT=" + port, "ADMIN_PORT=0", "METRICS_PUBLIC=true", "LOG_LEVEL=" + level,
 		"PUBLISH_RATE=0", // one tenant alone shall take what there is
@@ -90,17 +94,45 @@ func startProcess(ctx context.Context, dir string, s *servers, level string) (*p
 	}
 	for _, name := range []string{"PATH", "HOME", "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG"} {
 		if value, ok := os.LookupEnv(name); ok {
-			p.cmd.Env = append(p.cmd.Env, name+"="+value)
+			p.env = append(p.env, name+"="+value)
 		}
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the service: %w", err), log.Close())
+	if err := p.start(); err != nil {
+		return nil, errors.Join(err, log.Close())
 	}
-	go func() { p.exited <- p.cmd.Wait() }()
 	if err := p.awaitReady(ctx); err != nil {
 		return nil, errors.Join(err, p.stop(context.WithoutCancel(ctx)))
 	}
 	return p, nil
+}
+
+func (p *process) start() error {
+	p.cmd = exec.Command(p.binary)     //nolint:gosec,noctx // just built; stop ends it in good order
+	p.cmd.Dir = filepath.Dir(p.binary) // there is no configuration file
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us
+	p.cmd.Env = p.env
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start the service: %w", err)
+	}
+	cmd, exited := p.cmd, make(chan error, 1)
+	p.exited = exited
+	go func() { exited <- cmd.Wait() }()
+	return nil
+}
+
+func (p *process) restart(ctx context.Context) (stopped, ready time.Duration, err error) {
+	begun := time.Now()
+	if err := p.end(ctx); err != nil {
+		return 0, 0, err
+	}
+	stopped = time.Since(begun)
+	begun = time.Now()
+	if err := p.start(); err != nil {
+		return 0, 0, err
+	}
+	err = p.awaitReady(ctx)
+	return stopped, time.Since(begun), err
 }
 
 func (p *process) awaitReady(ctx context.Context) error {
@@ -133,9 +165,13 @@ func (p *process) address() string { return p.at }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop ends the process in good order, or kills it when that takes long.
 func (p *process) stop(ctx context.Context) error {
 	defer p.log.Close()
+	return p.end(ctx)
+}
+
+// end ends the process in good order, or kills it when that takes long.
+func (p *process) end(ctx context.Context) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal the service: %w", err)
 	}
@@ -205,6 +241,10 @@ func startInProcess(ctx context.Context, dir string, s *servers, level string) (
 func (p *inProcess) address() string { return p.at }
 
 func (p *inProcess) pid() int { return os.Getpid() }
+
+func (p *inProcess) restart(context.Context) (stopped, ready time.Duration, err error) {
+	return 0, 0, errNoRestart
+}
 
 func (p *inProcess) stop(ctx context.Context) error {
 	p.cancel()
