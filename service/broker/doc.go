@@ -48,6 +48,5 @@
 // consumer along. Changes of queues run on a few that exist for a moment. All
 // channels are counted by one quota.Quota.
 //
-// Broker.Run owns all goroutines but those of subscriptions, each of which ends with
-// its channel. It is ended after the consumers and the HTTP server.
+// Broker.Run owns all goroutines. A subscription has none: who uses it reads it. It is ended after the consumers and the HTTP server.
 package broker

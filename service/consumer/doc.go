@@ -18,9 +18,11 @@
 //	broker -> meteredSubscription -> worker pool -> MessageWriter -> acks
 //
 // The meteredSubscription counts bytes, which the broker cannot bound: when a
-// consumer holds too many, it drains and subscribes with a smaller prefetch. The
-// pool has as many workers as the tenant, and is resized while it runs. A worker
-// takes what is buffered, up to 256 deliveries, and has it stored: a processor
+// consumer holds too many, it drains and subscribes with a smaller prefetch. Its
+// goroutine reads the subscription and ends with it. The pool has at most as many
+// workers as the tenant, goroutines for as long as there is something to store, and is
+// resized while it runs. A worker takes what waits, up to 256 deliveries, and has it
+// stored: a processor
 // makes messages of deliveries, and dead letters of those that cannot be stored. What
 // is stored already may have come back from an earlier version of the service, which
 // delivered from the queue to endpoints: a delivery is opened for it then. The session's
@@ -35,9 +37,10 @@
 // # All consumers
 //
 // TenantManager keeps the consumers by tenant, and waits for all of them in Close.
-// One goroutine of it samples the depths of the queues, four at a time; what it
-// finds goes to the consumer's watchdog, which notices a subscription that the
-// broker has forgotten.
+// One goroutine of it samples the depths of the queues, four at a time, and those of
+// which nothing new can be learnt every sixth time; what it finds goes to the consumer's
+// watchdog, which notices a subscription that the broker has forgotten. Another one
+// tells all consumers when the store has been away for too long.
 //
 // # Bounds
 //

@@ -10,9 +10,10 @@
 // # The collector
 //
 // The tenant's consumer begins and ends the collecting, so it happens where the
-// tenant is consumed. Each tenant has a goroutine, which Stop waits for:
+// tenant is consumed. A tenant has a timer, and a goroutine, which Stop waits for, while
+// its queue is asked for letters or there are some:
 //
-//	idle --notified, or the queue has letters when it is polled--> session
+//	idle --notified, or the queue has letters when it is asked--> session
 //	session --no more letters, or the queue is missing--> idle
 //	session --turn over--> session, after those of other tenants
 //	session --error--> session, after a pause that grows
