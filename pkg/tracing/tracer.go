@@ -50,6 +50,17 @@ func (t *Tracer) Provider() trace.TracerProvider {
 	return t.provider
 }
 
+// StartRecorded begins a trace with a span, where the sampler says that it is recorded;
+// ctx is part of none. Otherwise it returns ctx as it is, and nil: what nobody records and nobody else has
+// begun need not be carried along. It must not be called on nil.
+func (t *Tracer) StartRecorded(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	below, span := t.Start(ctx, name, trace.WithSpanKind(kind))
+	if !span.IsRecording() {
+		return ctx, nil
+	}
+	return below, span
+}
+
 // MayRecord reports whether a span may be recorded below one that is sampled, or is
 // not. It is false for nil.
 func (t *Tracer) MayRecord(sampled bool) bool { return t != nil && (sampled || t.overrules) }
