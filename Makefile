@@ -43,7 +43,7 @@ chaos: ## break everything under load and prove that nothing is lost (an hour); 
 	go run ./tests/chaos $(ARGS)
 
 interop: ## try other people's tools (docs/interop.md), from npm; ARGS='-run X' picks
-	@scripts/install-servers.sh curl nodejs npm python3 python3-pika prometheus
+	@scripts/install-servers.sh curl default-jdk-headless librabbitmq-client-java nodejs npm python3 python3-pika prometheus
 	@exec scripts/test.sh -tags interop,nomsgpack,grpcnotrace -count=1 $(ARGS) ./tests/interop/
 
 browser: ## try the console in Chromium; ARGS='-run X' picks, PICTURES=docs/pictures keeps what it looks like
