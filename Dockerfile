@@ -14,7 +14,7 @@ COPY . .
 ARG VERSION=
 ARG COMMIT=
 ARG DATE=
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags nomsgpack \
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags nomsgpack,grpcnotrace \
   -ldflags="-s -w -X lanekeeper/pkg/version.version=${VERSION} -X lanekeeper/pkg/version.commit=${COMMIT} -X lanekeeper/pkg/version.date=${DATE}" \
   -o /lanekeeper .
 

@@ -3,7 +3,7 @@
 ARGS ?=
 # Version control is not asked: a checkout may belong to another user. The tag leaves
 # out what scripts/build.sh says.
-export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=nomsgpack
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=nomsgpack,grpcnotrace
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
 
@@ -48,12 +48,12 @@ chaos: ## break everything under load and prove that nothing is lost (an hour); 
 	go run ./tests/chaos $(ARGS)
 
 interop: ## try other people's tools (docs/interop.md), from npm; ARGS='-run X' picks
-	@scripts/install-servers.sh curl nodejs npm python3 python3-pika prometheus
-	@exec scripts/test.sh -tags interop,nomsgpack -count=1 $(ARGS) ./tests/interop/
+	@scripts/install-servers.sh curl default-jdk-headless librabbitmq-client-java nodejs npm python3 python3-pika prometheus
+	@exec scripts/test.sh -tags interop,nomsgpack,grpcnotrace -count=1 $(ARGS) ./tests/interop/
 
 browser: ## try the console in Chromium; ARGS='-run X' picks, PICTURES=docs/pictures keeps what it looks like
 	@scripts/install-servers.sh chromium nodejs npm
-	@exec scripts/test.sh -tags browser,nomsgpack -count=1 $(ARGS) ./tests/browser/
+	@exec scripts/test.sh -tags browser,nomsgpack,grpcnotrace -count=1 $(ARGS) ./tests/browser/
 
 lint: ## check style and mistakes (the first time takes minutes: the linter is built)
 	$(LINT) run

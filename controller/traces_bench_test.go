@@ -24,7 +24,7 @@ func BenchmarkPublishTraced(b *testing.B) {
 	for name, ratio := range map[string]float64{"0%": 0, "1%": 0.01, "100%": 1} {
 		b.Run(name, func(b *testing.B) {
 			processor := sdktrace.NewBatchSpanProcessor(tracetest.NewNoopExporter())
-			traces := tracing.New(processor, sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))))
+			traces := tracing.NewSampled(processor, sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio)))
 			defer func() { require.NoError(b, traces.Shutdown(context.WithoutCancel(b.Context()))) }()
 			off := publishing(b, func(*Options, *message.Options) {})
 			on := publishing(b, func(o *Options, m *message.Options) { o.Traces, m.Traces = traces, traces })

@@ -13,8 +13,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"lanekeeper/domain"
+	"lanekeeper/pkg/tracing"
 	"lanekeeper/service/message"
 )
 
@@ -27,9 +30,13 @@ import (
 const withoutTraces = 78
 
 // acceptingPublisher publishes nothing and says that it did.
-type acceptingPublisher struct{ errs [1000]error }
+type acceptingPublisher struct {
+	errs [1000]error
+	last domain.Outgoing
+}
 
 func (p *acceptingPublisher) Publish(_ context.Context, _ uuid.UUID, batch []domain.Outgoing) []error {
+	p.last = batch[len(batch)-1]
 	return p.errs[:len(batch)]
 }
 
@@ -75,4 +82,23 @@ func TestPublishingWithoutTracesCostsNothing(t *testing.T) { //nolint:parallelte
 	allocations := testing.AllocsPerRun(500, func() { publish("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") })
 	t.Logf("%v allocations", allocations)
 	require.LessOrEqual(t, allocations, float64(withoutTraces))
+}
+
+// A call that nobody recorded and that the sampler does not take allocates nothing more:
+// neither its context nor its message has anything of it. One with a
+// traceparent goes on.
+func TestPublishingUnsampledCostsNothing(t *testing.T) { //nolint:paralleltest // counts the allocations of the process
+	untraced := publishing(t, func(*Options, *message.Options) {})
+	without := testing.AllocsPerRun(500, func() { untraced() })
+	traces := tracing.NewSampled(tracetest.NewSpanRecorder(), sdktrace.ParentBased(sdktrace.NeverSample()))
+	publisher := &acceptingPublisher{}
+	publish := publishing(t, func(o *Options, m *message.Options) { o.Traces, m.Traces, m.Publisher = traces, traces, publisher })
+	allocations := testing.AllocsPerRun(500, func() { publish() })
+	t.Logf("%v allocations, %v without traces", allocations, without)
+	require.LessOrEqual(t, allocations, without)
+	require.Empty(t, publisher.last.Trace)
+
+	publish("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+	require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", publisher.last.Trace.TraceID())
+	require.False(t, publisher.last.Trace.Sampled())
 }

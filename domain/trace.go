@@ -1,6 +1,12 @@
 package domain
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/google/uuid"
+)
 
 // HeaderTraceParent and HeaderTraceState are the AMQP headers in which a message
 // carries the trace that it belongs to, unless its own headers say that. They are
@@ -46,6 +52,21 @@ func NewTraceContext(parent, state string) TraceContext {
 		return TraceContext(parent)
 	}
 	return TraceContext(parent + " " + state)
+}
+
+// UnrecordedTrace returns the context of a trace of which nothing is recorded, for a
+// message of which none is known. It is the same for all attempts to deliver the message,
+// and its ids are as evenly spread as random ones, because there are samplers that go by
+// them.
+func UnrecordedTrace(message uuid.UUID) TraceContext {
+	ids := sha256.Sum256(message[:])
+	var text [traceParentLength]byte
+	copy(text[:], "00-")
+	hex.Encode(text[traceIDBegin:], ids[:16])
+	text[traceIDEnd] = '-'
+	hex.Encode(text[traceIDEnd+1:], ids[16:24])
+	copy(text[spanIDEnd:], "-00")
+	return TraceContext(text[:])
 }
 
 // Parent returns the traceparent, or "".

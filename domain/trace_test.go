@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"lanekeeper/domain"
@@ -73,4 +74,14 @@ func TestWhichTraceAMessageBelongsTo(t *testing.T) {
 	require.Equal(t, domain.TraceContext(other), m.TraceContext())
 	m.Headers["traceparent"] = "something else"
 	require.Equal(t, carried, m.TraceContext())
+}
+
+func TestUnrecordedTraces(t *testing.T) {
+	t.Parallel()
+	one, other := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	got := domain.UnrecordedTrace(one)
+	require.Equal(t, got, domain.NewTraceContext(string(got), ""), "is a traceparent")
+	require.False(t, got.Sampled())
+	require.Equal(t, got, domain.UnrecordedTrace(one))
+	require.NotEqual(t, got.TraceID(), domain.UnrecordedTrace(other).TraceID())
 }

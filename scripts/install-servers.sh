@@ -3,7 +3,7 @@
 # servers, as far as they are missing:
 #
 #   scripts/install-servers.sh [postgresql] [rabbitmq-server] [redis-server] [iproute2] [nginx-light] [pgbouncer]
-#   scripts/install-servers.sh curl nodejs npm python3 python3-pika prometheus   for make interop
+#   scripts/install-servers.sh curl default-jdk-headless librabbitmq-client-java nodejs npm python3 python3-pika prometheus   for make interop
 #   scripts/install-servers.sh chromium nodejs npm   for make browser
 #
 # It installs on Debian and Ubuntu as root only. Anywhere else it prints what to
@@ -22,6 +22,8 @@ installed() { # installed PACKAGE: are its programs on this machine?
   curl | npm | python3 | prometheus | chromium) command -v "$1" ;;
   python3-pika) /usr/bin/python3 -c "import pika" 2>/dev/null ;;
   nodejs) command -v node ;;
+  default-jdk-headless) command -v javac ;;
+  librabbitmq-client-java) [[ -r /usr/share/java/amqp-client.jar && -r /usr/share/java/slf4j-api.jar ]] ;;
   pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer ;;
   *)
     echo "install-servers: unknown package $1" >&2

@@ -16,8 +16,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# No program may be larger.
-most=$((45 * 1000 * 1000))
+# No program may be larger. One that suddenly is by 14 MB looks up methods by names that the
+# linker does not know, and so has to keep all of them: docs/adr/0038-packages.md.
+most=$((35 * 1000 * 1000))
 
 version=${1:-}
 if [[ ! $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]]; then
@@ -46,7 +47,7 @@ done
 for arch in amd64 arm64; do
   program=lanekeeper_${version}_linux_$arch
   echo "building $program"
-  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -tags nomsgpack -ldflags="-s -w -buildid= $flags" -o "dist/$program" .
+  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -tags nomsgpack,grpcnotrace -ldflags="-s -w -buildid= $flags" -o "dist/$program" .
   size=$(stat -c %s "dist/$program")
   if ((size > most)); then
     echo "release: $program has $size bytes, more than $most" >&2

@@ -8,7 +8,7 @@ import (
 )
 
 // Trace makes a span of every request of the API, in the trace that its traceparent
-// names, or in a new one. It goes before AccessLog, whose lines have the id of the trace
+// names, or in a new one where that is recorded. It goes before AccessLog, whose lines have the id of the trace
 // then, and behind RequestID.
 func Trace(t *tracing.Tracer) gin.HandlerFunc {
 	return func(c *gin.Context) {
@@ -16,7 +16,10 @@ func Trace(t *tracing.Tracer) gin.HandlerFunc {
 		case "/healthz", "/readyz", "/metrics": // they come every few seconds
 			return
 		}
-		ctx := t.StartRequest(c.Request)
+		ctx, begun := t.StartRequest(c.Request)
+		if !begun {
+			return
+		}
 		c.Request = c.Request.WithContext(ctx)
 		// AccessLog panics then.
 		gone := true

@@ -59,7 +59,7 @@ func databaseTracer(t *tracing.Tracer) pgx.QueryTracer {
 	if t == nil {
 		return nil
 	}
-	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.Provider()), otelpgx.WithDisableAcquireTracer(), otelpgx.WithDisableConnectionDetailsInAttributes())
+	return &statements{otelpgx.NewTracer(otelpgx.WithTracerProvider(t.Provider()), otelpgx.WithDisableAcquireTracer(), otelpgx.WithDisableConnectionDetailsInAttributes())}
 }
 
 // flushSpans has the last spans exported. That it fails is no disorder.

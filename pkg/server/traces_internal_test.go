@@ -2,12 +2,16 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"lanekeeper/pkg/logger"
 	"lanekeeper/pkg/tracing"
@@ -38,4 +42,22 @@ func TestExportFailuresAreLoggedNowAndThen(t *testing.T) {
 		f.add(errors.New("the collector is away"))
 	}
 	require.Equal(t, 1, strings.Count(text.String(), "the collector is away"))
+}
+
+// A statement that is run for nobody whose trace is recorded costs nothing, and one for
+// somebody whose trace is has a span.
+func TestStatementsOfOthersCostNothing(t *testing.T) { //nolint:paralleltest // counts the allocations of the process
+	spans := tracetest.NewSpanRecorder()
+	traces := tracing.New(spans)
+	statements := databaseTracer(traces)
+	run := func(ctx context.Context) {
+		ctx = statements.TraceQueryStart(ctx, nil, pgx.TraceQueryStartData{SQL: "SELECT 1"})
+		statements.TraceQueryEnd(ctx, nil, pgx.TraceQueryEndData{})
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() { run(t.Context()) }))
+	require.Empty(t, spans.Started())
+	ctx, span := traces.StartRecorded(t.Context(), "GET", trace.SpanKindServer)
+	run(ctx)
+	require.Len(t, spans.Ended(), 1)
+	require.Equal(t, span.SpanContext().SpanID(), spans.Ended()[0].Parent().SpanID())
 }

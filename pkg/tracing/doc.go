@@ -1,6 +1,7 @@
 // Package tracing makes spans of OpenTelemetry and has them exported.
 //
 //	tracer.go       Tracer: begins spans, and is nil where nothing is traced
+//	ids.go          ids of traces and spans
 //	context.go      contexts of traces as text, in W3C's form
 //	http.go         the spans of requests that come in
 //	messaging.go    what spans say of queues

@@ -150,6 +150,25 @@ func checkSampler() error {
 	return nil
 }
 
+// samplerOfEnvironment returns the sampler that the environment names, as checkSampler
+// takes it.
+func samplerOfEnvironment() sdktrace.Sampler {
+	name := os.Getenv(samplerVariable)
+	root := sdktrace.AlwaysSample()
+	switch strings.TrimPrefix(name, parentBased) {
+	case "always_off":
+		root = sdktrace.NeverSample()
+	case ratioSampler:
+		if ratio, err := strconv.ParseFloat(os.Getenv(samplerArgVariable), 64); err == nil { // all of them without it
+			root = sdktrace.TraceIDRatioBased(ratio)
+		}
+	}
+	if samplerOverrules() {
+		return root
+	}
+	return sdktrace.ParentBased(root)
+}
+
 // samplerOverrules reports whether the sampler may record what a caller does not.
 func samplerOverrules() bool {
 	name := os.Getenv(samplerVariable)

@@ -11,14 +11,19 @@ import (
 )
 
 // StartRequest begins the span of a request, in the trace that its traceparent names, or
-// in a new one. EndRequest ends it. It must not be called on nil.
-func (t *Tracer) StartRequest(r *http.Request) context.Context {
+// in a new one. EndRequest ends it. A new one that is not recorded is none: then there is
+// nothing to be ended, and it returns false. It must not be called on nil.
+func (t *Tracer) StartRequest(r *http.Request) (context.Context, bool) {
 	ctx := r.Context()
 	if len(r.Header["Traceparent"]) == 1 { // of several, none is meant
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
 	}
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		ctx, span := t.StartRecorded(ctx, r.Method, trace.SpanKindServer)
+		return ctx, span != nil
+	}
 	ctx, _ = t.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
-	return ctx
+	return ctx, true
 }
 
 // Answered is a request and its answer, as its span shows it.

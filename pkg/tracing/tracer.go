@@ -30,6 +30,7 @@ type Tracer struct {
 	trace.Tracer
 
 	provider *sdktrace.TracerProvider
+	sampler  sdktrace.Sampler
 	// overrules is set where the sampler may record what a caller does not.
 	overrules bool
 }
@@ -37,8 +38,14 @@ type Tracer struct {
 // New returns a Tracer that hands ended spans to processor, and otherwise does what
 // options and the environment say.
 func New(processor sdktrace.SpanProcessor, options ...sdktrace.TracerProviderOption) *Tracer {
-	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(processor))...)
-	return &Tracer{Tracer: provider.Tracer(scope), provider: provider, overrules: samplerOverrules()}
+	return NewSampled(processor, samplerOfEnvironment(), options...)
+}
+
+// NewSampled returns a Tracer as New does, that has sampler decide what is recorded.
+func NewSampled(processor sdktrace.SpanProcessor, sampler sdktrace.Sampler, options ...sdktrace.TracerProviderOption) *Tracer {
+	provider := sdktrace.NewTracerProvider(append(options,
+		sdktrace.WithSpanProcessor(processor), sdktrace.WithSampler(sampler), sdktrace.WithIDGenerator(ids{}))...)
+	return &Tracer{Tracer: provider.Tracer(scope), provider: provider, sampler: sampler, overrules: samplerOverrules()}
 }
 
 // Provider returns where others get tracers from whose spans go the same way. It is nil
@@ -48,6 +55,18 @@ func (t *Tracer) Provider() trace.TracerProvider {
 		return nil
 	}
 	return t.provider
+}
+
+// StartRecorded begins a trace with a span, where the sampler says that it is recorded;
+// ctx is part of none. Otherwise it returns ctx as it is, and nil: what nobody records and nobody else has
+// begun need not be carried along. It must not be called on nil.
+func (t *Tracer) StartRecorded(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	id := newTraceID()
+	// Asked first, because a span that is not recorded costs four allocations.
+	if t.sampler.ShouldSample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: id, Name: name, Kind: kind}).Decision == sdktrace.Drop {
+		return ctx, nil
+	}
+	return t.Start(withTraceID(ctx, id), name, trace.WithSpanKind(kind))
 }
 
 // MayRecord reports whether a span may be recorded below one that is sampled, or is

@@ -85,7 +85,7 @@ func (p *processor) process(ctx context.Context, chunk []domain.Delivery, finish
 		})
 		sources = append(sources, i)
 		if p.shared.Traces != nil {
-			traced = append(traced, beginSpan(ctx, p.shared.Traces, d, &messages[len(messages)-1]))
+			traced = traced.with(len(messages)-1, beginSpan(ctx, p.shared.Traces, d, &messages[len(messages)-1]))
 		}
 	}
 	if len(messages) > 0 {

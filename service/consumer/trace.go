@@ -12,31 +12,46 @@ import (
 )
 
 // spans are those of the messages of a chunk, from when a worker takes them until they
-// are stored: one for each message, in the order of the messages, nil where none is
-// recorded. Without traces there are none at all.
+// are stored: in the order of the messages, nil where none is recorded, and up to the last
+// that is. Without traces there are none at all.
 type spans []trace.Span
+
+// with returns the spans with that of the message i, which comes behind all others; nil is
+// none.
+func (s spans) with(i int, span trace.Span) spans {
+	if span == nil {
+		return s
+	}
+	return append(append(s, make(spans, i-len(s))...), span)
+}
 
 // beginSpan begins the span of a message, below what published it, and has the message keep
 // the context that its delivery goes on with. A message of which nobody knows a trace
-// begins one.
+// begins one, if that is recorded; one that this service published was not to have any.
 func beginSpan(ctx context.Context, t *tracing.Tracer, d *domain.Delivery, m *domain.Message) trace.Span {
 	m.Trace = domain.CarriedTrace(d.Headers)
 	known := m.TraceContext()
-	if known != "" {
+	var span trace.Span
+	switch {
+	case known != "":
 		if m.Trace != known {
 			m.Trace = "" // its headers say it
 		}
 		if !t.MayRecord(known.Sampled()) {
 			return nil
 		}
-		ctx = tracing.Below(ctx, known.Parent(), known.State())
-	}
-	ctx, span := t.Start(ctx, tracing.QueueSpanName(tracing.Process), trace.WithSpanKind(trace.SpanKindConsumer))
-	if known == "" {
-		m.Trace = domain.NewTraceContext(tracing.Carried(ctx))
-	}
-	if !span.IsRecording() {
+		_, span = t.Start(tracing.Below(ctx, known.Parent(), known.State()), tracing.QueueSpanName(tracing.Process), trace.WithSpanKind(trace.SpanKindConsumer))
+		if !span.IsRecording() {
+			return nil
+		}
+	case !d.PublishedHere.IsZero():
 		return nil
+	default:
+		ctx, span = t.StartRecorded(ctx, tracing.QueueSpanName(tracing.Process), trace.SpanKindConsumer)
+		if span == nil {
+			return nil
+		}
+		m.Trace = domain.NewTraceContext(tracing.Carried(ctx))
 	}
 	span.SetAttributes(tracing.QueueAttributes(tracing.Process, m.TenantID.String())...)
 	span.SetAttributes(semconv.MessagingMessageID(m.ID.String()))

@@ -48,13 +48,18 @@ type job struct {
 
 // newJob returns the delivery of a message; now is the database's time.
 func newJob(traces *tracing.Tracer, to recipient, target *domain.DeliveryTarget, e *entry, g *gate, now time.Time) job {
-	return job{
+	j := job{
 		entry: e, recipient: to, gate: g, traced: tracedOf(traces, &to, e),
 		request: webhook.Request{
 			To: to.destination, Timeout: target.Timeout, Secrets: target.Secrets(now), ID: e.message.ID.String(), Body: e.message.Payload,
 			Headers: headers(target, e.message, e.attempts+1, e.replay),
 		},
 	}
+	if traces != nil && e.message.TraceContext() == "" {
+		// Nobody recorded it, and a receiver that asks its parent shall not do so either.
+		j.request.Headers[traceParent] = domain.UnrecordedTrace(e.message.ID).Parent()
+	}
+	return j
 }
 
 // result is what became of it. When it was not sent, nothing is known of the

@@ -49,7 +49,7 @@ func Program(t testing.TB) string {
 		if program.dir, program.err = os.MkdirTemp("", "lanekeeper-program-"); program.err != nil { //nolint:usetesting // shared by all tests
 			return
 		}
-		arguments := append([]string{"build", "-buildvcs=false", "-tags", "nomsgpack", "-o", program.dir}, raceFlags()...)
+		arguments := append([]string{"build", "-buildvcs=false", "-tags", "nomsgpack,grpcnotrace", "-o", program.dir}, raceFlags()...)
 		text, err := exec.Command("go", append(arguments, "lanekeeper")...).CombinedOutput() //nolint:gosec,noctx // our own program
 		if err != nil {
 			program.err = fmt.Errorf("%w: %s", err, text)

@@ -24,6 +24,9 @@ func (a *App) RecordSpans() *Spans {
 	return &Spans{a.t, recorder}
 }
 
+// Ended returns all spans that have ended.
+func (s *Spans) Ended() []sdktrace.ReadOnlySpan { return s.recorder.Ended() }
+
 // All returns the spans of a trace that have ended.
 func (s *Spans) All(traceID string) []sdktrace.ReadOnlySpan {
 	var found []sdktrace.ReadOnlySpan

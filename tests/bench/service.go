@@ -71,7 +71,7 @@ type process struct {
 // startProcess builds the service, runs it, and returns when it is ready.
 func startProcess(ctx context.Context, dir string, s *servers, level string) (*process, error) {
 	binary := filepath.Join(dir, "lanekeeper")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "nomsgpack", "-o", binary, "lanekeeper") //nolint:gosec // into our own directory
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "nomsgpack,grpcnotrace", "-o", binary, "lanekeeper") //nolint:gosec // into our own directory
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the service: %w\n%s", err, text)

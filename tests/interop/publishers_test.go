@@ -22,6 +22,8 @@ const (
 	npmAMQPLib = "amqplib@2.3.1"
 	// systemPython is the one that has the modules of the system's packages.
 	systemPython = "/usr/bin/python3"
+	// javaClient is where the system's packages have RabbitMQ's client for Java, and what that needs.
+	javaClient = "/usr/share/java/amqp-client.jar:/usr/share/java/slf4j-api.jar"
 )
 
 // What the page about AMQP shows publishes with the credentials of a tenant, twice, and
@@ -84,9 +86,12 @@ func publishers(t *testing.T) map[string][]string {
 	}
 	program := filepath.Join(dir, "publisher")
 	output(t, "../..", "go", "build", "-o", program, write("main.go", "go"))
+	classes := t.TempDir()
+	output(t, dir, "javac", "-cp", javaClient, "-d", classes, write("Publisher.java", "java"))
 	return map[string][]string{
 		"amqp091-go": {program},
 		"amqplib":    {"node", write("publisher.mjs", "js")},
+		"java":       {"java", "-cp", javaClient + ":" + classes, "Publisher"},
 		"pika":       {systemPython, write("publisher.py", "python")},
 	}
 }

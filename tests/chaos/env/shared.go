@@ -76,7 +76,7 @@ func (s *Shared) prepare(ctx context.Context) (err error) {
 // where it is.
 func (s *Shared) Build(ctx context.Context, name, pkg string, more ...string) (string, error) {
 	program := filepath.Join(s.Work, name)
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", "nomsgpack", "-o", program}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", "nomsgpack,grpcnotrace", "-o", program}
 	if s.Options.Race {
 		args = append(args, "-race")
 	}
