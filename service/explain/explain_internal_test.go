@@ -96,12 +96,16 @@ func TestSentences(t *testing.T) {
 			storeIs(domain.StoreAway)(f)
 		}, domain.CauseDatabaseAway, "The database does not answer since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself."},
 		"database away from the owner": {
-			storeIs(domain.StoreAway), domain.CauseDatabaseAway,
-			"The database does not answer for the replica host-1 since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself.",
+			func(f *facts) { storeIs(domain.StoreAway)(f); f.consumer.Replica = "host-2" }, domain.CauseDatabaseAway,
+			"The database does not answer for the replica host-2 since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself.",
+		},
+		"away for the one that asks, whom it answers": {
+			storeIs(domain.StoreAway), domain.CauseStoreRefuses,
+			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, it may be read-only, or wait for a standby; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
 		},
 		"refuses": {
 			storeIs(domain.StoreRefuses), domain.CauseStoreRefuses,
-			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, or it is read-only; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
+			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, it may be read-only, or wait for a standby; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
 		},
 		"locked": {func(f *facts) {
 			storeIs(domain.StoreLocked)(f)

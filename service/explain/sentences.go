@@ -118,7 +118,7 @@ func (f sentences) databaseAway() domain.Cause {
 func (f sentences) storeRefuses() domain.Cause {
 	s := &f.consumer.Store
 	return f.stop(domain.CauseStoreRefuses, s.Since,
-		fmt.Sprintf("The database answers and takes nothing%s: its disk may be full, or it is read-only; %s.", f.since(s.Since), wait(f.waiting())),
+		fmt.Sprintf("The database answers and takes nothing%s: its disk may be full, it may be read-only, or wait for a standby; %s.", f.since(s.Since), wait(f.waiting())),
 		f.operators("The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). "+waitForIt))
 }
 

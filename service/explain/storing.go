@@ -149,6 +149,12 @@ func (f *facts) locked() (domain.Cause, bool) {
 	return domain.Cause{}, false
 }
 
+// answersHere reports whether the database answers the very process that cannot store: it
+// is read-only then, say, or commits wait for a standby.
+func (f *facts) answersHere() bool {
+	return f.consumer.Replica == f.replica && f.databaseErr == nil && f.knownErr == nil && f.progressErr == nil
+}
+
 // consuming returns why messages are not stored while the tenant is to be consumed and
 // the servers are there.
 func (f *facts) consuming() []domain.Cause {
@@ -157,6 +163,9 @@ func (f *facts) consuming() []domain.Cause {
 	}
 	switch f.consumer.Store.Kind {
 	case domain.StoreAway:
+		if f.answersHere() {
+			return []domain.Cause{f.say().storeRefuses()}
+		}
 		return []domain.Cause{f.say().databaseAway()}
 	case domain.StoreRefuses:
 		return []domain.Cause{f.say().storeRefuses()}
