@@ -17,8 +17,9 @@ import (
 var _ domain.ExplainRepository = (*Store)(nil)
 
 const (
-	// delivererTTL is how old the heartbeat of a replica that delivers may be.
-	delivererTTL = 10 * time.Second
+	// delivererTTL is how old the heartbeat of a replica that delivers may be, which comes
+	// every two seconds. Others wait longer until they deliver in its place.
+	delivererTTL = 5 * time.Second
 	// maxAttemptsCounted bounds what is counted of the attempts of an endpoint.
 	maxAttemptsCounted = 100_000
 	// maxHolds bounds how many lines of the audit log are looked through for who held

@@ -89,9 +89,9 @@ func (m *meddler) answer(frame []byte) []byte {
 	}
 	tag, _ := proxy.ShortString(rest)
 	payload := binary.BigEndian.AppendUint32(nil, consumeOK)
-	payload = append(append(payload, byte(len(tag))), tag...)           //nolint:gosec // tags are short
-	answer := append([]byte{methodFrame}, frame[1:3]...)                // on the same channel
-	answer = binary.BigEndian.AppendUint32(answer, uint32(len(payload))) //nolint:gosec // as above
+	payload = append(append(payload, byte(len(tag))), tag...)
+	answer := append([]byte{methodFrame}, frame[1:3]...) // on the same channel
+	answer = binary.BigEndian.AppendUint32(answer, uint32(len(payload)))
 	return append(append(answer, payload...), end)
 }
 

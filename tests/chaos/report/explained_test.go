@@ -18,6 +18,12 @@ func TestExplanationsOnThePage(t *testing.T) {
 	wrong.Predicted("the backlog", 5*time.Second, 10*time.Second)
 	wrong.Predicted("another", 9*time.Second, 10*time.Second)
 	require.True(t, right.Holds())
+	miss, known := right.MedianMiss()
+	require.True(t, known)
+	require.InDelta(t, 0.2, miss, 1e-9)
+	miss, known = (&Result{}).MedianMiss()
+	require.False(t, known)
+	require.Zero(t, miss)
 	require.False(t, wrong.Holds())
 	page := (&Report{chosen: []Subject{right.Subject, wrong.Subject}, Results: []*Result{right, wrong}}).Page()
 	for _, line := range []string{

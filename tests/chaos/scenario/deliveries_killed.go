@@ -34,6 +34,7 @@ type killing struct {
 	selective []*verify.Subscription
 	passing   *verify.Subscription
 	changes   int
+	outages   int           // of the database
 	slowest   time.Duration // until all endpoints were delivered to again
 }
 
@@ -190,6 +191,9 @@ func (k *killing) killDatabase(ctx context.Context) error {
 	k.crashes += deliverKeepers
 	if !wait.For(ctx, 500*time.Millisecond) {
 		return ctx.Err()
+	}
+	if k.outages++; k.outages == 1 {
+		explains(ctx, k.t, "the database is gone", k.t.tenants[0], "database_away")
 	}
 	if err := k.t.Servers.Postgres.Start(ctx); err != nil {
 		return fmt.Errorf("start the database again: %w", err)

@@ -246,6 +246,7 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 			wait.For(during, createEvery)
 		}
 	})
+	work.Go(func() { s.explainsCut(during, f) })
 	w.During(during, length)
 	work.Wait()
 	if err := s.net.Heal(ctx); err != nil {
@@ -271,6 +272,17 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 		return 0, err
 	}
 	return took, s.awaitSettled(ctx)
+}
+
+// explainsCut asks a replica that is cut off from the database why nothing is stored, as
+// far as it knows. Where there is none it depends on more than the fault what stands.
+func (s *site) explainsCut(ctx context.Context, f fault.Partition) {
+	for i, r := range s.fleet.replicas {
+		if slices.Contains(f.Drops, env.Link{From: i, To: fault.DatabaseHost}) && slices.Contains(f.Drops, env.Link{From: fault.DatabaseHost, To: i}) {
+			explainsBy(ctx, s.t, s.t.client.At(r.URL()), "a replica is cut off from the database ("+f.String()+")", s.t.tenants[0], "database_away")
+			return
+		}
+	}
 }
 
 // awaitSettled waits until every tenant is fully there or fully gone.
