@@ -153,6 +153,12 @@ func TestSentences(t *testing.T) {
 			func(f *facts) { f.queue, f.replica = domain.QueueCounts{Ready: 3}, "host-2" }, domain.CauseConsumerStarting,
 			"The replica that consumes the tenant (host-1) seems to be gone, for its queue has no consumer: 3 messages wait.", "Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas.",
 		},
+		"replica frozen": {
+			func(f *facts) {
+				f.queue, f.replica, f.consumer.Unheard = domain.QueueCounts{Ready: 3, Consumers: 1}, "host-2", 7*time.Second
+			}, domain.CauseConsumerStarting,
+			"The replica that consumes the tenant (host-1) was last heard of 7 s ago: 3 messages wait.", "Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas.",
+		},
 		"unknown": {consumerIs(domain.ConsumerUnknown, ""), domain.CauseConsumerUnknown, "Another replica consumes the tenant, and what it reports cannot be read at the moment.", "Ask that replica, or try again: the database may be slow."},
 		"unreadable": {
 			consumerIs(domain.ConsumerReconnecting, domain.TroubleUnreadable), domain.CauseUnreadable,

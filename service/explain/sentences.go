@@ -259,17 +259,23 @@ func (f sentences) consumerLost() domain.Cause {
 
 func (f sentences) consumerForgotten() domain.Cause {
 	if f.consumer.Replica != f.replica {
-		name := ""
-		if f.caller.IsAdmin() {
-			name = " (" + f.consumer.Replica + ")"
-		}
-		return f.unconsumed(domain.CauseConsumerStarting,
-			fmt.Sprintf("The replica that consumes the tenant%s seems to be gone, for its queue has no consumer: %s.", name, wait(f.waiting())),
-			f.operators("Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas."))
+		return f.replicaGone("seems to be gone, for its queue has no consumer")
 	}
 	return f.unconsumed(domain.CauseConsumerForgotten,
 		fmt.Sprintf("The broker has forgotten the consumer: the queue has none, and %s. The service notices within 10 seconds and subscribes again.", wait(f.waiting())),
 		f.help(fmt.Sprintf("If it does not: lanekeeper tenants stop %[1]s && lanekeeper tenants start %[1]s", f.tenant.ID)))
+}
+
+// replicaGone returns the cause that the replica which consumes the tenant cannot, by
+// which one sees that.
+func (f sentences) replicaGone(sign string) domain.Cause {
+	name := ""
+	if f.caller.IsAdmin() {
+		name = " (" + f.consumer.Replica + ")"
+	}
+	return f.unconsumed(domain.CauseConsumerStarting,
+		fmt.Sprintf("The replica that consumes the tenant%s %s: %s.", name, sign, wait(f.waiting())),
+		f.operators("Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas."))
 }
 
 func (f sentences) consumerUnknown() domain.Cause {

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -160,6 +161,9 @@ func (f *facts) answersHere() bool {
 func (f *facts) consuming() []domain.Cause {
 	if locked, is := f.locked(); is {
 		return []domain.Cause{locked}
+	}
+	if f.consumer.Unheard >= domain.ReplicaSuspectAfter { // what it reported is no longer so
+		return []domain.Cause{f.say().replicaGone(fmt.Sprintf("was last heard of %s ago", span(f.consumer.Unheard)))}
 	}
 	switch f.consumer.Store.Kind {
 	case domain.StoreAway:

@@ -26,11 +26,11 @@ const (
 	drainMiss = 0.3
 )
 
-// ponderSQL makes the statements that store messages of a partition take about a fifth of
-// a second, and not all the same.
+// ponderSQL makes storing take about a millisecond for each message of a partition, and not
+// for all the same.
 const ponderSQL = `
-CREATE OR REPLACE FUNCTION ponder() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1 + random() * 0.2); RETURN NULL; END $$;
-CREATE TRIGGER ponder AFTER INSERT ON messages_%s FOR EACH STATEMENT EXECUTE FUNCTION ponder()`
+CREATE OR REPLACE FUNCTION ponder() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(random() * 0.001); RETURN NULL; END $$;
+CREATE TRIGGER ponder AFTER INSERT ON messages_%s FOR EACH ROW EXECUTE FUNCTION ponder()`
 
 // backlogDrains has backlogs be stored by a slow database, and compares when the service
 // expects that to be over with when it is: of one tenant, of several at a time, of one

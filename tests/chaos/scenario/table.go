@@ -120,7 +120,7 @@ func scenarios(n figures) []scenario {
 			must: p99, run: noisyBacklog,
 		},
 		{
-			name: "backlog-drains", fault: fmt.Sprintf("backlogs of %d messages, of one tenant, of %d at a time, of one that is being published to, and at a slow endpoint, and a database that takes a fifth of a second for each statement", n.drains, drainTogether),
+			name: "backlog-drains", fault: fmt.Sprintf("backlogs of %d messages, of one tenant, of %d at a time, of one that is being published to, and at a slow endpoint, and a database that takes about a millisecond for each message", n.drains, drainTogether),
 			must: fmt.Sprintf("explain says when they are over, off by %.0f %% at most in the median", 100*drainMiss), run: backlogDrains, environment: localEndpoints(),
 		},
 		{
