@@ -30,7 +30,7 @@ func quiet() *facts {
 		consumer: domain.ConsumerStatus{State: domain.ConsumerRunning, Workers: 3, Replica: "host-1", Since: ago, LastError: "an error"},
 		queue:    domain.QueueCounts{Consumers: 1},
 		known:    domain.TenantFacts{At: now, LastSeq: 40, Deliverer: "host-1"},
-		progress: domain.StoreProgress{LastAt: now.Add(-40 * time.Millisecond), Rate: 212.4},
+		progress: domain.StoreProgress{LastAt: now.Add(-40 * time.Millisecond), Rate: 212.4, Counted: 3000, CountedFor: 14 * time.Second},
 	}
 }
 
@@ -145,6 +145,12 @@ func TestSentences(t *testing.T) {
 		"moving":  {consumerIs(domain.ConsumerDraining, ""), domain.CauseConsumerMoving, "The consumer finishes what it began and then moves, or begins anew" + sinceThen + ": 1,240 messages wait.", "Nothing is lost, and it goes on by itself."},
 		"refused": {consumerIs(domain.ConsumerReconnecting, domain.TroubleRefused), domain.CauseConsumerRefused, "The broker does not let the consumer subscribe" + sinceThen + ", because a limit set there is reached: 1,240 messages wait.", "Raise the broker's limit of connections or channels (vhost, user, channel_max), or delete tenants. Nothing is lost, and it goes on by itself."},
 		"lost":    {consumerIs(domain.ConsumerReconnecting, ""), domain.CauseConsumerLost, "The consumer has no subscription" + sinceThen + " and tries again: an error; 1,240 messages wait.", "If it goes on for a minute, look at the broker's log for this tenant's queue."},
+		"backlog, just begun": {
+			func(f *facts) {
+				f.queue.Ready, f.consumer.Held, f.progress.Counted, f.progress.CountedFor = 12_000, 400, 4, 2*time.Second
+			}, domain.CauseBacklog,
+			"12,400 messages wait to be stored.", "",
+		},
 		"forgotten": {
 			func(f *facts) { f.queue = domain.QueueCounts{Ready: 3} }, domain.CauseConsumerForgotten,
 			"The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds and subscribes again.", "If it does not: lanekeeper tenants stop 0197a3a2-7d2c-7c3e-8f7e-0242ac120002 && lanekeeper tenants start 0197a3a2-7d2c-7c3e-8f7e-0242ac120002",

@@ -303,7 +303,7 @@ func (f sentences) draining() domain.Cause {
 	waiting, rate := f.waiting(), f.rate()
 	c := domain.Cause{Kind: domain.CauseBacklog, Since: time.Time{}, CauseData: domain.CauseData{Waiting: waiting, Rate: rate, Expected: f.expected(waiting)}}
 	c.Sentence = capital(wait(waiting)) + " to be stored."
-	if rate > 0 {
+	if c.Expected > 0 {
 		c.Sentence = fmt.Sprintf("%s to be stored, at %s a second: the last one%s.", capital(wait(waiting)), perSecond(rate), soon(" ", c.Expected))
 	}
 	const muchLater = 10 * time.Second

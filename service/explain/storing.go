@@ -49,7 +49,19 @@ func (f *facts) rate() float64 {
 
 // expected returns how long so many messages take to be stored; 0 where that is not
 // known.
-func (f *facts) expected(messages int64) time.Duration { return expected(messages, f.rate()) }
+func (f *facts) expected(messages int64) time.Duration {
+	if f.justBegun() {
+		return 0
+	}
+	return expected(messages, f.rate())
+}
+
+// justBegun reports whether so few messages were stored, and so much more is being stored
+// at the moment, that how fast they are stored says nothing of how long the rest takes.
+func (f *facts) justBegun() bool {
+	const longEnough = 10 * time.Second
+	return f.progress.CountedFor < longEnough && f.progress.Counted < f.consumer.Held/2
+}
 
 func expected(messages int64, rate float64) time.Duration {
 	const longest = 100 * 365 * 24 * time.Hour

@@ -114,7 +114,7 @@ func noisyPoison(ctx context.Context, t *trial) error {
 			wait.For(ctx, 50*time.Millisecond)
 		})
 	})
-	if id, found := firstLetter(t); found {
+	if id, found := firstLetter(t); found && t.checker().AwaitDrained(ctx) == nil {
 		explainsMessage(ctx, t, "a message that is no JSON", noisy, id, "dead_letter")
 	}
 	return errors.Join(err, t.check(ctx))
