@@ -69,6 +69,9 @@ func median(numbers []float64) float64 {
 	return numbers[len(numbers)/2]
 }
 
+// cell writes text into a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
+
 const pageExplained = `
 ## What ` + "`explain`" + ` said
 
@@ -89,7 +92,7 @@ func explanations(results []*Result) string {
 			if all++; e.got == e.want {
 				right++
 			}
-			fmt.Fprintf(&rows, "| %s | %s | %s | `%s`: %s |\n", r.Subject.Name, e.condition, strings.ReplaceAll(e.sentence, "|", "\\|"), e.want, e.verdict())
+			fmt.Fprintf(&rows, "| %s | %s | %s | `%s`: %s |\n", r.Subject.Name, cell(e.condition), cell(e.sentence), e.want, e.verdict())
 		}
 		for _, d := range r.predicted {
 			misses = append(misses, d.miss())
