@@ -66,6 +66,9 @@ type ConsumerStatus struct {
 	Trouble ConsumerTrouble
 	// Store is what keeps its messages from being stored.
 	Store StoreTrouble
+	// Unheard is how long ago its replica was last heard of; zero where that is this
+	// process.
+	Unheard time.Duration
 }
 
 // Refused reports that the broker is there and does not allow the subscription.

@@ -61,6 +61,10 @@ type StoreProgress struct {
 	LastAt time.Time
 	// Rate is how many a second were stored of late, at most StoredWithin ago.
 	Rate float64
+	// Counted is how many messages were seen to have been stored since the oldest one of
+	// these, and CountedFor how long ago that was.
+	Counted    int64
+	CountedFor time.Duration
 	// BehindKeys is how many messages, of the next ones that an endpoint with OrderingKey
 	// has not got as far as, wait for an open delivery of their key, by endpoint.
 	BehindKeys map[uuid.UUID]int64

@@ -17,8 +17,9 @@ import (
 var _ domain.ExplainRepository = (*Store)(nil)
 
 const (
-	// delivererTTL is how old the heartbeat of a replica that delivers may be.
-	delivererTTL = 10 * time.Second
+	// delivererTTL is how old the heartbeat of a replica that delivers may be, which comes
+	// every two seconds. Others wait longer until they deliver in its place.
+	delivererTTL = 5 * time.Second
 	// maxAttemptsCounted bounds what is counted of the attempts of an endpoint.
 	maxAttemptsCounted = 100_000
 	// maxHolds bounds how many lines of the audit log are looked through for who held
@@ -174,10 +175,8 @@ func translateExplain(err error, verb string) error {
 	return translate(err, verb)
 }
 
-// storeProgressSQL finds when the newest message was stored, and those 1, 2, 4, ...
-// before it: each by its seq, so that it costs the same for a history of any length. The
-// first of these that is not older than the time to look back says how many were stored
-// since.
+// storeProgressSQL finds when the newest message was stored, and others before it: each by
+// its seq, so that it costs the same for a history of any length.
 const storeProgressSQL = `
 SELECT m.back, m.created_at, extract(epoch FROM clock_timestamp() - m.created_at)::float8
 FROM tenant_streams s
@@ -205,32 +204,26 @@ GROUP BY e.id`
 // maxBehindKeys is how many messages are looked at for that.
 const maxBehindKeys = 1000
 
-// progressSteps is how many messages are looked at: back to more than are stored in
-// domain.StoredWithin.
-const progressSteps = 21
-
 // StoreProgress implements domain.ExplainRepository.
 func (s *Store) StoreProgress(ctx context.Context, tenantID uuid.UUID) (domain.StoreProgress, error) {
-	back := make([]int64, 1, progressSteps+1)
-	for i := range progressSteps {
-		back = append(back, 1<<i)
-	}
 	progress := domain.StoreProgress{BehindKeys: make(map[uuid.UUID]int64)}
 	err := s.WithTenant(ctx, queryAccess, []uuid.UUID{tenantID}, func(on session) error {
 		var batch pgx.Batch
-		batch.Queue(storeProgressSQL, tenantID, back).Query(func(rows pgx.Rows) error {
+		found := false
+		batch.Queue(storeProgressSQL, tenantID, ladder()).Query(func(rows pgx.Rows) error {
 			var n int64
 			var at time.Time
 			var age float64
+			var samples []sample
 			_, err := pgx.ForEachRow(rows, []any{&n, &at, &age}, func() error {
 				if n == 0 {
 					progress.LastAt = at.UTC()
 				}
-				if n > 0 && age > 0 && age <= domain.StoredWithin.Seconds() {
-					progress.Rate = float64(n) / age
-				}
+				samples = append(samples, sample{n, time.Duration(max(0, age) * float64(time.Second))})
 				return nil
 			})
+			measure(samples, &progress)
+			found = err == nil
 			return err //nolint:wrapcheck // wrapped below
 		})
 		batch.Queue(behindKeysSQL, tenantID, maxBehindKeys).Query(func(rows pgx.Rows) error {
@@ -239,7 +232,8 @@ func (s *Store) StoreProgress(ctx context.Context, tenantID uuid.UUID) (domain.S
 			_, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error { progress.BehindKeys[id] = n; return nil })
 			return err //nolint:wrapcheck // wrapped below
 		})
-		if err := on.SendBatch(ctx, &batch).Close(); err != nil {
+		// What others have locked of endpoints says nothing of how messages are stored.
+		if err := on.SendBatch(ctx, &batch).Close(); err != nil && !found {
 			return fmt.Errorf("query messages: %w", err)
 		}
 		return nil

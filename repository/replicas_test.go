@@ -173,10 +173,17 @@ func TestReportConsumers(t *testing.T) {
 	beat(t, d.store, replica("a"), "a")
 	beat(t, d.store, replica("b"), "a", "b")
 	ids := []uuid.UUID{newID(t), newID(t), newID(t)}
+	var unheard time.Duration // of one of those that were read
 	read := func() map[uuid.UUID]domain.ConsumerStatus {
 		t.Helper()
 		found, err := d.store.ConsumerReports(t.Context(), append(ids, uuid.New()), ttl)
 		require.NoError(t, err)
+		for id, status := range found {
+			require.Positive(t, status.Unheard)
+			unheard = status.Unheard
+			status.Unheard = 0
+			found[id] = status
+		}
 		return found
 	}
 	full := domain.ConsumerStatus{
@@ -214,8 +221,13 @@ func TestReportConsumers(t *testing.T) {
 	require.Equal(t, taken, read()[ids[0]])
 	require.NoError(t, d.store.ReportConsumers(t.Context(), "a", []domain.ConsumerStatus{full}, nil))
 
-	// The dead tell nothing.
-	d.ageReplica(t, "a", ttl)
+	// It is known how long ago a replica was heard of; the dead tell nothing.
+	d.ageReplica(t, "a", ttl/2)
+	d.ageReplica(t, "b", ttl/2)
+	require.Len(t, read(), 2)
+	require.GreaterOrEqual(t, unheard, ttl/2)
+	beat(t, d.store, replica("b"), "a", "b")
+	d.ageReplica(t, "a", ttl/2)
 	require.NotContains(t, read(), ids[0])
 	depths, err = d.store.ConsumerDepths(t.Context(), ttl)
 	require.NoError(t, err)

@@ -77,7 +77,7 @@ func (s *Store) ReportConsumers(ctx context.Context, replica string, changed []d
 
 const consumerReportsSQL = `
 SELECT r.tenant_id, r.replica, r.state, r.workers, r.busy, r.depth, r.tag, r.since, r.last_error,
-    r.held, r.trouble, r.store_trouble, r.store_trouble_since
+    r.held, r.trouble, r.store_trouble, r.store_trouble_since, extract(epoch FROM now() - p.seen_at)::float8
 FROM consumer_reports r JOIN replicas p ON p.name = r.replica
 WHERE r.tenant_id = ANY($2::uuid[]) AND ` + liveReplica
 
@@ -95,12 +95,13 @@ func (s *Store) ConsumerReports(ctx context.Context, tenantIDs []uuid.UUID, ttl 
 		}
 		var c domain.ConsumerStatus
 		var since, troubledSince *time.Time
+		var unheard float64
 		into := []any{
 			&c.TenantID, &c.Replica, &c.State, &c.Workers, &c.Busy, &c.Depth, &c.Tag, &since, &c.LastError,
-			&c.Held, &c.Trouble, &c.Store.Kind, &troubledSince,
+			&c.Held, &c.Trouble, &c.Store.Kind, &troubledSince, &unheard,
 		}
 		_, err = pgx.ForEachRow(rows, into, func() error {
-			c.Since, c.Store.Since = timeOrZero(since), timeOrZero(troubledSince)
+			c.Since, c.Store.Since, c.Unheard = timeOrZero(since), timeOrZero(troubledSince), time.Duration(max(0, unheard)*float64(time.Second))
 			reports[c.TenantID] = c
 			return nil
 		})

@@ -30,7 +30,7 @@ func quiet() *facts {
 		consumer: domain.ConsumerStatus{State: domain.ConsumerRunning, Workers: 3, Replica: "host-1", Since: ago, LastError: "an error"},
 		queue:    domain.QueueCounts{Consumers: 1},
 		known:    domain.TenantFacts{At: now, LastSeq: 40, Deliverer: "host-1"},
-		progress: domain.StoreProgress{LastAt: now.Add(-40 * time.Millisecond), Rate: 212.4},
+		progress: domain.StoreProgress{LastAt: now.Add(-40 * time.Millisecond), Rate: 212.4, Counted: 3000, CountedFor: 14 * time.Second},
 	}
 }
 
@@ -96,12 +96,16 @@ func TestSentences(t *testing.T) {
 			storeIs(domain.StoreAway)(f)
 		}, domain.CauseDatabaseAway, "The database does not answer since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself."},
 		"database away from the owner": {
-			storeIs(domain.StoreAway), domain.CauseDatabaseAway,
-			"The database does not answer for the replica host-1 since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself.",
+			func(f *facts) { storeIs(domain.StoreAway)(f); f.consumer.Replica = "host-2" }, domain.CauseDatabaseAway,
+			"The database does not answer for the replica host-2 since 10:10:35 UTC (90 s): nothing is stored, and 1,240 messages wait; publishing goes on.", "Look at PostgreSQL, and at the network to it. Nothing is lost, and it goes on by itself.",
+		},
+		"away for the one that asks, whom it answers": {
+			storeIs(domain.StoreAway), domain.CauseStoreRefuses,
+			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, it may be read-only, or wait for a standby; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
 		},
 		"refuses": {
 			storeIs(domain.StoreRefuses), domain.CauseStoreRefuses,
-			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, or it is read-only; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
+			"The database answers and takes nothing since 10:10:35 UTC (90 s): its disk may be full, it may be read-only, or wait for a standby; 1,240 messages wait.", "The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). Nothing is lost, and it goes on by itself.",
 		},
 		"locked": {func(f *facts) {
 			storeIs(domain.StoreLocked)(f)
@@ -141,6 +145,12 @@ func TestSentences(t *testing.T) {
 		"moving":  {consumerIs(domain.ConsumerDraining, ""), domain.CauseConsumerMoving, "The consumer finishes what it began and then moves, or begins anew" + sinceThen + ": 1,240 messages wait.", "Nothing is lost, and it goes on by itself."},
 		"refused": {consumerIs(domain.ConsumerReconnecting, domain.TroubleRefused), domain.CauseConsumerRefused, "The broker does not let the consumer subscribe" + sinceThen + ", because a limit set there is reached: 1,240 messages wait.", "Raise the broker's limit of connections or channels (vhost, user, channel_max), or delete tenants. Nothing is lost, and it goes on by itself."},
 		"lost":    {consumerIs(domain.ConsumerReconnecting, ""), domain.CauseConsumerLost, "The consumer has no subscription" + sinceThen + " and tries again: an error; 1,240 messages wait.", "If it goes on for a minute, look at the broker's log for this tenant's queue."},
+		"backlog, just begun": {
+			func(f *facts) {
+				f.queue.Ready, f.consumer.Held, f.progress.Counted, f.progress.CountedFor = 12_000, 400, 4, 2*time.Second
+			}, domain.CauseBacklog,
+			"12,400 messages wait to be stored.", "",
+		},
 		"forgotten": {
 			func(f *facts) { f.queue = domain.QueueCounts{Ready: 3} }, domain.CauseConsumerForgotten,
 			"The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds and subscribes again.", "If it does not: lanekeeper tenants stop 0197a3a2-7d2c-7c3e-8f7e-0242ac120002 && lanekeeper tenants start 0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
@@ -148,6 +158,12 @@ func TestSentences(t *testing.T) {
 		"replica gone": {
 			func(f *facts) { f.queue, f.replica = domain.QueueCounts{Ready: 3}, "host-2" }, domain.CauseConsumerStarting,
 			"The replica that consumes the tenant (host-1) seems to be gone, for its queue has no consumer: 3 messages wait.", "Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas.",
+		},
+		"replica frozen": {
+			func(f *facts) {
+				f.queue, f.replica, f.consumer.Unheard = domain.QueueCounts{Ready: 3, Consumers: 1}, "host-2", 7*time.Second
+			}, domain.CauseConsumerStarting,
+			"The replica that consumes the tenant (host-1) was last heard of 7 s ago: 3 messages wait.", "Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas.",
 		},
 		"unknown": {consumerIs(domain.ConsumerUnknown, ""), domain.CauseConsumerUnknown, "Another replica consumes the tenant, and what it reports cannot be read at the moment.", "Ask that replica, or try again: the database may be slow."},
 		"unreadable": {

@@ -118,7 +118,7 @@ func (f sentences) databaseAway() domain.Cause {
 func (f sentences) storeRefuses() domain.Cause {
 	s := &f.consumer.Store
 	return f.stop(domain.CauseStoreRefuses, s.Since,
-		fmt.Sprintf("The database answers and takes nothing%s: its disk may be full, or it is read-only; %s.", f.since(s.Since), wait(f.waiting())),
+		fmt.Sprintf("The database answers and takes nothing%s: its disk may be full, it may be read-only, or wait for a standby; %s.", f.since(s.Since), wait(f.waiting())),
 		f.operators("The log of the service says what PostgreSQL refuses (`store unavailable`, `tenant parked by the writer`). "+waitForIt))
 }
 
@@ -259,17 +259,23 @@ func (f sentences) consumerLost() domain.Cause {
 
 func (f sentences) consumerForgotten() domain.Cause {
 	if f.consumer.Replica != f.replica {
-		name := ""
-		if f.caller.IsAdmin() {
-			name = " (" + f.consumer.Replica + ")"
-		}
-		return f.unconsumed(domain.CauseConsumerStarting,
-			fmt.Sprintf("The replica that consumes the tenant%s seems to be gone, for its queue has no consumer: %s.", name, wait(f.waiting())),
-			f.operators("Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas."))
+		return f.replicaGone("seems to be gone, for its queue has no consumer")
 	}
 	return f.unconsumed(domain.CauseConsumerForgotten,
 		fmt.Sprintf("The broker has forgotten the consumer: the queue has none, and %s. The service notices within 10 seconds and subscribes again.", wait(f.waiting())),
 		f.help(fmt.Sprintf("If it does not: lanekeeper tenants stop %[1]s && lanekeeper tenants start %[1]s", f.tenant.ID)))
+}
+
+// replicaGone returns the cause that the replica which consumes the tenant cannot, by
+// which one sees that.
+func (f sentences) replicaGone(sign string) domain.Cause {
+	name := ""
+	if f.caller.IsAdmin() {
+		name = " (" + f.consumer.Replica + ")"
+	}
+	return f.unconsumed(domain.CauseConsumerStarting,
+		fmt.Sprintf("The replica that consumes the tenant%s %s: %s.", name, sign, wait(f.waiting())),
+		f.operators("Another one takes it within 15 seconds. If not: GET /consumers, and the logs of the replicas."))
 }
 
 func (f sentences) consumerUnknown() domain.Cause {
@@ -297,7 +303,7 @@ func (f sentences) draining() domain.Cause {
 	waiting, rate := f.waiting(), f.rate()
 	c := domain.Cause{Kind: domain.CauseBacklog, Since: time.Time{}, CauseData: domain.CauseData{Waiting: waiting, Rate: rate, Expected: f.expected(waiting)}}
 	c.Sentence = capital(wait(waiting)) + " to be stored."
-	if rate > 0 {
+	if c.Expected > 0 {
 		c.Sentence = fmt.Sprintf("%s to be stored, at %s a second: the last one%s.", capital(wait(waiting)), perSecond(rate), soon(" ", c.Expected))
 	}
 	const muchLater = 10 * time.Second

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -48,7 +49,19 @@ func (f *facts) rate() float64 {
 
 // expected returns how long so many messages take to be stored; 0 where that is not
 // known.
-func (f *facts) expected(messages int64) time.Duration { return expected(messages, f.rate()) }
+func (f *facts) expected(messages int64) time.Duration {
+	if f.justBegun() {
+		return 0
+	}
+	return expected(messages, f.rate())
+}
+
+// justBegun reports whether so few messages were stored, and so much more is being stored
+// at the moment, that how fast they are stored says nothing of how long the rest takes.
+func (f *facts) justBegun() bool {
+	const longEnough = 10 * time.Second
+	return f.progress.CountedFor < longEnough && f.progress.Counted < f.consumer.Held/2
+}
 
 func expected(messages int64, rate float64) time.Duration {
 	const longest = 100 * 365 * 24 * time.Hour
@@ -149,14 +162,26 @@ func (f *facts) locked() (domain.Cause, bool) {
 	return domain.Cause{}, false
 }
 
+// answersHere reports whether the database answers the very process that cannot store: it
+// is read-only then, say, or commits wait for a standby.
+func (f *facts) answersHere() bool {
+	return f.consumer.Replica == f.replica && f.databaseErr == nil && f.knownErr == nil && f.progressErr == nil
+}
+
 // consuming returns why messages are not stored while the tenant is to be consumed and
 // the servers are there.
 func (f *facts) consuming() []domain.Cause {
 	if locked, is := f.locked(); is {
 		return []domain.Cause{locked}
 	}
+	if f.consumer.Unheard >= domain.ReplicaSuspectAfter { // what it reported is no longer so
+		return []domain.Cause{f.say().replicaGone(fmt.Sprintf("was last heard of %s ago", span(f.consumer.Unheard)))}
+	}
 	switch f.consumer.Store.Kind {
 	case domain.StoreAway:
+		if f.answersHere() {
+			return []domain.Cause{f.say().storeRefuses()}
+		}
 		return []domain.Cause{f.say().databaseAway()}
 	case domain.StoreRefuses:
 		return []domain.Cause{f.say().storeRefuses()}

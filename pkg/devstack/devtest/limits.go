@@ -57,9 +57,18 @@ func (v *VirtualHost) NewUser() {
 }
 
 // permit lets a user do everything there.
-func (v *VirtualHost) permit(user string) {
+func (v *VirtualHost) permit(user string) { v.t.Helper(); v.permitReading(user, ".*") }
+
+func (v *VirtualHost) permitReading(user, pattern string) {
 	v.t.Helper()
-	manage(v.t, http.MethodPut, v.api.JoinPath("api/permissions", v.name, user), `{"configure":".*","write":".*","read":".*"}`)
+	v.put(v.api.JoinPath("api/permissions", v.name, user), map[string]any{"configure": ".*", "write": ".*", "read": pattern})
+}
+
+// LetRead lets the user read, of queues and exchanges, those whose names match, and no
+// other.
+func (v *VirtualHost) LetRead(pattern string) {
+	v.t.Helper()
+	v.permitReading(v.user, pattern)
 }
 
 func (v *VirtualHost) as(base string) string {

@@ -24,8 +24,9 @@ const (
 // FailOver ends the primary of a pair, after the standby has been cut off for a
 // moment, and promotes the standby. A primary that freezes is like a machine that
 // no longer answers: connections to it stay open, and new ones get no answer. It
-// has to be ended after the promotion, by the caller.
-func FailOver(ctx context.Context, p *env.Pair, freeze bool) error {
+// has to be ended after the promotion, by the caller. While nothing is done about the
+// failure, meanwhile is called.
+func FailOver(ctx context.Context, p *env.Pair, freeze bool, meanwhile func()) error {
 	var receivers []int
 	err := p.Standby.Do(ctx, "postgres", func(conn *pgx.Conn) error {
 		rows, _ := conn.Query(ctx, `SELECT pid FROM pg_stat_wal_receiver`)
@@ -52,7 +53,9 @@ func FailOver(ctx context.Context, p *env.Pair, freeze bool) error {
 		// It would still read what has arrived at the machine.
 		_ = syscall.Kill(process, syscall.SIGKILL)
 	}
-	if !wait.For(ctx, unnoticed) {
+	failed := time.Now()
+	meanwhile()
+	if !wait.For(ctx, unnoticed-time.Since(failed)) {
 		return ctx.Err()
 	}
 	// A killed process makes the standby restart its own.

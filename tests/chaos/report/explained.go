@@ -48,6 +48,30 @@ func (r *Result) Predicted(what string, expected, took time.Duration) {
 	r.Show(what+" expected", "in %.1f s, took %.1f s", expected.Seconds(), took.Seconds())
 }
 
+// MedianMiss returns by which share of the real times the expected ones were off, in the
+// median; false where nothing was expected.
+func (r *Result) MedianMiss() (miss float64, any bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	misses := make([]float64, 0, len(r.predicted))
+	for _, p := range r.predicted {
+		misses = append(misses, p.miss())
+	}
+	return median(misses), len(misses) > 0
+}
+
+// median returns the median of numbers, which it sorts; 0 of none.
+func median(numbers []float64) float64 {
+	if len(numbers) == 0 {
+		return 0
+	}
+	slices.Sort(numbers)
+	return numbers[len(numbers)/2]
+}
+
+// cell writes text into a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
+
 const pageExplained = `
 ## What ` + "`explain`" + ` said
 
@@ -68,7 +92,7 @@ func explanations(results []*Result) string {
 			if all++; e.got == e.want {
 				right++
 			}
-			fmt.Fprintf(&rows, "| %s | %s | %s | `%s`: %s |\n", r.Subject.Name, e.condition, strings.ReplaceAll(e.sentence, "|", "\\|"), e.want, e.verdict())
+			fmt.Fprintf(&rows, "| %s | %s | %s | `%s`: %s |\n", r.Subject.Name, cell(e.condition), cell(e.sentence), e.want, e.verdict())
 		}
 		for _, d := range r.predicted {
 			misses = append(misses, d.miss())
@@ -80,8 +104,7 @@ func explanations(results []*Result) string {
 		fmt.Fprintf(&b, "%s%s\n%d of %d are right.\n", pageExplained, rows.String(), right, all)
 	}
 	if len(misses) > 0 {
-		slices.Sort(misses)
-		fmt.Fprintf(&b, "\n| Scenario | Expected time of | Expected | Real | Off by |\n|---|---|--:|--:|--:|\n%s\nThe median is off by %.0f %%.\n", times.String(), 100*misses[len(misses)/2])
+		fmt.Fprintf(&b, "\n| Scenario | Expected time of | Expected | Real | Off by |\n|---|---|--:|--:|--:|\n%s\nThe median is off by %.0f %%.\n", times.String(), 100*median(misses))
 	}
 	return b.String()
 }

@@ -69,7 +69,8 @@ func takeBrokerAway(ctx context.Context, t *trial, how string, end func(context.
 		return err
 	}
 	ended := time.Now()
-	wait.For(ctx, brokerOutage)
+	explains(ctx, t, "the broker was "+how, t.tenants[0], "broker_away")
+	wait.For(ctx, brokerOutage-time.Since(ended))
 	restarted := make(chan error, 1)
 	go func() { restarted <- t.Servers.RabbitMQ.Start(ctx) }()
 	open, err := awaitPort(ctx, t)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"lanekeeper/tests/chaos/env"
@@ -114,7 +115,10 @@ func clusterMajorityKill(ctx context.Context, t *trial) error {
 				n.Kill()
 			}
 		}
+		var explaining sync.WaitGroup
+		explaining.Go(func() { explains(ctx, t, "two of three brokers are gone", t.tenants[0], "broker_away") })
 		w.During(ctx, t.minority)
+		explaining.Wait()
 		if err := c.Start(ctx); err != nil {
 			return fmt.Errorf("start the brokers again: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,9 +57,14 @@ func deliveriesFleet(ctx context.Context, t *trial) (err error) {
 	if err != nil {
 		return err
 	}
+	orphaned, err := f.claimed(ctx, victim)
+	if err != nil {
+		return err
+	}
 	died := time.Now()
 	f.kill(victim)
 	d.crashes++
+	d.explainKilled(ctx, f.replicas[0], orphaned)
 	took, err := d.awaitAll(ctx, died.Add(slowAnswer))
 	if err != nil {
 		return err
@@ -74,6 +80,21 @@ func deliveriesFleet(ctx context.Context, t *trial) (err error) {
 		return err
 	}
 	return d.check(ctx)
+}
+
+// explainKilled asks a replica why nothing is delivered for one of these tenants, of the
+// replica that was killed.
+func (d *deliveries) explainKilled(ctx context.Context, survivor *env.Service, orphaned []string) {
+	const late = 3 * time.Second // so long a replica may not be heard of
+	if d.t.scenario.bug != "" || !wait.For(ctx, late) {
+		return
+	}
+	for _, s := range d.subscriptions {
+		if slices.Contains(orphaned, s.Tenant) {
+			explainsEndpoint(ctx, d.t, d.t.client.At(survivor.URL()), "the replica that delivers was killed", s, "nobody_delivers")
+			return
+		}
+	}
 }
 
 // growAndShrink has many workers, a replica come back, one worker, and a replica
@@ -181,4 +202,21 @@ func (f *fleet) delivering(ctx context.Context) (*env.Service, error) {
 		}
 	}
 	return found, nil
+}
+
+// claimed returns the tenants for which a replica delivers.
+func (f *fleet) claimed(ctx context.Context, s *env.Service) (tenants []string, err error) {
+	name, err := f.nameOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	err = f.t.InDatabase(ctx, func(conn *pgx.Conn) (err error) {
+		rows, err := conn.Query(ctx, `SELECT tenant_id::text FROM delivery_claims WHERE owner = $1 ORDER BY tenant_id`, name)
+		if err != nil {
+			return fmt.Errorf("read claims: %w", err)
+		}
+		tenants, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return tenants, err
 }

@@ -34,6 +34,7 @@ type killing struct {
 	selective []*verify.Subscription
 	passing   *verify.Subscription
 	changes   int
+	outages   int           // of the database
 	slowest   time.Duration // until all endpoints were delivered to again
 }
 
@@ -191,6 +192,9 @@ func (k *killing) killDatabase(ctx context.Context) error {
 	if !wait.For(ctx, 500*time.Millisecond) {
 		return ctx.Err()
 	}
+	if k.outages++; k.outages == 1 {
+		explains(ctx, k.t, "the database is gone", k.t.tenants[0], "database_away")
+	}
 	if err := k.t.Servers.Postgres.Start(ctx); err != nil {
 		return fmt.Errorf("start the database again: %w", err)
 	}
@@ -204,11 +208,15 @@ func (k *killing) killDatabase(ctx context.Context) error {
 // freeze freezes the first replica for so long that the other one takes its tenants.
 func (k *killing) freeze(ctx context.Context) (err error) {
 	frozen := k.fleet.replicas[0]
+	consumed, err := k.fleet.consumedBy(ctx, frozen)
+	if err != nil {
+		return err
+	}
 	if err := frozen.Freeze(); err != nil {
 		return err //nolint:wrapcheck // says what is wrong
 	}
 	k.crashes++
-	err = k.whileFrozen(ctx)
+	err = k.whileFrozen(ctx, consumed)
 	thawed := time.Now()
 	if err := errors.Join(err, frozen.Thaw()); err != nil {
 		return err
@@ -216,11 +224,19 @@ func (k *killing) freeze(ctx context.Context) (err error) {
 	return k.resumed(ctx, thawed)
 }
 
-func (k *killing) whileFrozen(ctx context.Context) error {
+func (k *killing) whileFrozen(ctx context.Context, tenants []string) error {
+	const unheard = 6 * time.Second // after which a replica is a suspect
+	begun := time.Now()
 	if err := k.disturb(ctx, k.other(0)); err != nil {
 		return err
 	}
-	if !wait.For(ctx, frozenReplica) {
+	if !wait.For(ctx, unheard-time.Since(begun)) {
+		return ctx.Err()
+	}
+	if len(tenants) > 0 {
+		explainsBy(ctx, k.t, k.other(0), "the replica that consumes is frozen", tenants[0], "consumer_starting")
+	}
+	if !wait.For(ctx, frozenReplica-time.Since(begun)) {
 		return ctx.Err()
 	}
 	return nil

@@ -50,6 +50,10 @@ func noisyEndpoint(ctx context.Context, t *trial) (err error) {
 			}
 		}
 		err := meanwhile()
+		if begun == 0 {
+			explainsEndpoint(ctx, t, t.client, "an endpoint refuses", d.subscriptions[1], "breaker_open")
+			explainsEndpoint(ctx, t, t.client, "an endpoint is slow", d.subscriptions[2], "endpoint_behind")
+		}
 		for _, s := range d.subscriptions[begun:] {
 			most = max(most, s.Most())
 			err = errors.Join(err, d.unsubscribe(ctx, t.client, s))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lanekeeper/tests/chaos/load"
+	"lanekeeper/tests/chaos/verify"
 	"lanekeeper/tests/chaos/wait"
 )
 
@@ -17,23 +18,29 @@ const explainLimit = 3 * time.Second
 
 // explanation is what the service says of a tenant or a message.
 type explanation struct {
-	Flows    bool
-	Sentence string
-	Causes   []struct {
-		Kind, Sentence string
-		Data           struct {
-			ExpectedSeconds float64 `json:"expected_seconds"`
-		}
-	}
+	Flows           bool
+	Sentence        string
+	Causes          []cause
 	ExpectedSeconds float64 `json:"expected_seconds"`
 }
 
-// kind is that of the first cause.
-func (e *explanation) kind() string {
-	if len(e.Causes) == 0 {
-		return "nothing"
+// cause is one that it names.
+type cause struct {
+	Kind, Sentence string
+	Data           struct {
+		EndpointID      string  `json:"endpoint_id"`
+		ExpectedSeconds float64 `json:"expected_seconds"`
 	}
-	return e.Causes[0].Kind
+}
+
+// first returns the first cause, of an endpoint if that is not empty.
+func (e *explanation) first(endpoint string) cause {
+	for _, c := range e.Causes {
+		if endpoint == "" || c.Data.EndpointID == endpoint {
+			return c
+		}
+	}
+	return cause{Kind: "nothing", Sentence: e.Sentence}
 }
 
 // explain asks a client for the explanation at a path of a tenant.
@@ -51,28 +58,49 @@ func explain(ctx context.Context, c *load.Client, path, tenant string) (*explana
 
 // explains holds the service to naming the cause for which a tenant stands.
 func explains(ctx context.Context, t *trial, condition, tenant, kind string) {
-	explainsAt(ctx, t, t.client, condition, "/api/tenants/"+tenant+"/explain", tenant, kind)
+	explainsBy(ctx, t, t.client, condition, tenant, kind)
+}
+
+// explainsBy holds one replica to that.
+func explainsBy(ctx context.Context, t *trial, c *load.Client, condition, tenant, kind string) {
+	question{path: "/api/tenants/" + tenant + "/explain", tenant: tenant}.hold(ctx, t, c, condition, kind)
+}
+
+// explainsEndpoint holds a replica to naming why deliveries to an endpoint stand.
+func explainsEndpoint(ctx context.Context, t *trial, c *load.Client, condition string, s *verify.Subscription, kind string) {
+	question{path: "/api/tenants/" + s.Tenant + "/explain", tenant: s.Tenant, endpoint: s.ID}.hold(ctx, t, c, condition, kind)
 }
 
 // explainsMessage holds it to naming what became of a message.
 func explainsMessage(ctx context.Context, t *trial, condition, tenant, id, kind string) {
-	explainsAt(ctx, t, t.client, condition, "/api/messages/"+id+"/explain", tenant, kind)
+	question{path: "/api/messages/" + id + "/explain", tenant: tenant}.hold(ctx, t, t.client, condition, kind)
 }
 
-func explainsAt(ctx context.Context, t *trial, c *load.Client, condition, path, tenant, kind string) {
+// question is what is asked about a tenant, a message, or an endpoint.
+type question struct{ path, tenant, endpoint string }
+
+// hold asks a client until the cause is named, or it has taken too long.
+func (q question) hold(ctx context.Context, t *trial, c *load.Client, condition, kind string) {
 	var last *explanation
-	err := wait.Until(ctx, explainLimit, "the cause is named", func() (err error) {
-		if last, err = explain(ctx, c, path, tenant); err == nil && last.kind() != kind {
-			err = fmt.Errorf("%w: %s", wait.ErrNotReady, last.Sentence)
+	err := wait.Until(ctx, explainLimit, "the cause is named", func() error {
+		e, err := explain(ctx, c, q.path, q.tenant)
+		if err != nil {
+			return err
 		}
-		return err
+		if last = e; e.first(q.endpoint).Kind != kind {
+			return fmt.Errorf("%w: %s", wait.ErrNotReady, e.Sentence)
+		}
+		return nil
 	})
 	switch {
 	case ctx.Err() != nil:
 	case last == nil:
 		t.Explained(condition, kind, "no answer", err.Error())
+	case q.endpoint == "":
+		t.Explained(condition, kind, last.first("").Kind, last.Sentence)
 	default:
-		t.Explained(condition, kind, last.kind(), last.Sentence)
+		named := last.first(q.endpoint)
+		t.Explained(condition, kind, named.Kind, named.Sentence)
 	}
 }
 
@@ -92,9 +120,9 @@ func predict(ctx context.Context, t *trial, tenant, kind string) (p prediction, 
 			continue
 		}
 		there := false
-		for i := range e.Causes {
-			expected := time.Duration(e.Causes[i].Data.ExpectedSeconds * float64(time.Second))
-			if there = there || e.Causes[i].Kind == kind; e.Causes[i].Kind == kind && expected >= least && time.Since(begun) > 2*least {
+		for _, c := range e.Causes {
+			expected := time.Duration(c.Data.ExpectedSeconds * float64(time.Second))
+			if there = there || c.Kind == kind; c.Kind == kind && expected >= least && time.Since(begun) > 2*least {
 				return prediction{time.Now(), expected}, true
 			}
 		}

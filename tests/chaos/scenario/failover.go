@@ -96,7 +96,7 @@ func (p *failover) run(ctx context.Context, freeze bool) error {
 	go func() { defer close(done); w.During(watching, time.Hour) }()
 	last, err := lastCursors(ctx, t)
 	if err == nil {
-		err = fault.FailOver(ctx, p.Pair, freeze)
+		err = fault.FailOver(ctx, p.Pair, freeze, func() { explains(ctx, t, "the primary has failed", t.tenants[0], "database_away") })
 	}
 	var took time.Duration
 	if err == nil {

@@ -61,7 +61,11 @@ func noisyFlood(ctx context.Context, t *trial) error {
 	l := t.newLoad()
 	begun := time.Now()
 	err = t.undisturbed(ctx, p, t.measure, func(ctx context.Context, meanwhile func() error) error {
-		return fault.While(ctx, floodClients, meanwhile, func(ctx context.Context) {
+		return fault.While(ctx, floodClients, func() error {
+			err := meanwhile()
+			explains(ctx, t, "one tenant publishes faster than it may", noisy, "rate_exceeded")
+			return err
+		}, func(ctx context.Context) {
 			l.Send(ctx, noisy, 4*load.BatchSize, false)
 		})
 	})
@@ -85,6 +89,7 @@ func noisyBacklog(ctx context.Context, t *trial) error {
 		var predicting sync.WaitGroup
 		defer predicting.Wait()
 		predicting.Go(func() {
+			explains(ctx, t, "a backlog is being stored", noisy, "backlog")
 			p, ok := predict(ctx, t, noisy, "backlog")
 			if ok && verify.AwaitStored(ctx, t.Env, noisy, int64(t.backlog), load.RecoverLimit) == nil {
 				t.Predicted("the backlog stored", p.expected, time.Since(p.at))
@@ -109,5 +114,8 @@ func noisyPoison(ctx context.Context, t *trial) error {
 			wait.For(ctx, 50*time.Millisecond)
 		})
 	})
+	if id, found := firstLetter(t); found && t.checker().AwaitDrained(ctx) == nil {
+		explainsMessage(ctx, t, "a message that is no JSON", noisy, id, "dead_letter")
+	}
 	return errors.Join(err, t.check(ctx))
 }

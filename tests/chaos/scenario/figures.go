@@ -69,6 +69,7 @@ type figures struct {
 	// more until the broker has too little room on its disk.
 	backlogMiB, diskMiB int
 	backlog             int
+	drains              int // messages of a backlog whose end is foretold
 	// quantile is which one of the latencies is compared. A handful of
 	// samples has no 99th percentile worth the name.
 	quantile float64
@@ -91,10 +92,10 @@ func figuresFor(short bool) figures {
 			crowd: 50, crowdLimit: 10 * time.Second, many: 300,
 			leaderKills: 2, clusterLoad: 6000, minority: 15 * time.Second,
 			cuts: 2, cutFor: 10 * time.Second,
-			deliveryTenants: 6, deliveryPause: 400 * time.Millisecond, deliveryKills: 2, deliveryDatabaseKills: 1,
+			deliveryTenants: 6, deliveryPause: 400 * time.Millisecond, deliveryKills: 2, deliveryDatabaseKills: 1, deliveryFreezes: 1,
 			deliveryBacklog: 1000, downBacklog: 3000, downFor: 4 * time.Second, noisyRatio: 2, hangingTenants: 4,
 			upgraded: 100, upgradeWaits: seconds(2, 3, 5, 10, 30),
-			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, greedyTenants: 60, backlogMiB: 8, diskMiB: 16, backlog: 3000, quantile: 0.95, slack: 2.5,
+			others: 20, measure: 4 * time.Second, heavyRows: 120, locked: 6 * time.Second, greedyTenants: 60, backlogMiB: 8, diskMiB: 16, backlog: 3000, drains: 6000, quantile: 0.95, slack: 2.5,
 		}
 	}
 	return figures{
@@ -109,7 +110,7 @@ func figuresFor(short bool) figures {
 		deliveryTenants: 20, deliveryPause: 100 * time.Millisecond, deliveryKills: 10, deliveryDatabaseKills: 5, deliveryFreezes: 2,
 		deliveryBacklog: 4000, downBacklog: 100_000, downFor: time.Minute, noisyRatio: 1.2, hangingTenants: 20,
 		upgraded: 1000, upgradeWaits: seconds(5, 10, 20, 60, 120), vanish: true,
-		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, greedyTenants: 400, backlogMiB: 128, diskMiB: 128, backlog: 100_000, quantile: 0.99, slack: 1,
+		others: 50, measure: 30 * time.Second, heavyRows: 1000, locked: 60 * time.Second, greedyTenants: 400, backlogMiB: 128, diskMiB: 128, backlog: 100_000, drains: 20_000, quantile: 0.99, slack: 1,
 	}
 }
 

@@ -184,6 +184,22 @@ func (f *fleet) nameOf(ctx context.Context, s *env.Service) (string, error) {
 	return name, nil
 }
 
+// consumedBy returns the tenants that a replica consumes, in order.
+func (f *fleet) consumedBy(ctx context.Context, s *env.Service) (tenants []string, err error) {
+	name, err := f.nameOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.consumers(ctx, s)
+	for tenant, c := range all {
+		if c.Replica == name {
+			tenants = append(tenants, tenant)
+		}
+	}
+	slices.Sort(tenants)
+	return tenants, err
+}
+
 // moved fails the trial for each tenant that has another consumer than before,
 // and returns how many these are.
 func (f *fleet) moved(ctx context.Context, before map[string]consumer) (int, error) {

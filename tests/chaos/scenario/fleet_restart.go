@@ -45,7 +45,7 @@ func fleetKill(ctx context.Context, t *trial) error {
 		died := time.Now()
 		f.kill(victim)
 		if i == 0 {
-			explainsAt(ctx, t, t.client.At(survivor.URL()), "the replica that consumes was killed", "/api/tenants/"+orphans[0]+"/explain", orphans[0], "consumer_starting")
+			explainsBy(ctx, t, t.client.At(survivor.URL()), "the replica that consumes was killed", orphans[0], "consumer_starting")
 		}
 		took, err := f.awaitMoved(ctx, orphans, died)
 		if err != nil {
@@ -89,7 +89,9 @@ func fleetDatabaseRestart(ctx context.Context, t *trial) error {
 		return err
 	}
 	t.Servers.Postgres.Kill()
-	if !wait.For(ctx, outage) {
+	killed := time.Now()
+	explains(ctx, t, "the database is gone", t.tenants[0], "database_away")
+	if !wait.For(ctx, outage-time.Since(killed)) {
 		return ctx.Err()
 	}
 	if err := t.Servers.Postgres.Start(ctx); err != nil {

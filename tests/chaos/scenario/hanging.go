@@ -53,6 +53,7 @@ func hangingEndpoints(ctx context.Context, t *trial) (err error) {
 		if err := hang(ctx, d, bad); err != nil {
 			return err
 		}
+		explainsEndpoint(ctx, t, t.client, "an endpoint hangs", d.subscriptions[begun], "endpoint_behind")
 		err := meanwhile()
 		now, _ := d.receiver.Busy()
 		most = max(most, now)

@@ -18,8 +18,13 @@ func brokerKill(ctx context.Context, t *trial) error {
 	// What becomes of queues that are younger than a second when the broker
 	// is killed is the matter of brokerKillDuringCreate.
 	wait.For(ctx, 2*time.Second)
+	explained := false // once does
 	err := t.breakLoad(ctx, t.brokerKills, t.publications, func(ctx context.Context, l *load.Load) error {
 		t.Servers.RabbitMQ.Kill()
+		if !explained {
+			explained = true
+			explains(ctx, t, "the broker is gone", t.tenants[0], "broker_away")
+		}
 		if err := t.Servers.RabbitMQ.Start(ctx); err != nil {
 			return fmt.Errorf("start the broker again: %w", err)
 		}

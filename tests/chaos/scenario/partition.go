@@ -230,6 +230,10 @@ func families(count map[string]int) string {
 func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partition) (time.Duration, error) {
 	t := s.t
 	length := t.cutFor/2 + time.Duration(t.random.Int64N(int64(t.cutFor)))
+	ask, err := s.asksCut(ctx, f)
+	if err != nil {
+		return 0, err
+	}
 	if err := s.net.Drop(ctx, f.Drops); err != nil {
 		return 0, err
 	}
@@ -246,6 +250,7 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 			wait.For(during, createEvery)
 		}
 	})
+	work.Go(func() { ask(during) })
 	w.During(during, length)
 	work.Wait()
 	if err := s.net.Heal(ctx); err != nil {
@@ -271,6 +276,24 @@ func (s *site) cut(ctx context.Context, w *verify.Availability, f fault.Partitio
 		return 0, err
 	}
 	return took, s.awaitSettled(ctx)
+}
+
+// asksCut returns what asks a replica that is about to be cut off from the database why
+// nothing is stored, as far as it knows; it knows the tenant by then. Where there is none
+// it depends on more than the fault what stands, and nothing is asked.
+func (s *site) asksCut(ctx context.Context, f fault.Partition) (ask func(context.Context), err error) {
+	tenant := s.t.tenants[0]
+	for i, r := range s.fleet.replicas {
+		if !slices.Contains(f.Drops, env.Link{From: i, To: fault.DatabaseHost}) || !slices.Contains(f.Drops, env.Link{From: fault.DatabaseHost, To: i}) {
+			continue
+		}
+		c := s.t.client.At(r.URL())
+		_, err := explain(ctx, c, "/api/tenants/"+tenant+"/explain", tenant)
+		return func(ctx context.Context) {
+			explainsBy(ctx, s.t, c, "a replica is cut off from the database ("+f.String()+")", tenant, "database_away")
+		}, err
+	}
+	return func(context.Context) {}, nil
 }
 
 // awaitSettled waits until every tenant is fully there or fully gone.

@@ -120,6 +120,10 @@ func scenarios(n figures) []scenario {
 			must: p99, run: noisyBacklog,
 		},
 		{
+			name: "backlog-drains", fault: fmt.Sprintf("backlogs of %d messages, of one tenant, of %d at a time, of one that is being published to, and at a slow endpoint, and a database that takes about a millisecond for each message", n.drains, drainTogether),
+			must: fmt.Sprintf("explain says when they are over, off by %.0f %% at most in the median", 100*drainMiss), run: backlogDrains, environment: localEndpoints(),
+		},
+		{
 			name: "noisy-poison", fault: "one tenant whose messages are all poison",
 			must: p99, run: noisyPoison,
 		},
