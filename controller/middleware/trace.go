@@ -8,8 +8,8 @@ import (
 )
 
 // Trace makes a span of every request of the API, in the trace that its traceparent
-// names, or in a new one where that is recorded. It goes before AccessLog, whose lines have the id of the trace
-// then, and behind RequestID.
+// names, or in a new one where that is recorded. It goes before AccessLog, whose lines
+// have the id of the trace then, and behind RequestID.
 func Trace(t *tracing.Tracer) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		switch c.FullPath() {

@@ -58,8 +58,8 @@ func (t *Tracer) Provider() trace.TracerProvider {
 }
 
 // StartRecorded begins a trace with a span, where the sampler says that it is recorded;
-// ctx is part of none. Otherwise it returns ctx as it is, and nil: what nobody records and nobody else has
-// begun need not be carried along. It must not be called on nil.
+// ctx is part of none. Otherwise it returns ctx as it is, and nil: what nobody records and
+// nobody else has begun need not be carried along. It must not be called on nil.
 func (t *Tracer) StartRecorded(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
 	id := newTraceID()
 	// Asked first, because a span that is not recorded costs four allocations.

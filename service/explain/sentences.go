@@ -262,7 +262,7 @@ func (f sentences) consumerForgotten() domain.Cause {
 		return f.replicaGone("seems to be gone, for its queue has no consumer")
 	}
 	return f.unconsumed(domain.CauseConsumerForgotten,
-		fmt.Sprintf("The broker has forgotten the consumer: the queue has none, and %s. The service notices within 10 seconds and subscribes again.", wait(f.waiting())),
+		fmt.Sprintf("The broker has forgotten the consumer: the queue has none, and %s. The service notices within 10 seconds of a publication, or within 40, and subscribes again.", wait(f.waiting())),
 		f.help(fmt.Sprintf("If it does not: lanekeeper tenants stop %[1]s && lanekeeper tenants start %[1]s", f.tenant.ID)))
 }
 
