@@ -126,7 +126,7 @@ func TestExplainForgottenConsumer(t *testing.T) {
 	app.Want(http.StatusAccepted, nil, "POST", "/api/consumers/"+tenant, nil)
 	e, cause := explained(t, app.Client, tenant, "consumer_forgotten")
 	require.False(t, e.Flows)
-	require.Equal(t, "The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds and subscribes again.", cause.Sentence)
+	require.Equal(t, "The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds of a publication, or within 40, and subscribes again.", cause.Sentence)
 	require.Contains(t, cause.Help, "lanekeeper tenants stop "+tenant)
 	m.forgets.Store(false)
 	app.Stored(tenant, 3)

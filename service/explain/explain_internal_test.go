@@ -153,7 +153,7 @@ func TestSentences(t *testing.T) {
 		},
 		"forgotten": {
 			func(f *facts) { f.queue = domain.QueueCounts{Ready: 3} }, domain.CauseConsumerForgotten,
-			"The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds and subscribes again.", "If it does not: lanekeeper tenants stop 0197a3a2-7d2c-7c3e-8f7e-0242ac120002 && lanekeeper tenants start 0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
+			"The broker has forgotten the consumer: the queue has none, and 3 messages wait. The service notices within 10 seconds of a publication, or within 40, and subscribes again.", "If it does not: lanekeeper tenants stop 0197a3a2-7d2c-7c3e-8f7e-0242ac120002 && lanekeeper tenants start 0197a3a2-7d2c-7c3e-8f7e-0242ac120002",
 		},
 		"replica gone": {
 			func(f *facts) { f.queue, f.replica = domain.QueueCounts{Ready: 3}, "host-2" }, domain.CauseConsumerStarting,
