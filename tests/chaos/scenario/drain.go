@@ -93,6 +93,7 @@ func drain(ctx context.Context, t *trial, what string, tenants []string) error {
 				errs[i] = errors.Join(fmt.Errorf("%w: activate a tenant: %s", load.ErrUnexpected, r.Text()), r.Err)
 				return
 			}
+			explains(ctx, t, what, tenant, "backlog")
 			p, ok := predict(ctx, t, tenant, "backlog")
 			if errs[i] = verify.AwaitStored(ctx, t.Env, tenant, int64(t.drains), 2*time.Minute); ok && errs[i] == nil {
 				t.Predicted(what, p.expected, time.Since(p.at))

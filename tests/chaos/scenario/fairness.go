@@ -89,7 +89,6 @@ func noisyBacklog(ctx context.Context, t *trial) error {
 		var predicting sync.WaitGroup
 		defer predicting.Wait()
 		predicting.Go(func() {
-			explains(ctx, t, "a backlog is being stored", noisy, "backlog")
 			p, ok := predict(ctx, t, noisy, "backlog")
 			if ok && verify.AwaitStored(ctx, t.Env, noisy, int64(t.backlog), load.RecoverLimit) == nil {
 				t.Predicted("the backlog stored", p.expected, time.Since(p.at))
