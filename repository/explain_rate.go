@@ -30,20 +30,29 @@ func ladder() []int64 {
 // oldest batch do not count, but those that came after it; and the time since the newest
 // batch does not count as long as it is no longer than batches take anyway: else how fast
 // it is would depend on how long the batch takes that is not stored yet.
+//
+// It is the last few seconds that count where they have more than a batch: what was stored
+// before a backlog came says how fast messages came, and not how fast they are stored.
 func measure(samples []sample, p *domain.StoreProgress) {
-	const apart = time.Millisecond // batches are, at least
+	const (
+		apart = time.Millisecond // batches are, at least
+		late  = 3 * time.Second
+	)
 	if len(samples) == 0 || samples[0].back != 0 {
 		return
 	}
 	newest, between := samples[0].age, time.Duration(0)
-	var after sample // the newest of the oldest batch, unless that is the only one
+	var after sample // the newest of the oldest batch that counts, unless that is the only one
 	for _, s := range samples[1:] {
 		if s.age > domain.StoredWithin {
 			break
 		}
 		if s.age-max(newest, p.CountedFor) > apart {
-			if after = s; between == 0 {
+			if between == 0 {
 				between = s.age - newest
+			}
+			if after.age-newest < late {
+				after = s
 			}
 		}
 		p.Counted, p.CountedFor = s.back, s.age

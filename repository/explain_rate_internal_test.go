@@ -47,7 +47,8 @@ func TestMeasuringHowFastMessagesAreStored(t *testing.T) {
 		"large batches, soon another": {samplesOf(2000, every(4*second-1, 2*second, 10)...), 1000},
 		"two batches":                 {samplesOf(2000, every(3*second, 2*second, 2)...), 1000},
 		"one batch":                   {samplesOf(2000, 2*second), 1000},
-		"stopped five seconds ago":    {samplesOf(10, every(5*second, 10*time.Millisecond, 5000)...), 670},
+		"stopped five seconds ago":    {samplesOf(10, every(5*second, 10*time.Millisecond, 5000)...), 375},
+		"busy for four seconds":       {samplesOf(10, append(every(0, 10*time.Millisecond, 400), every(4*second, second, 10)...)...), 1000},
 	} {
 		var p domain.StoreProgress
 		measure(c.samples, &p)
