@@ -36,8 +36,8 @@ type scale struct {
 
 // results is all that was measured.
 type results struct {
-	scales  []scale
-	idle    []idleness
+	scales []scale
+	idle   []idleness
 	// restart is zero where it was not measured.
 	restart restarted
 	latency []latencyRound
