@@ -24,7 +24,7 @@ var number = regexp.MustCompile(`^([0-9][0-9,]*(?:\.[0-9]+)?)(?: ?(µs|ms|s|KiB|
 // row is named by its first cell and by those after it that are no numbers.
 func figures(text string) []figure {
 	var found []figure
-	var heading string
+	heading := "Throughput" // bench begins with it, without a heading
 	var header []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

@@ -7,8 +7,6 @@ import (
 )
 
 const printed = `
-Throughput:
-
 | Tenants | Ceiling | Batch | of the ceiling | Single | of the ceiling |
 |:--------|--------:|------:|---------------:|-------:|---------------:|
 | 1,000 | 41,679/s | 29,885/s | **0.72** (0.69 to 0.91) | 8,524/s | - |
