@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// keptChunk is the largest chunk whose memory is kept for the next one, in items.
-const keptChunk = 64
+// keptIdle is for how many items a pool keeps memory while it has nothing to do.
+const keptIdle = 64
 
 // Pool is a queue of items and a number of workers that take them in chunks. A worker
 // is a goroutine for as long as there is something to take: a pool that has nothing to
@@ -101,20 +101,30 @@ func (p *Pool[T]) next(last []T) []T {
 	clear(last)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last != nil && cap(last) <= keptChunk {
+	if cap(last) > cap(p.spare) {
 		p.spare = last[:0]
 	}
 	if len(p.queue) == 0 || p.busy.Load() > p.limit.Load() {
-		p.busy.Add(-1)
+		if p.busy.Add(-1) == 0 {
+			p.rest()
+		}
 		return nil
 	}
-	if len(p.queue) <= p.most { // all of it, as it is
-		chunk := p.queue
+	chunk := p.queue
+	if len(chunk) <= p.most {
 		p.queue, p.spare = p.spare, nil
 		return chunk
 	}
-	chunk := append([]T(nil), p.queue[:p.most]...)
-	clear(p.queue[:p.most])
-	p.queue = p.queue[p.most:]
-	return chunk
+	p.queue = chunk[p.most:]
+	return chunk[:p.most:p.most] // that part of the memory is the worker's now
+}
+
+// rest gives up memory that only a busy pool needs. The caller holds mu.
+func (p *Pool[T]) rest() {
+	if cap(p.spare) > keptIdle {
+		p.spare = nil
+	}
+	if len(p.queue) == 0 && cap(p.queue) > keptIdle {
+		p.queue = nil
+	}
 }

@@ -60,12 +60,12 @@ func (s *Subscriber) Subscribe(ctx context.Context, tenantID uuid.UUID, tag stri
 	}
 	began := time.Now()
 	states.subscribed(tenantID)
-	sub.onEnd(func() {
+	sub.afterEnd = func() {
 		if sub.err != nil {
 			states.connectionLost(tenantID, time.Since(began))
 		}
 		states.unsubscribed(tenantID)
-	})
+	}
 	return sub, nil
 }
 

@@ -32,9 +32,9 @@ type subscription struct {
 	once      sync.Once
 	release   func()
 	read      atomic.Bool // somebody reads
-
-	mu       sync.Mutex
-	afterEnd func() // nil for nothing
+	// afterEnd is called after the subscription has ended. It is set before anybody has
+	// the subscription, and nil for nothing.
+	afterEnd func()
 }
 
 func subscribe(ctx context.Context, c *rabbitmq.Connection, use channelUse, slot *quota.Slot) (*subscription, error) {
@@ -82,25 +82,8 @@ func (s *subscription) Each(deliver func(domain.Delivery)) {
 	}
 	s.err = s.reason()
 	close(s.ended)
-	s.mu.Lock()
-	after := s.afterEnd
-	s.afterEnd = nil
-	s.mu.Unlock()
-	if after != nil {
-		after()
-	}
-}
-
-// onEnd has f called, once, after the subscription has ended. Call it once.
-func (s *subscription) onEnd(f func()) {
-	s.mu.Lock()
-	select {
-	case <-s.ended:
-		s.mu.Unlock()
-		f()
-	default:
-		s.afterEnd = f
-		s.mu.Unlock()
+	if s.afterEnd != nil {
+		s.afterEnd()
 	}
 }
 
